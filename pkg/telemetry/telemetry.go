@@ -169,7 +169,9 @@ func (h atLevel) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return atLevel{h.Handler.WithAttrs(attrs), h.level}
 }
 
-func (h atLevel) WithGroup(name string) slog.Handler { return atLevel{h.Handler.WithGroup(name), h.level} }
+func (h atLevel) WithGroup(name string) slog.Handler {
+	return atLevel{h.Handler.WithGroup(name), h.level}
+}
 
 // Tracer of a package, named by its import path.
 func (t *Telemetry) Tracer(name string) trace.Tracer { return t.Tracers.Tracer(name) }

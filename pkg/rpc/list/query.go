@@ -1,0 +1,203 @@
+package list
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"seatline.dev/pkg/rpc"
+)
+
+// Request is what every List request has; those with GetFilter and GetOrderBy have these read too.
+type Request interface {
+	GetPageSize() int32
+	GetPageToken() string
+}
+
+// Scope narrows a list by fields of the request other than filter: {"connection": req.GetConnection()}.
+// Fields with an empty value do not narrow.
+type Scope map[string]string
+
+// Query is a checked request.
+type Query struct {
+	noun   string
+	source string
+	scope  map[string]string
+	keys   []sortKey
+	where  fragment
+	size   int
+}
+
+// Query checks a request. Errors are InvalidArgument and say which part is wrong and what is possible.
+func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
+	q := &Query{noun: s.Noun, scope: map[string]string{}}
+	var err error
+	if q.size, err = s.pageSize(req.GetPageSize()); err != nil {
+		return nil, err
+	}
+	order := ""
+	if ordered, ok := req.(interface{ GetOrderBy() string }); ok {
+		order = ordered.GetOrderBy()
+	}
+	if q.keys, err = s.order(order); err != nil {
+		return nil, err
+	}
+	conditions := []fragment{}
+	for _, scope := range scopes {
+		for name, value := range scope {
+			if value == "" {
+				continue
+			}
+			field, ok := s.Fields[name]
+			if !ok {
+				return nil, fmt.Errorf("list of %s: scope names the undeclared field %q", s.Noun, name)
+			}
+			q.scope[name] = value
+			equal, err := compare(field, "=", value)
+			if err != nil {
+				return nil, rpc.InvalidArgument(name, "%q: %v", value, err)
+			}
+			if field.kind == text { // no wildcards in a scope
+				equal = fragment{field.sql + " = " + placeholder + "::text", []any{value}}
+			}
+			conditions = append(conditions, equal)
+		}
+	}
+	if filtered, ok := req.(interface{ GetFilter() string }); ok {
+		q.source = filtered.GetFilter()
+		condition, err := s.filter(q.source)
+		if err != nil {
+			return nil, err
+		}
+		conditions = append(conditions, condition)
+	}
+	if token := req.GetPageToken(); token != "" {
+		values, err := q.readToken(token)
+		if err != nil {
+			return nil, err
+		}
+		conditions = append(conditions, after(q.keys, values))
+	}
+	q.where = join("and", conditions...)
+	return q, nil
+}
+
+func (s Spec) pageSize(asked int32) (int, error) {
+	size, most := s.DefaultPageSize, s.MaxPageSize
+	if size == 0 {
+		size = 100
+	}
+	if most == 0 {
+		most = 1000
+	}
+	switch {
+	case asked < 0:
+		return 0, rpc.InvalidArgument("page_size", "%d is less than 0", asked).Do("leave it out for %d rows, or ask for up to %d", size, most)
+	case asked == 0:
+		return min(size, most), nil
+	default:
+		return min(int(asked), most), nil
+	}
+}
+
+// Select is the statement that a Query narrows and orders.
+type Select struct {
+	// Columns and From as after select and from; From may hold joins.
+	Columns, From string
+	// Where is a condition that always holds, with $1 … for Args; may be empty.
+	Where string
+	Args  []any
+}
+
+// SQL is the whole statement. Its last column is the row's place in the order (text[]).
+func (q *Query) SQL(sel Select) (string, []any) {
+	var sql strings.Builder
+	args := append([]any(nil), sel.Args...)
+	places := make([]string, len(q.keys))
+	for i, k := range q.keys {
+		places[i] = "(" + k.field.sql + ")::text"
+	}
+	fmt.Fprintf(&sql, "select %s, array[%s] from %s", sel.Columns, strings.Join(places, ", "), sel.From)
+	where := join("and", fragment{sel.Where, nil}, q.where)
+	if where.sql != "" {
+		sql.WriteString(" where ")
+		parts := strings.Split(where.sql, placeholder)
+		for i, part := range parts {
+			if i > 0 {
+				args = append(args, where.args[i-1])
+				sql.WriteString("$" + strconv.Itoa(len(args)))
+			}
+			sql.WriteString(part)
+		}
+	}
+	fmt.Fprintf(&sql, " order by %s limit %d", orderSQL(q.keys), q.size+1)
+	return sql.String(), args
+}
+
+// DB is a pool, a connection or a transaction.
+type DB interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// Collect reads one page, and the token of the next one: "" after the last.
+func Collect[T any](ctx context.Context, db DB, q *Query, sel Select, scan pgx.RowToFunc[T]) ([]T, string, error) {
+	sql, args := q.SQL(sel)
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, "", fmt.Errorf("list %s: %w", q.noun, err)
+	}
+	defer rows.Close()
+	var page []T
+	var place []*string
+	for rows.Next() {
+		if len(page) == q.size { // the row beyond the page only says that there is one
+			rows.Close()
+			next, err := q.next(place)
+			return page, next, err
+		}
+		item, err := scan(placedRow{rows, &place})
+		if err != nil {
+			return nil, "", fmt.Errorf("list %s: %w", q.noun, err)
+		}
+		page = append(page, item)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", fmt.Errorf("list %s: %w", q.noun, err)
+	}
+	return page, "", nil
+}
+
+func (q *Query) next(place []*string) (string, error) {
+	values := make([]string, len(q.keys))
+	for i, value := range place {
+		if value == nil {
+			return "", fmt.Errorf("list %s: field %q is null in a row; declare it with coalesce, or Unsorted", q.noun, q.keys[i].name)
+		}
+		values[i] = *value
+	}
+	return q.token(values), nil
+}
+
+// placedRow hides the last column from the scan and keeps it.
+type placedRow struct {
+	pgx.Rows
+	place *[]*string
+}
+
+func (r placedRow) FieldDescriptions() []pgconn.FieldDescription {
+	all := r.Rows.FieldDescriptions()
+	return all[:len(all)-1]
+}
+
+func (r placedRow) Scan(targets ...any) error {
+	if len(targets) == 1 { // how pgx.RowToStructByName and its like come
+		if scanner, ok := targets[0].(pgx.RowScanner); ok {
+			return scanner.ScanRow(r)
+		}
+	}
+	return r.Rows.Scan(append(targets[:len(targets):len(targets)], r.place)...)
+}
