@@ -57,6 +57,9 @@ type Server struct {
 	healthy  func(context.Context) error
 	drain    time.Duration
 	log      *slog.Logger
+	// stopping ends streams, which would otherwise go on for as long as their caller likes.
+	stopping context.Context
+	stop     context.CancelFunc
 }
 
 // NewServer listens and returns a server to register services with. It refuses an address that
@@ -84,6 +87,7 @@ func NewServer(cfg Config, log *slog.Logger) (*Server, error) {
 	if s.drain == 0 {
 		s.drain = 10 * time.Second
 	}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	auth := authenticator{tokens: cfg.Tokens, open: cfg.InsecureLoopback}
 	options := []grpc.ServerOption{
 		grpc.Creds(creds),
@@ -141,11 +145,16 @@ func isLoopback(addr string) bool {
 // Addr is where the server listens, with the port that was taken.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Serve answers calls until ctx ends, then tells health that it stops, lets calls in hand finish
-// for the drain time, and cuts off the rest. It returns nil after such an end.
+// streamGrace is how long streams go on when the server stops, so that a watch of its health still
+// learns that it does.
+const streamGrace = 100 * time.Millisecond
+
+// Serve answers calls until ctx ends, then tells health that it stops, ends streams, lets calls in
+// hand finish for the drain time, and cuts off the rest. It returns nil after such an end.
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer s.stop()
 	failed := make(chan error, 1)
 	go func() { failed <- s.Server.Serve(s.listener) }()
 	watched := make(chan struct{})
@@ -160,6 +169,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	<-watched
 	s.health.Shutdown()
+	time.AfterFunc(streamGrace, s.stop)
 	drained := make(chan struct{})
 	go func() { defer close(drained); s.GracefulStop() }()
 	select {
@@ -220,7 +230,14 @@ func (s *Server) stream(auth authenticator) grpc.StreamServerInterceptor {
 		if err != nil {
 			return err
 		}
-		return handler(srv, callerStream{stream, ctx})
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(s.stopping, cancel)()
+		err = handler(srv, callerStream{stream, ctx})
+		if err != nil && s.stopping.Err() != nil {
+			return Unavailable("STOPPING", time.Second, "the service is stopping").Do("call again: another replica, or its successor, answers")
+		}
+		return err
 	}
 }
 
