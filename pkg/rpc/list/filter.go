@@ -14,8 +14,12 @@ import (
 	"seatline.dev/pkg/rpc"
 )
 
-// maxFilter bounds what is parsed; people and programs alike stay far below.
-const maxFilter = 4096
+// Bounds of what is parsed, in bytes and in parentheses; people and programs alike stay far below,
+// and the parser's effort grows with the product.
+const (
+	maxFilter      = 4096
+	maxParentheses = 100
+)
 
 // filter translates an AIP-160 filter into a condition; empty for an empty filter.
 func (s Spec) filter(source string) (fragment, error) {
@@ -25,6 +29,8 @@ func (s Spec) filter(source string) (fragment, error) {
 		return fragment{}, nil
 	case len(source) > maxFilter:
 		return fragment{}, rpc.InvalidArgument("filter", "it is %d bytes long; %d are allowed", len(source), maxFilter)
+	case strings.Count(source, "(") > maxParentheses:
+		return fragment{}, rpc.InvalidArgument("filter", "it has more than %d parentheses", maxParentheses)
 	}
 	var parser filtering.Parser
 	parser.Init(source)
@@ -42,7 +48,7 @@ func syntaxError(source string, err error) error {
 		Position() filtering.Position
 		Message() string
 	}
-	where, what := len(source), err.Error()
+	where, what := len(source), "it cannot be read"
 	for next := err; next != nil; next = errors.Unwrap(next) {
 		if at, ok := next.(located); ok { //nolint:errorlint // each layer is looked at in turn
 			where, what = int(at.Position().Offset), at.Message()
