@@ -35,6 +35,9 @@ const (
 // maxReply bounds a reply: a page of 1,000 licences is about 2 MB, one of 100 invoices with lines may be 50.
 const maxReply = 256 << 20
 
+// scope names this package in traces and metrics.
+const scope = "seatline.dev/pkg/halo"
+
 // Config says which Halo instance to talk to, and how.
 type Config struct {
 	// BaseURL is the address of the instance, such as https://acme.halopsa.com, without /api.
@@ -52,6 +55,9 @@ type Config struct {
 	Transport http.RoundTripper
 	Log       *slog.Logger
 	Clock     clockwork.Clock
+	// Tracers and Meters are OpenTelemetry's global ones if nil.
+	Tracers trace.TracerProvider
+	Meters  metric.MeterProvider
 }
 
 // Client calls one Halo instance. It may be used by many goroutines.
@@ -87,7 +93,13 @@ func New(c Config) (*Client, error) {
 	if c.Credentials.Scope == "" {
 		c.Credentials.Scope = DefaultScope
 	}
-	requests, err := otel.Meter("seatline.dev/pkg/halo").Int64Counter("seatline.halo.requests",
+	if c.Tracers == nil {
+		c.Tracers = otel.GetTracerProvider()
+	}
+	if c.Meters == nil {
+		c.Meters = otel.GetMeterProvider()
+	}
+	requests, err := c.Meters.Meter(scope).Int64Counter("seatline.halo.requests",
 		metric.WithDescription("Requests sent to Halo, by route and outcome."))
 	if err != nil {
 		return nil, err
@@ -95,7 +107,7 @@ func New(c Config) (*Client, error) {
 	client := &Client{
 		http: &http.Client{Transport: c.Transport, Timeout: c.Timeout}, api: base.String() + "/api",
 		budget: c.Budget, caps: c.Capabilities, timeout: c.Timeout, log: c.Log, clock: c.Clock,
-		tracer: otel.Tracer("seatline.dev/pkg/halo"), requests: requests,
+		tracer: c.Tracers.Tracer(scope), requests: requests,
 	}
 	client.tokens = &tokens{
 		http: client.http, url: strings.TrimRight(c.AuthURL, "/") + "/token", creds: c.Credentials, clock: c.Clock,
@@ -144,6 +156,12 @@ type call struct {
 
 // do sends a call until it succeeds, must not be repeated, or ctx ends, and gives the body of the reply.
 func (c *Client) do(ctx context.Context, q call) ([]byte, error) {
+	body, _, err := c.attempt(ctx, q)
+	return body, err
+}
+
+// attempt is do, and tells whether an earlier try of the same call may still be on its way to Halo.
+func (c *Client) attempt(ctx context.Context, q call) (body []byte, astray bool, err error) {
 	priority := c.priority
 	if priority == ByMethod {
 		priority = Background
@@ -154,16 +172,17 @@ func (c *Client) do(ctx context.Context, q call) ([]byte, error) {
 	refused := ""
 	for try := 1; ; try++ {
 		if err := c.budget.Take(ctx, priority); err != nil {
-			return nil, notSent(q, err)
+			return nil, astray, notSent(q, err)
 		}
 		token, err := c.tokens.get(ctx, refused)
 		if err != nil {
-			return nil, notSent(q, err)
+			return nil, astray, notSent(q, err)
 		}
 		body, failure := c.send(ctx, q, token)
 		if failure == nil {
-			return body, nil
+			return body, astray, nil
 		}
+		astray = astray || failure.Class == Unclear && failure.Status != http.StatusInternalServerError
 		var wait time.Duration
 		switch {
 		case failure.Status == http.StatusUnauthorized && refused == "":
@@ -175,21 +194,21 @@ func (c *Client) do(ctx context.Context, q call) ([]byte, error) {
 			}
 			failure.RetryAfter = wait
 			if err := c.budget.Close(ctx, wait); err != nil {
-				return nil, notSent(q, err)
+				return nil, astray, notSent(q, err)
 			}
 			wait = 0 // the budget itself makes us wait, like everyone else
 		case failure.Class == Unavailable && try < triesFailing, failure.Class == Unclear && q.again && try < triesFailing:
 			wait = backOff(time.Second, time.Minute, try)
 		default:
-			return nil, failure
+			return nil, astray, failure
 		}
 		c.log.DebugContext(ctx, "Halo request is repeated", "method", q.method, "route", q.route, "try", try, "wait", wait, "err", failure)
 		if deadline, ok := ctx.Deadline(); ok && c.clock.Until(deadline) < wait {
-			return nil, failure
+			return nil, astray, failure
 		}
 		select {
 		case <-ctx.Done():
-			return nil, failure
+			return nil, astray, failure
 		case <-c.clock.After(wait):
 		}
 	}
@@ -322,6 +341,9 @@ func (c *Client) get(ctx context.Context, route string, id int64, query url.Valu
 type Reply struct {
 	posted  int
 	Objects []json.RawMessage
+	// Astray: an earlier try of this write got no answer and may land yet, after this one and after whatever is written
+	// next. A caller that may write something else soon waits, and writes again.
+	Astray bool
 }
 
 // ID is the id of the row posted, 0 unless exactly one row was posted and one object came back.
@@ -350,11 +372,11 @@ func post[T any](ctx context.Context, c *Client, route string, rows []T, hasID f
 		return Reply{}, err
 	}
 	q.body = body
-	answer, err := c.do(ctx, q)
+	answer, astray, err := c.attempt(ctx, q)
 	if err != nil {
 		return Reply{}, err
 	}
-	reply := Reply{posted: len(rows)}
+	reply := Reply{posted: len(rows), Astray: astray}
 	if answer = bytes.TrimSpace(answer); len(answer) == 0 {
 		return reply, nil
 	}

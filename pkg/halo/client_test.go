@@ -316,3 +316,22 @@ func TestACallWhoseContextEndsWhileItWaitsIsNotUnclear(t *testing.T) {
 		t.Errorf("got %v, want rate limited: nothing can have landed", err)
 	}
 }
+
+func TestAnUpdateThatWasRepeatedSaysSo(t *testing.T) {
+	var tries atomic.Int64
+	c, clock := serve(t, &stub{}, func(w http.ResponseWriter, _ *http.Request) {
+		if tries.Add(1) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprint(w, `{"id":5}`)
+	})
+	hurry(t, clock)
+	reply, err := c.PostLicences(context.Background(), []LicenceWrite{{ID: 5, ClientID: 1}})
+	if err != nil || !reply.Astray {
+		t.Errorf("%v, astray %v; the first try may land yet", err, reply.Astray)
+	}
+	reply, err = c.PostLicences(context.Background(), []LicenceWrite{{ID: 5, ClientID: 1}})
+	if err != nil || reply.Astray {
+		t.Errorf("%v, astray %v; there was one try only", err, reply.Astray)
+	}
+}
