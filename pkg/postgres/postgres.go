@@ -1,0 +1,108 @@
+// Package postgres opens a service's own schema, migrates it, and runs transactions.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Migrations are *.sql files at the root of FS, applied in name order, each once and in a transaction.
+type Migrations struct {
+	Name string
+	FS   fs.FS
+}
+
+// Open connects to the database at url with schema, which is made if missing, as the search path.
+func Open(ctx context.Context, url, schema string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The error of pgx would show the password.
+		return nil, errors.New("the database address is not a PostgreSQL URL or connection string: check DATABASE_URL")
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		cfg.MaxConns = 8
+	}
+	cfg.ConnConfig.RuntimeParams["search_path"] = schema
+	cfg.ConnConfig.RuntimeParams["application_name"] = "seatline-" + schema
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if _, err := pool.Exec(ctx, "create schema if not exists "+pgx.Identifier{schema}.Sanitize()); err != nil && !duplicate(err) {
+		pool.Close()
+		return nil, fmt.Errorf("open schema %s: %w", schema, err)
+	}
+	return pool, nil
+}
+
+// duplicate: two services that start together both make what is missing; the second may lose the race.
+func duplicate(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "23505" || pg.Code == "42P06" || pg.Code == "42P07")
+}
+
+// Migrate brings the pool's schema up to date, under an advisory lock so that replicas take turns.
+func Migrate(ctx context.Context, pool *pgxpool.Pool, sets ...Migrations) error {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	defer conn.Release()
+	const lock = `hashtextextended('seatline migrate ' || current_schema(), 0)`
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock("+lock+")"); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	defer conn.Exec(context.WithoutCancel(ctx), "select pg_advisory_unlock("+lock+")") //nolint:errcheck // the lock ends with the connection
+	if _, err := conn.Exec(ctx, `create table if not exists schema_migrations (
+		name text not null, file text not null, applied_at timestamptz not null default now(), primary key (name, file))`); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	for _, set := range sets {
+		files, err := fs.Glob(set.FS, "*.sql")
+		if err != nil {
+			return fmt.Errorf("migrations %s: %w", set.Name, err)
+		}
+		slices.Sort(files)
+		for _, file := range files {
+			if err := apply(ctx, conn, set, file); err != nil {
+				return fmt.Errorf("migration %s/%s: %w", set.Name, file, err)
+			}
+		}
+	}
+	return nil
+}
+
+func apply(ctx context.Context, conn *pgxpool.Conn, set Migrations, file string) error {
+	sql, err := fs.ReadFile(set.FS, file)
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `insert into schema_migrations (name, file) values ($1, $2) on conflict do nothing`, set.Name, file)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, string(sql))
+		return err
+	})
+}
+
+// InTx runs f in a transaction, again when PostgreSQL asks for it (serialisation, deadlock).
+func InTx(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := pgx.BeginFunc(ctx, pool, f)
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") && attempt < 5 {
+			continue
+		}
+		return err
+	}
+}

@@ -1,0 +1,83 @@
+//go:build unix
+
+package private
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/exec"
+	osuser "os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// user is whom the server runs as; the zero value is whoever we are.
+type user struct {
+	uid, gid uint32
+	other    bool
+}
+
+// unprivileged picks the server's user: ourselves, or when we are root, postgres or nobody.
+func unprivileged() (user, error) {
+	if os.Geteuid() != 0 {
+		return user{}, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := osuser.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+		if err1 == nil && err2 == nil {
+			return user{uint32(uid), uint32(gid), true}, nil
+		}
+	}
+	return user{}, fmt.Errorf("PostgreSQL refuses to run as root, and this machine has no user postgres or nobody: add one, or run as an ordinary user, or set DATABASE_URL")
+}
+
+// own makes dir and gives it to the server's user, and checks that it can be reached.
+func (u user) own(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if !u.other {
+		return nil
+	}
+	if err := os.Chown(dir, int(u.uid), int(u.gid)); err != nil {
+		return err
+	}
+	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {
+		info, err := os.Stat(parent)
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o001 == 0 {
+			if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != u.uid {
+				return fmt.Errorf("%s cannot be entered by the user that the server runs as (uid %d): choose another data directory, or set DATABASE_URL", parent, u.uid)
+			}
+		}
+		if parent == filepath.Dir(parent) {
+			return nil
+		}
+	}
+}
+
+func (u user) chown(path string) error {
+	if !u.other {
+		return nil
+	}
+	return os.Chown(path, int(u.uid), int(u.gid))
+}
+
+func (u user) become(cmd *exec.Cmd) {
+	cmd.SysProcAttr = attributes()
+	if u.other {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: u.uid, Gid: u.gid}
+	}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+}
+
+func random() string { return rand.Text() }

@@ -1,0 +1,203 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"seatline.dev/pkg/postgres"
+)
+
+// Run applies until ctx ends, then waits up to Grace for what is in hand.
+func (e *Engine[D]) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for range e.Workers {
+		g.Go(func() error { return e.work(ctx) })
+	}
+	return g.Wait()
+}
+
+func (e *Engine[D]) work(ctx context.Context) error {
+	for {
+		n, err := e.Step(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			e.Log.ErrorContext(ctx, "reconcile step", "kind", e.Kind, "err", err)
+		}
+		if n > 0 && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.kick:
+		case <-e.Clock.After(e.Poll):
+		}
+	}
+}
+
+// Step claims one batch, applies it and records the outcomes. It tells how many items it claimed.
+func (e *Engine[D]) Step(ctx context.Context) (int, error) {
+	claim := uuid.NewString()
+	batch, err := e.take(ctx, claim)
+	if err != nil || len(batch) == 0 {
+		return 0, err
+	}
+	callCtx, stop := e.outlive(ctx)
+	defer stop()
+	release := e.heartbeat(callCtx, claim)
+	outcomes := e.call(callCtx, batch)
+	release()
+	if err := e.complete(callCtx, claim, batch, outcomes); err != nil {
+		return len(batch), fmt.Errorf("record outcomes of %d %s items: %w", len(batch), e.Kind, err)
+	}
+	return len(batch), nil
+}
+
+// outlive returns a context that ends Grace after ctx does, so that a call to Halo that is under way
+// at a shutdown can end well.
+func (e *Engine[D]) outlive(ctx context.Context) (context.Context, func()) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, func() {
+		select {
+		case <-out.Done():
+		case <-e.Clock.After(e.Grace):
+			cancel()
+		}
+	})
+	return out, func() { detach(); cancel() }
+}
+
+// take claims a batch: the intent of each item is on record before Halo is called.
+func (e *Engine[D]) take(ctx context.Context, claim string) (batch []*row[D], err error) {
+	err = postgres.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
+		now := e.Clock.Now()
+		lease := now.Add(e.Lease + e.Settle)
+		var instance, group string
+		pick := `select instance, '' from items where ready_at <= $1 order by priority, ready_at limit 1`
+		args := []any{now}
+		if e.Grouped {
+			// A random one of the first few, so that replicas do not all fight for the same group.
+			pick = `insert into writers (instance, grp, owner, lease_until)
+				select instance, grp, $2, $3 from (
+					select i.instance, i.grp from items i left join writers w using (instance, grp)
+					where i.ready_at <= $1 and i.grp <> '' and (w.lease_until is null or w.lease_until <= $1)
+					order by i.priority, i.ready_at limit 8) as free
+				order by random() limit 1
+				on conflict (instance, grp) do update set owner = excluded.owner, lease_until = excluded.lease_until
+				where writers.lease_until <= $1
+				returning instance, grp`
+			args = []any{now, claim, lease}
+		}
+		err := tx.QueryRow(ctx, pick, args...).Scan(&instance, &group)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look for work: %w", err)
+		}
+		rows, err := tx.Query(ctx, `
+			update items set state = 3, unclear = unclear or state = 3, claim = $5, claimed = desired,
+				since = case when state = 3 then since else $1 end, attempts = attempts + 1, ready_at = $6
+			where (connection, key) in (
+				select connection, key from items
+				where ready_at <= $1 and instance = $2 and ($3 = '' or grp = $3)
+				order by priority, ready_at limit $4 for update skip locked)
+			returning `+columns, now, instance, group, e.BatchSize, claim, lease)
+		if err != nil {
+			return fmt.Errorf("claim: %w", err)
+		}
+		batch, err = pgx.CollectRows(rows, scan[D])
+		if err != nil {
+			return fmt.Errorf("claim: %w", err)
+		}
+		return nil
+	})
+	slices.SortFunc(batch, func(a, b *row[D]) int {
+		if a.Priority != b.Priority {
+			return int(a.Priority) - int(b.Priority)
+		}
+		if c := strings.Compare(a.Connection, b.Connection); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	return batch, err
+}
+
+// heartbeat keeps the claim while Halo is being called, and stops when the returned function is called.
+func (e *Engine[D]) heartbeat(ctx context.Context, claim string) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-e.Clock.After(e.Lease / 3):
+			}
+			lease := e.Clock.Now().Add(e.Lease + e.Settle)
+			_, err := e.Pool.Exec(ctx, `update items set ready_at = $2 where claim = $1`, claim, lease)
+			if err == nil && e.Grouped {
+				_, err = e.Pool.Exec(ctx, `update writers set lease_until = $2 where owner = $1`, claim, lease)
+			}
+			if err != nil && ctx.Err() == nil {
+				e.Log.WarnContext(ctx, "extend lease", "kind", e.Kind, "err", err)
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+// call runs the service's Apply in a span that continues the trace of the run, and links every other
+// trace that the batch carries.
+func (e *Engine[D]) call(ctx context.Context, batch []*row[D]) []Outcome[D] {
+	items := make([]Item[D], len(batch))
+	var links []trace.Link
+	seen := map[string]bool{}
+	for i, x := range batch {
+		items[i] = x.Item
+		if x.Trace == "" || seen[x.Trace] {
+			continue
+		}
+		seen[x.Trace] = true
+		parent := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": x.Trace})
+		if len(seen) == 1 {
+			ctx = parent
+		} else if len(links) < 128 { // the SDK's own limit
+			links = append(links, trace.LinkFromContext(parent))
+		}
+	}
+	ctx, span := otel.Tracer("seatline.dev/pkg/reconcile").Start(ctx, "apply "+e.Kind, trace.WithLinks(links...),
+		trace.WithAttributes(attribute.Int("seatline.items", len(batch)), attribute.String("seatline.instance", batch[0].Instance)))
+	defer span.End()
+	outcomes := e.Apply(ctx, items)
+	if len(outcomes) != len(items) {
+		// A defect of the service: nothing may be assumed about what landed.
+		e.Log.ErrorContext(ctx, "apply answered with the wrong number of outcomes", "kind", e.Kind, "items", len(items), "outcomes", len(outcomes))
+		outcomes = make([]Outcome[D], len(items))
+		for i := range outcomes {
+			outcomes[i] = Unclear[D]("internal", "The outcome of the last write is not known; it is being looked up.")
+		}
+	}
+	return outcomes
+}
+
+// backoff before attempt n+1: 1 s doubling to 5 min.
+func backoff(attempts int) time.Duration {
+	return min(time.Second<<min(max(attempts-1, 0), 9), 5*time.Minute)
+}

@@ -1,0 +1,145 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// State of an item. The numbers are those of seatline.item.v1.State.
+type State int16
+
+const (
+	InSync   State = 1 // Halo holds what it should
+	Pending  State = 2 // a difference to be written
+	Applying State = 3 // a write is under way, or its outcome is unclear
+	Parked   State = 4 // waits for something named
+	Held     State = 5 // waits for a person
+	Failed   State = 6 // Halo said no
+	Retired  State = 7 // nothing is wanted any more
+)
+
+// Mode of a connection.
+type Mode int
+
+const (
+	Observe Mode = iota // every difference is held; nothing is written
+	Auto                // differences are written
+)
+
+// Reason says why an item is in its state: a code for programs, a sentence with the way out for people.
+type Reason struct {
+	Code string
+	Text string
+}
+
+// ReasonObserve is why a difference is held while the connection only observes.
+var ReasonObserve = Reason{"observe", "The connection observes: nothing is written until its mode is auto."}
+
+// Verdict is what the rules say about a difference: go ahead, park it or hold it.
+type Verdict struct {
+	State  State // Pending (go ahead), Parked or Held
+	Reason Reason
+}
+
+// Go lets a difference through.
+func Go() Verdict { return Verdict{State: Pending} }
+
+// Park makes an item wait for something that an event will bring.
+func Park(code, text string) Verdict { return Verdict{Parked, Reason{code, text}} }
+
+// Hold makes an item wait for a person.
+func Hold(code, text string) Verdict { return Verdict{Held, Reason{code, text}} }
+
+// Field is one field that differs, in words for people.
+type Field struct {
+	Name   string `json:"f"`
+	Before string `json:"b"`
+	After  string `json:"a"`
+}
+
+// Item is one object of Halo, as this service knows it. D holds the fields that are ours.
+type Item[D any] struct {
+	Connection string
+	Key        string
+	Instance   string // Halo host and tenant
+	Group      string // one writer per (Instance, Group); empty for none
+	Revision   int64  // of the event that says so
+
+	Desired  *D // nil: nothing is wanted
+	Applied  *D // nil: nothing was written
+	Observed *D // nil: never looked, or gone
+	Drifted  []string
+	HaloID   int64
+
+	State    State
+	Reason   Reason
+	Sticky   bool      // set by an outcome: stays until desired changes or a person decides
+	Unclear  bool      // a call may have landed
+	Since    time.Time // when the present claim, or the one that is unclear, was made
+	Attempts int
+
+	Facts    []byte // what the domain wants carried along, for its events and its applier
+	Title    string
+	Customer string
+	Follows  bool // in the plan for its money though nothing is written
+
+	// Per month ex VAT; nil when not known.
+	MonthlyBefore, MonthlyAfter *decimal.Decimal
+	Currency                    string
+
+	Run, Cause, Trace, Who string
+	Priority               int16 // lower goes first
+	Updated                time.Time
+
+	claimed  *D // desired when the claim was made: the intent
+	claim    string
+	readyAt  time.Time // zero: never by itself
+	existed  bool
+	previous State
+}
+
+// Want is what the rules decided for one item.
+type Want[D any] struct {
+	Connection, Key string
+	Instance, Group string
+	Desired         *D // nil retires the item; nothing is written
+	Verdict         Verdict
+	Mode            Mode
+
+	// HaloID and Applied, when the caller knows that the object exists and what it holds: a line
+	// found on an invoice, for example. They are taken for items that have none.
+	HaloID  int64
+	Applied *D
+
+	Facts                       []byte
+	Title, Customer             string
+	Follows                     bool
+	MonthlyBefore, MonthlyAfter *decimal.Decimal
+	Currency                    string
+
+	Run, Cause, Trace, Who string
+	Priority               int16
+}
+
+// settle is the heart of the state machine: what state an item is in, given what is wanted, what the
+// rules say and what Halo holds. differs tells whether applied differs from desired.
+func settle(state State, sticky, desireChanged, differs, wanted bool, verdict Verdict, mode Mode, reason Reason) (State, Reason, bool) {
+	switch {
+	case state == Applying:
+		// The claim is still out; its completion settles the item anew.
+		return Applying, reason, sticky
+	case !wanted:
+		return Retired, verdict.Reason, false
+	case verdict.State == Parked || verdict.State == Held:
+		return verdict.State, verdict.Reason, false
+	case !differs:
+		return InSync, Reason{}, false
+	case sticky && !desireChanged && (mode == Auto || state != Parked):
+		return state, reason, true
+	case mode == Observe:
+		return Held, ReasonObserve, false
+	default:
+		return Pending, Reason{}, false
+	}
+}

@@ -1,0 +1,194 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/postgres"
+)
+
+type verdictOf int
+
+const (
+	done verdictOf = iota + 1
+	retry
+	refused
+	hold
+	park
+	unclear
+)
+
+// Outcome is what became of one item of a batch.
+type Outcome[D any] struct {
+	kind   verdictOf
+	reason Reason
+	after  time.Duration
+	until  time.Time
+
+	haloID  int64
+	applied *D
+
+	// Action overrides the name of what was done, for example "adopt".
+	Action string
+	// Facts replaces what the item carries, when not nil.
+	Facts []byte
+	// RequestID and Response of the call to Halo, for the change log. Never a secret.
+	RequestID, Response string
+	// Also runs in the transaction that records the outcome, if the claim still holds.
+	Also func(ctx context.Context, tx pgx.Tx) error
+}
+
+// Done: Halo holds applied in the object haloID, confirmed.
+func Done[D any](haloID int64, applied *D) Outcome[D] {
+	return Outcome[D]{kind: done, haloID: haloID, applied: applied}
+}
+
+// Retry: nothing landed; try again after a while (zero: the engine's back-off).
+func Retry[D any](after time.Duration, code, text string) Outcome[D] {
+	return Outcome[D]{kind: retry, after: after, reason: Reason{code, text}}
+}
+
+// Refused: Halo said no, and would again; the item fails until its desired changes or a person retries.
+func Refused[D any](code, text string) Outcome[D] {
+	return Outcome[D]{kind: refused, reason: Reason{code, text}}
+}
+
+// HoldFor a person, for what only a look at Halo could tell.
+func HoldFor[D any](code, text string) Outcome[D] {
+	return Outcome[D]{kind: hold, reason: Reason{code, text}}
+}
+
+// ParkUntil makes the item wait for a time (zero: until it is desired anew).
+func ParkUntil[D any](until time.Time, code, text string) Outcome[D] {
+	return Outcome[D]{kind: park, until: until, reason: Reason{code, text}}
+}
+
+// Unclear: the call may have landed, or may still. The item comes back after Settle with Unclear set.
+func Unclear[D any](code, text string) Outcome[D] {
+	return Outcome[D]{kind: unclear, reason: Reason{code, text}}
+}
+
+// IsDone tells whether the write is confirmed.
+func (o Outcome[D]) IsDone() bool { return o.kind == done }
+
+// complete records the outcomes of a batch. Items whose claim was lost meanwhile are left alone:
+// somebody else is looking after them, and will look in Halo first.
+func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D], outcomes []Outcome[D]) error {
+	return postgres.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
+		connections, keys := make([]string, len(batch)), make([]string, len(batch))
+		for i, x := range batch {
+			connections[i], keys[i] = x.Connection, x.Key
+		}
+		known, err := load[D](ctx, tx, connections, keys)
+		if err != nil {
+			return err
+		}
+		now := e.Clock.Now()
+		var rows []*row[D]
+		var logged []change
+		busyUntil := time.Time{}
+		for i, o := range outcomes {
+			x := known[[2]string{connections[i], keys[i]}]
+			if x == nil || x.claim != claim {
+				e.Log.WarnContext(ctx, "claim lost before its outcome was recorded", "kind", e.Kind, "connection", connections[i], "key", keys[i])
+				continue
+			}
+			c, ok, err := e.conclude(x, o, now)
+			if err != nil {
+				return err
+			}
+			if ok {
+				logged = append(logged, c)
+			}
+			if o.kind == unclear {
+				busyUntil = now.Add(e.Settle)
+			}
+			rows = append(rows, x)
+			if o.Also != nil {
+				if err := o.Also(ctx, tx); err != nil {
+					return fmt.Errorf("%s %s/%s: %w", e.Kind, x.Connection, x.Key, err)
+				}
+			}
+		}
+		if e.Grouped {
+			// An unclear write keeps its group closed until it cannot land any more.
+			_, err := tx.Exec(ctx, `
+				with freed as (delete from writers where owner = $1 and $2::timestamptz is null)
+				update writers set lease_until = $2 where owner = $1 and $2::timestamptz is not null`, claim, orNil(busyUntil))
+			if err != nil {
+				return fmt.Errorf("free the group: %w", err)
+			}
+		}
+		return e.record(ctx, tx, rows, now, logged)
+	})
+}
+
+// conclude applies one outcome to its row.
+func (e *Engine[D]) conclude(x *row[D], o Outcome[D], now time.Time) (change, bool, error) {
+	moved, err := unequal(x.claimed, x.Desired)
+	if err != nil {
+		return change{}, false, err
+	}
+	intent, before := x.claimed, x.Applied
+	x.State, x.Sticky, x.claim, x.claimed = 0, false, "", nil
+	if o.Facts != nil {
+		x.Facts = o.Facts
+	}
+	if o.kind != unclear {
+		x.Unclear = false
+	}
+	entry := func(outcome string) (change, bool, error) {
+		c := e.entry(x, outcome, now)
+		if o.Action != "" {
+			c.action = o.Action
+		}
+		if o.reason.Code != "" {
+			c.reason = o.reason
+		}
+		c.fields = e.Diff(before, orEmpty(intent))
+		c.requestID, c.response = o.RequestID, o.Response
+		if c.before, err = marshal(before); err != nil {
+			return change{}, false, err
+		}
+		c.after, err = marshal(intent)
+		return c, err == nil, err
+	}
+	switch o.kind {
+	case done:
+		action := e.Action(x.Item)
+		x.HaloID, x.Applied, x.Observed, x.Drifted, x.Attempts = o.haloID, o.applied, o.applied, nil, 0
+		e.settle(x, true, now)
+		o.Action = or(o.Action, action)
+		return entry("applied")
+	case unclear:
+		x.State, x.Reason, x.Unclear, x.claimed = Applying, o.reason, true, intent
+		x.readyAt = now.Add(e.Settle)
+		return change{}, false, nil
+	case retry:
+		e.settle(x, true, now)
+		if x.State == Pending {
+			x.Reason = o.reason
+			x.readyAt = now.Add(or(o.after, backoff(x.Attempts)))
+		}
+		return change{}, false, nil
+	}
+	// Refused, held or parked by what Halo showed: it sticks unless desired moved meanwhile.
+	e.settle(x, true, now)
+	if x.State != Pending || moved {
+		return change{}, false, nil
+	}
+	x.Reason, x.Sticky, x.readyAt = o.reason, true, time.Time{}
+	switch o.kind {
+	case refused:
+		x.State = Failed
+		return entry("failed")
+	case hold:
+		x.State = Held
+	case park:
+		x.State, x.readyAt = Parked, o.until
+	}
+	return change{}, false, nil
+}

@@ -1,0 +1,232 @@
+package reconcile
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/postgres"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Schema returns the tables of the engine. They live in the service's own schema.
+func Schema() postgres.Migrations {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the directory is embedded above
+	}
+	return postgres.Migrations{Name: "reconcile", FS: sub}
+}
+
+const columns = `connection, key, instance, grp, revision, desired, applied, observed, drifted, halo_id,
+	state, reason_code, reason_text, sticky, unclear, since, attempts, facts, title, customer, follows,
+	monthly_before::text, monthly_after::text, currency, run, cause, trace, who, priority, mode,
+	verdict, verdict_code, verdict_text, ready_at, claim, claimed, updated`
+
+// row is an item with what only the engine needs to know.
+type row[D any] struct {
+	Item[D]
+	verdict Verdict
+	mode    Mode
+}
+
+func scan[D any](r pgx.CollectableRow) (*row[D], error) {
+	var (
+		x                                   row[D]
+		desired, applied, observed, claimed []byte
+		since, readyAt                      *time.Time
+		before, after, claim                *string
+	)
+	err := r.Scan(&x.Connection, &x.Key, &x.Instance, &x.Group, &x.Revision, &desired, &applied, &observed,
+		&x.Drifted, &x.HaloID, &x.State, &x.Reason.Code, &x.Reason.Text, &x.Sticky, &x.Unclear, &since,
+		&x.Attempts, &x.Facts, &x.Title, &x.Customer, &x.Follows, &before, &after, &x.Currency, &x.Run,
+		&x.Cause, &x.Trace, &x.Who, &x.Priority, &x.mode, &x.verdict.State, &x.verdict.Reason.Code,
+		&x.verdict.Reason.Text, &readyAt, &claim, &claimed, &x.Updated)
+	if err != nil {
+		return nil, fmt.Errorf("scan item: %w", err)
+	}
+	for _, f := range []struct {
+		text []byte
+		into **D
+	}{{desired, &x.Desired}, {applied, &x.Applied}, {observed, &x.Observed}, {claimed, &x.claimed}} {
+		if f.text == nil {
+			continue
+		}
+		*f.into = new(D)
+		if err := json.Unmarshal(f.text, *f.into); err != nil {
+			return nil, fmt.Errorf("item %s/%s: %w", x.Connection, x.Key, err)
+		}
+	}
+	if x.MonthlyBefore, err = parseMoney(before); err != nil {
+		return nil, err
+	}
+	if x.MonthlyAfter, err = parseMoney(after); err != nil {
+		return nil, err
+	}
+	x.Since, x.readyAt, x.claim = orZero(since), orZero(readyAt), orZero(claim)
+	x.existed, x.previous = true, x.State
+	return &x, nil
+}
+
+// load locks and returns the items with these keys, in key order so that replicas cannot deadlock.
+func load[D any](ctx context.Context, tx pgx.Tx, connections, keys []string) (map[[2]string]*row[D], error) {
+	rows, err := tx.Query(ctx, `
+		select `+columns+` from items
+		where (connection, key) in (select * from unnest($1::text[], $2::text[]))
+		order by connection, key for update`, connections, keys)
+	if err != nil {
+		return nil, fmt.Errorf("load items: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scan[D])
+	if err != nil {
+		return nil, fmt.Errorf("load items: %w", err)
+	}
+	m := make(map[[2]string]*row[D], len(list))
+	for _, x := range list {
+		m[[2]string{x.Connection, x.Key}] = x
+	}
+	return m, nil
+}
+
+// save writes whole rows, one statement for all.
+func save[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
+	if len(items) == 0 {
+		return nil
+	}
+	n := len(items)
+	var (
+		connection, key, instance, grp      = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		revision, haloID                    = make([]int64, n), make([]int64, n)
+		desired, applied, observed, claimed = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+		drifted                             = make([]string, n)
+		state, priority, verdict, mode      = make([]int16, n), make([]int16, n), make([]int16, n), make([]int16, n)
+		code, text, vcode, vtext            = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		sticky, unclear, follows            = make([]bool, n), make([]bool, n), make([]bool, n)
+		since, ready                        = make([]*time.Time, n), make([]*time.Time, n)
+		attempts                            = make([]int32, n)
+		facts                               = make([][]byte, n)
+		title, customer, currency           = make([]string, n), make([]string, n), make([]string, n)
+		before, after, claim                = make([]*string, n), make([]*string, n), make([]*string, n)
+		run, cause, trace, who              = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		updated                             = make([]time.Time, n)
+	)
+	for i, x := range items {
+		connection[i], key[i], instance[i], grp[i] = x.Connection, x.Key, x.Instance, x.Group
+		revision[i], haloID[i] = x.Revision, x.HaloID
+		var err error
+		for _, f := range []struct {
+			from *D
+			into **string
+		}{{x.Desired, &desired[i]}, {x.Applied, &applied[i]}, {x.Observed, &observed[i]}, {x.claimed, &claimed[i]}} {
+			if *f.into, err = marshal(f.from); err != nil {
+				return fmt.Errorf("item %s/%s: %w", x.Connection, x.Key, err)
+			}
+		}
+		names, err := json.Marshal(x.Drifted)
+		if err != nil {
+			return fmt.Errorf("item %s/%s: %w", x.Connection, x.Key, err)
+		}
+		drifted[i] = string(names)
+		state[i], priority[i], verdict[i], mode[i] = int16(x.State), x.Priority, int16(x.verdict.State), int16(x.mode)
+		code[i], text[i] = x.Reason.Code, x.Reason.Text
+		vcode[i], vtext[i] = x.verdict.Reason.Code, x.verdict.Reason.Text
+		sticky[i], unclear[i], follows[i] = x.Sticky, x.Unclear, x.Follows
+		since[i], ready[i] = orNil(x.Since), orNil(x.readyAt)
+		attempts[i], facts[i] = int32(x.Attempts), x.Facts
+		title[i], customer[i], currency[i] = x.Title, x.Customer, x.Currency
+		before[i], after[i], claim[i] = moneyText(x.MonthlyBefore), moneyText(x.MonthlyAfter), orNil(x.claim)
+		run[i], cause[i], trace[i], who[i] = x.Run, x.Cause, x.Trace, x.Who
+		updated[i] = x.Updated
+	}
+	_, err := tx.Exec(ctx, `
+		insert into items (connection, key, instance, grp, revision, desired, applied, observed, drifted, halo_id,
+			state, reason_code, reason_text, sticky, unclear, since, attempts, facts, title, customer, follows,
+			monthly_before, monthly_after, currency, run, cause, trace, who, priority, mode,
+			verdict, verdict_code, verdict_text, ready_at, claim, claimed, updated)
+		select connection, key, instance, grp, revision, desired, applied, observed,
+			case when drifted = 'null' then null else array(select jsonb_array_elements_text(drifted::jsonb)) end, halo_id,
+			state, code, txt, sticky, unclear, since, attempts, facts, title, customer, follows,
+			before::numeric, after::numeric, currency, run, cause, trace, who, priority, mode,
+			verdict, vcode, vtext, ready, claim, claimed, updated
+		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[], $7::jsonb[], $8::jsonb[],
+			$9::text[], $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::boolean[], $15::boolean[],
+			$16::timestamptz[], $17::int[], $18::bytea[], $19::text[], $20::text[], $21::boolean[], $22::text[],
+			$23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::smallint[],
+			$30::smallint[], $31::text[], $32::text[], $33::timestamptz[], $34::text[], $35::jsonb[], $36::timestamptz[], $37::smallint[])
+			as t(connection, key, instance, grp, revision, desired, applied, observed, drifted, halo_id, state, code, txt,
+			sticky, unclear, since, attempts, facts, title, customer, follows, before, after, currency, run, cause,
+			trace, who, priority, verdict, vcode, vtext, ready, claim, claimed, updated, mode)
+		order by connection, key
+		on conflict (connection, key) do update set
+			instance = excluded.instance, grp = excluded.grp, revision = excluded.revision, desired = excluded.desired,
+			applied = excluded.applied, observed = excluded.observed, drifted = excluded.drifted, halo_id = excluded.halo_id,
+			state = excluded.state, reason_code = excluded.reason_code, reason_text = excluded.reason_text,
+			sticky = excluded.sticky, unclear = excluded.unclear, since = excluded.since, attempts = excluded.attempts,
+			facts = excluded.facts, title = excluded.title, customer = excluded.customer, follows = excluded.follows,
+			monthly_before = excluded.monthly_before, monthly_after = excluded.monthly_after, currency = excluded.currency,
+			run = excluded.run, cause = excluded.cause, trace = excluded.trace, who = excluded.who,
+			priority = excluded.priority, mode = excluded.mode, verdict = excluded.verdict, verdict_code = excluded.verdict_code,
+			verdict_text = excluded.verdict_text, ready_at = excluded.ready_at, claim = excluded.claim,
+			claimed = excluded.claimed, updated = excluded.updated`,
+		connection, key, instance, grp, revision, desired, applied, observed, drifted, haloID, state, code, text,
+		sticky, unclear, since, attempts, facts, title, customer, follows, before, after, currency, run, cause,
+		trace, who, priority, verdict, vcode, vtext, ready, claim, claimed, updated, mode)
+	if err != nil {
+		return fmt.Errorf("save %d items: %w", n, err)
+	}
+	return nil
+}
+
+func marshal[D any](v *D) (*string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	s := string(b)
+	return &s, nil
+}
+
+func parseMoney(s *string) (*decimal.Decimal, error) {
+	if s == nil {
+		return nil, nil
+	}
+	d, err := decimal.NewFromString(*s)
+	if err != nil {
+		return nil, fmt.Errorf("amount %q: %w", *s, err)
+	}
+	return &d, nil
+}
+
+func moneyText(d *decimal.Decimal) *string {
+	if d == nil {
+		return nil
+	}
+	s := d.String()
+	return &s
+}
+
+func orZero[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func orNil[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
