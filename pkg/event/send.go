@@ -171,19 +171,29 @@ func (t *tenure) recognise(ctx context.Context, check *checker) error {
 		}
 		return nil
 	}
+	if err := t.startOver(ctx, known, created); err != nil || known != "" {
+		return err
+	}
+	return check.suspect(ctx, 0)
+}
+
+// startOver remembers a stream that this schema has not published to yet. If it published to
+// another one before, the new one is empty, and everything goes out again; if it never did,
+// everything is in the outbox anyway.
+func (t *tenure) startOver(ctx context.Context, known, created string) error {
 	return pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
 		republishAll := func(ctx context.Context, tx pgx.Tx) error {
 			n, err := republish(ctx, tx, "")
-			if n > 0 {
-				t.Log.Info("the stream was made anew, publishing everything again", "service", t.Service, "events", n, "stream_created", created)
-			}
+			t.Log.Info("the stream was made anew, publishing everything again", "service", t.Service, "events", n, "stream_created", created)
 			return err
 		}
 		if t.Republish != nil {
 			republishAll = t.Republish
 		}
-		if err := republishAll(ctx, tx); err != nil {
-			return err
+		if known != "" {
+			if err := republishAll(ctx, tx); err != nil {
+				return err
+			}
 		}
 		// The sequences start again too.
 		if _, err := tx.Exec(ctx, `delete from run_marks`); err != nil {
