@@ -125,6 +125,12 @@ func (e *Engine[D]) take(ctx context.Context, claim string) (batch []*row[D], er
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
+		if len(batch) == 0 && e.Grouped {
+			// Another replica did the group's work between our two statements: do not keep it closed.
+			if _, err := tx.Exec(ctx, `delete from writers where owner = $1`, claim); err != nil {
+				return fmt.Errorf("free the group: %w", err)
+			}
+		}
 		return nil
 	})
 	slices.SortFunc(batch, func(a, b *row[D]) int {

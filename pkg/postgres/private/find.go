@@ -120,4 +120,3 @@ func fetch(log *slog.Logger) (string, error) {
 	}
 	return "", startErr
 }
-
