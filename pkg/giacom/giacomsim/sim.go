@@ -1,0 +1,217 @@
+// Package giacomsim is Giacom's API as a strict and nasty stand-in: an http.Handler over an account held in memory.
+//
+// It serves v1 below /Billing/v1 (Status, Customers, Subscriptions, AccountTotals, SubscriptionsManagementReport), v2
+// below /v2 (organization, service) with its token route /oauth2/token, and its own admin routes below /_sim. Which of
+// these shapes are Giacom's and which are guesses is said in package giacom; the simulator must not be taken as proof of
+// anything. Faults are switched on by name; see [Faults].
+//
+// Everything is deterministic: the same account, faults and requests give the same answers, byte for byte.
+package giacomsim
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config of a simulator. The zero value serves v1 and v2 with key "sim-key".
+type Config struct {
+	// Key that v1, and v2 without OAuth, wants. Default "sim-key".
+	Key string
+	// KeyHeader carries it. Default Ocp-Apim-Subscription-Key.
+	KeyHeader string
+	// ClientID and ClientSecret that the token route wants. Defaults "sim-client" and "sim-secret".
+	ClientID, ClientSecret string
+	// TokenLife of v2 tokens. Default an hour.
+	TokenLife time.Duration
+	// PascalCase writes every field name with a capital; the other variant of v1.
+	PascalCase bool
+	// CountSubscriptions makes pages of the report count subscriptions rather than customer blocks: nobody knows which
+	// Giacom does. A customer may then be split over two pages.
+	CountSubscriptions bool
+	// MaxPageSize caps what is asked for; 0 for no cap.
+	MaxPageSize int
+	// Totals puts pageNumber, pageSize and totalCount into every list of v1; otherwise only Customers has them.
+	Totals bool
+	// Seed of the faults that come at a rate.
+	Seed uint64
+	// Now is the clock of token lives and of changes; nil means the real one.
+	Now func() time.Time
+}
+
+// Sim is a simulated Giacom. It is safe for use by several goroutines.
+type Sim struct {
+	cfg Config
+
+	mu       sync.Mutex
+	account  account
+	faults   []*fault
+	random   *rand.Rand
+	requests map[string]int
+	revoked  bool
+	tokens   map[string]time.Time
+	issued   int
+}
+
+// New returns a simulator with an empty account.
+func New(cfg Config) *Sim {
+	set := func(p *string, v string) {
+		if *p == "" {
+			*p = v
+		}
+	}
+	set(&cfg.Key, "sim-key")
+	set(&cfg.KeyHeader, "Ocp-Apim-Subscription-Key")
+	set(&cfg.ClientID, "sim-client")
+	set(&cfg.ClientSecret, "sim-secret")
+	if cfg.TokenLife == 0 {
+		cfg.TokenLife = time.Hour
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Sim{
+		cfg: cfg, account: newAccount(), requests: map[string]int{}, tokens: map[string]time.Time{},
+		random: rand.New(rand.NewPCG(cfg.Seed, 1)),
+	}
+}
+
+// RevokeKey makes the gateway refuse the key from now on; RestoreKey undoes it.
+func (s *Sim) RevokeKey()  { s.locked(func() { s.revoked = true }) }
+func (s *Sim) RestoreKey() { s.locked(func() { s.revoked = false }) }
+
+func (s *Sim) locked(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
+// Requests counts the API requests so far by route: "customers", "subscriptions", "accounttotals", "report", "status",
+// "organization", "service", "token" and "unknown".
+func (s *Sim) Requests() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make(map[string]int, len(s.requests))
+	for route, n := range s.requests {
+		counts[route] = n
+	}
+	return counts
+}
+
+// ResetRequests begins counting anew.
+func (s *Sim) ResetRequests() { s.locked(func() { s.requests = map[string]int{} }) }
+
+// routes by lower-case path: the gateway does not mind the case of a path.
+var routes = map[string]string{
+	"/billing/v1/status":                        "status",
+	"/billing/v1/customers":                     "customers",
+	"/billing/v1/subscriptions":                 "subscriptions",
+	"/billing/v1/accounttotals":                 "accounttotals",
+	"/billing/v1/subscriptionsmanagementreport": "report",
+	"/v2/organization":                          "organization",
+	"/v2/service":                               "service",
+	"/oauth2/token":                             "token",
+}
+
+func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/_sim/") {
+		s.serveAdmin(w, r)
+		return
+	}
+	route := routes[strings.ToLower(strings.TrimRight(r.URL.Path, "/"))]
+	method := http.MethodGet
+	if route == "token" {
+		method = http.MethodPost
+	}
+	s.mu.Lock()
+	if route == "" || r.Method != method {
+		s.requests["unknown"]++
+		s.mu.Unlock()
+		gatewayError(w, http.StatusNotFound, "Resource not found")
+		return
+	}
+	s.requests[route]++
+	f := s.strike(route)
+	s.mu.Unlock()
+
+	if f.before(w, r) {
+		return
+	}
+	if route == "token" {
+		s.serveToken(w, r)
+		return
+	}
+	if !s.admit(w, r, f) {
+		return
+	}
+	switch route {
+	case "status":
+		if f.has("status_400") {
+			gatewayError(w, http.StatusBadRequest, "accountId is required")
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]string{"status": "OK"})
+	case "organization", "service":
+		s.serveTMF(w, r, route, f)
+	default:
+		s.serveList(w, r, route, f)
+	}
+}
+
+// admit answers 401 unless the request carries a key, or for v2 a token, that is good.
+func (s *Sim) admit(w http.ResponseWriter, r *http.Request, f struck) bool {
+	s.mu.Lock()
+	revoked := s.revoked || f.has("key_revoked")
+	bearer, hasToken := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	until := s.tokens[bearer]
+	s.mu.Unlock()
+	if hasToken && strings.HasPrefix(strings.ToLower(r.URL.Path), "/v2/") {
+		if revoked || f.has("token_expired") || !s.cfg.Now().Before(until) {
+			writeJSON(w, http.StatusUnauthorized, map[string]string{"code": "41", "reason": "Unauthorized", "message": "The token has expired", "status": "401"})
+			return false
+		}
+		return true
+	}
+	key := r.Header.Get(s.cfg.KeyHeader)
+	switch {
+	case key == "" || f.has("key_missing"):
+		gatewayError(w, http.StatusUnauthorized, "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API.")
+	case key != s.cfg.Key || revoked || f.has("key_bad"):
+		gatewayError(w, http.StatusUnauthorized, "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.")
+	default:
+		return true
+	}
+	return false
+}
+
+func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
+	id, secret, _ := r.BasicAuth()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") == "":
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_request"})
+	case id != s.cfg.ClientID || secret != s.cfg.ClientSecret || s.revoked:
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_client"})
+	default:
+		s.issued++
+		token := "sim-token-" + strconv.Itoa(s.issued)
+		s.tokens[token] = s.cfg.Now().Add(s.cfg.TokenLife)
+		writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(s.cfg.TokenLife.Seconds())})
+	}
+}
+
+// gatewayError writes the body of Azure API Management's own errors [F].
+func gatewayError(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]any{"statusCode": status, "message": message})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may have gone
+}
