@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,7 +23,15 @@ type Migrations struct {
 	FS   fs.FS
 }
 
-// Open connects to the database at url with schema, which is made if missing, as the search path.
+// oldest server version that Seatline runs on, as server_version_num says it.
+const oldest = 140000
+
+// patience with a database that is not there yet, as when both start together.
+const patience = 30 * time.Second
+
+// Open connects to the database at url with schema, which is made if missing, as the search path. It
+// waits up to half a minute for a database that does not accept connections yet. The pool has 8
+// connections unless the url says pool_max_conns; each caches its prepared statements.
 func Open(ctx context.Context, url, schema string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -30,17 +41,63 @@ func Open(ctx context.Context, url, schema string) (*pgxpool.Pool, error) {
 	if !strings.Contains(url, "pool_max_conns") {
 		cfg.MaxConns = 8
 	}
-	cfg.ConnConfig.RuntimeParams["search_path"] = schema
+	cfg.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
 	cfg.ConnConfig.RuntimeParams["application_name"] = "seatline-" + schema
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if _, err := pool.Exec(ctx, "create schema if not exists "+pgx.Identifier{schema}.Sanitize()); err != nil && !duplicate(err) {
+	if err := prepare(ctx, pool, schema); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open schema %s: %w", schema, err)
 	}
 	return pool, nil
+}
+
+func prepare(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+	if err := await(ctx, pool); err != nil {
+		return err
+	}
+	var version int
+	if err := pool.QueryRow(ctx, `select current_setting('server_version_num')::int`).Scan(&version); err != nil {
+		return err
+	}
+	if version < oldest {
+		return fmt.Errorf("the server is PostgreSQL %d, and Seatline needs %d or later: upgrade it, or set DATABASE_URL to another", version/10000, oldest/10000)
+	}
+	// Asked first: whoever may not create schemas can still use one that was made for them.
+	var exists bool
+	if err := pool.QueryRow(ctx, `select exists (select from pg_namespace where nspname = $1)`, schema).Scan(&exists); err != nil || exists {
+		return err
+	}
+	if _, err := pool.Exec(ctx, "create schema if not exists "+pgx.Identifier{schema}.Sanitize()); err != nil && !duplicate(err) {
+		return err
+	}
+	return nil
+}
+
+// await tries until the server lets us in or says something that waiting does not mend.
+func await(ctx context.Context, pool *pgxpool.Pool) error {
+	for deadline := time.Now().Add(patience); ; {
+		err := pool.Ping(ctx)
+		if err == nil || !starting(err) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// starting: nobody listens yet, or the server says that it is not ready (class 57P).
+func starting(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return strings.HasPrefix(pg.Code, "57P")
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // duplicate: two services that start together both make what is missing; the second may lose the race.
@@ -100,9 +157,14 @@ func InTx(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := pgx.BeginFunc(ctx, pool, f)
 		var pg *pgconn.PgError
-		if errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") && attempt < 5 {
-			continue
+		if !errors.As(err, &pg) || (pg.Code != "40001" && pg.Code != "40P01") || attempt == 5 {
+			return err
 		}
-		return err
+		// Two that met once would meet again if both came back at the same moment.
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(rand.N(time.Duration(attempt) * 20 * time.Millisecond)):
+		}
 	}
 }

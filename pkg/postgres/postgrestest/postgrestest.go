@@ -19,7 +19,7 @@ import (
 	"seatline.dev/pkg/postgres/private"
 )
 
-// server starts once per process; the kernel ends it with the process.
+// server starts once per process; it ends, and its files go, with the process.
 var server = sync.OnceValues(func() (string, error) {
 	if url := os.Getenv("DATABASE_URL"); url != "" {
 		return url, nil
@@ -28,7 +28,7 @@ var server = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := private.Start(context.Background(), private.Config{Dir: dir, Log: slog.Default()})
+	s, err := private.Start(context.Background(), private.Config{Dir: dir, Log: slog.Default(), Temporary: true})
 	if err != nil {
 		return "", err
 	}

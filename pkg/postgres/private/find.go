@@ -1,18 +1,17 @@
+//go:build unix
+
 package private
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
-
-	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+	"strings"
 )
 
 // oldest major version that Seatline runs on.
@@ -20,58 +19,95 @@ const oldest = 14
 
 // places where distributions and package managers put the server's binaries.
 var places = []string{
-	"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/usr/lib/postgresql*/bin",
-	"/usr/local/pgsql/bin", "/usr/local/opt/postgresql*/bin", "/opt/homebrew/opt/postgresql*/bin",
-	"/Applications/Postgres.app/Contents/Versions/*/bin", "/run/current-system/sw/bin", "/nix/var/nix/profiles/default/bin",
-	"/opt/local/lib/postgresql*/bin", "/snap/postgresql/current/usr/lib/postgresql/*/bin",
+	"/usr/lib/postgresql/*/bin", "/usr/lib/postgresql*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/usr/local/pgsql/bin",
+	"/usr/local/opt/postgresql*/bin", "/opt/homebrew/opt/postgresql*/bin", "/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin", "/Library/PostgreSQL/*/bin", "/opt/local/lib/postgresql*/bin",
+	"/run/current-system/sw/bin", "/nix/var/nix/profiles/default/bin", "/snap/postgresql/current/usr/lib/postgresql/*/bin",
 }
 
-// Find returns the directory of initdb and postgres: the newest installed, else fetched ones.
-func Find(ctx context.Context, log *slog.Logger) (string, error) {
-	var dirs []string
-	if path, err := exec.LookPath("initdb"); err == nil {
-		if path, err = filepath.EvalSymlinks(path); err == nil {
-			dirs = append(dirs, filepath.Dir(path))
-		}
+// binaries of a server.
+type binaries struct {
+	dir   string
+	major int
+}
+
+func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
+
+// installed lists every directory that may hold a server, whether it does or not.
+func installed() []string {
+	dirs := filepath.SplitList(os.Getenv("PATH"))
+	patterns := places
+	if home, err := os.UserHomeDir(); err == nil {
+		patterns = append(patterns[:len(patterns):len(patterns)], filepath.Join(home, ".nix-profile/bin"), filepath.Join(home, ".asdf/installs/postgres/*/bin"))
 	}
-	for _, pattern := range places {
+	for _, pattern := range patterns {
 		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return "", err // a defect of the table above
+		if err != nil { // only a pattern that is malformed can do that
+			continue
 		}
 		dirs = append(dirs, found...)
 	}
-	best, bestVersion, tooOld := "", 0, ""
-	for _, dir := range dirs {
-		switch v := version(ctx, dir); {
-		case v == 0:
-		case v < oldest:
-			tooOld = fmt.Sprintf(" (found version %d in %s: too old)", v, dir)
-		case v > bestVersion:
-			best, bestVersion = dir, v
-		}
-	}
-	if best != "" {
+	return dirs
+}
+
+// find returns the server to use for data written by version want; 0 means new data and the newest
+// server. It fetches one when none is installed.
+func find(ctx context.Context, log *slog.Logger, dirs []string, want int, as user) (binaries, error) {
+	best, unfit := choose(ctx, dirs, want, as)
+	if best.dir != "" {
 		return best, nil
 	}
-	dir, err := fetch(log)
-	if err != nil {
-		return "", fmt.Errorf("no PostgreSQL server of version %d or later is installed%s and none could be fetched (%w): "+
-			"install it (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; Alpine: apk add postgresql; macOS: brew install postgresql), or set DATABASE_URL", oldest, tooOld, err)
+	if want != 0 && want != fetchedMajor {
+		return binaries{}, fmt.Errorf("the database here was made by PostgreSQL %d, of which no server is installed%s: install that version, or begin anew in another data directory, or set DATABASE_URL", want, unfit)
 	}
-	return dir, nil
+	best, err := fetch(ctx, log, as)
+	if err != nil {
+		return binaries{}, fmt.Errorf("no PostgreSQL server of version %d or later is installed%s and none could be fetched (%w): "+
+			"install it (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; Alpine: apk add postgresql; macOS: brew install postgresql), or set DATABASE_URL", oldest, unfit, err)
+	}
+	return best, nil
+}
+
+// choose picks the newest that fits; unfit says, for the error, what else there was.
+func choose(ctx context.Context, dirs []string, want int, as user) (best binaries, unfit string) {
+	tried := map[string]bool{}
+	var others []string
+	for _, dir := range dirs {
+		// Debian links some programs into the PATH; the rest of them lie where the link leads.
+		if path, err := filepath.EvalSymlinks(filepath.Join(dir, "initdb")); err == nil {
+			dir = filepath.Dir(path)
+		}
+		if tried[dir] {
+			continue
+		}
+		tried[dir] = true
+		switch major := version(ctx, dir, as); {
+		case major == 0:
+		case major < oldest || (want != 0 && major != want):
+			others = append(others, fmt.Sprintf("%d in %s", major, dir))
+		case major > best.major:
+			best = binaries{dir, major}
+		}
+	}
+	if len(others) > 0 {
+		unfit = " (found version " + strings.Join(others, ", ") + ")"
+	}
+	return best, unfit
 }
 
 var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
-// version of the server in dir; 0 when there is none that works.
-func version(ctx context.Context, dir string) int {
+// version of the server in dir; 0 when there is none that the user can run.
+func version(ctx context.Context, dir string, as user) int {
 	for _, name := range []string{"initdb", "postgres"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			return 0
 		}
 	}
-	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output()
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version")
+	cmd.Dir = "/"
+	as.become(cmd)
+	out, err := cmd.Output()
 	if err != nil {
 		return 0
 	}
@@ -81,42 +117,4 @@ func version(ctx context.Context, dir string) int {
 	}
 	v, _ := strconv.Atoi(string(m[1])) // digits, by the pattern
 	return v
-}
-
-// fetch downloads binaries once into the user's cache. The library would also run them, but not as
-// root; we only let it unpack, and take what it left.
-func fetch(log *slog.Logger) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	if os.Geteuid() == 0 {
-		cache = "/var/cache" // root's own cache cannot be entered by the server's user
-	}
-	dir := filepath.Join(cache, "seatline", "postgresql")
-	bin := filepath.Join(dir, "bin")
-	if version(context.Background(), bin) >= oldest {
-		return bin, nil
-	}
-	log.Info("fetching PostgreSQL, once", "into", dir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	port, err := freePort()
-	if err != nil {
-		return "", err
-	}
-	db := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().Version(embeddedpostgres.V17).Port(uint32(port)).
-		BinariesPath(dir).CachePath(dir).RuntimePath(filepath.Join(dir, "runtime")).Logger(io.Discard))
-	startErr := db.Start()
-	if startErr == nil {
-		startErr = db.Stop()
-	}
-	if version(context.Background(), bin) >= oldest {
-		return bin, nil // unpacked; whether the library could start it does not matter
-	}
-	if startErr == nil {
-		startErr = errors.New("nothing was unpacked")
-	}
-	return "", startErr
 }

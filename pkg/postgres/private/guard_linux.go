@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// attributes make the server end when we do, even when we are killed.
+// attributes make the server end when we do, even when we are killed before its guard stands.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Setpgid: true}
 }

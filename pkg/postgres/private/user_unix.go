@@ -4,6 +4,7 @@ package private
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,29 +39,61 @@ func unprivileged() (user, error) {
 	return user{}, fmt.Errorf("PostgreSQL refuses to run as root, and this machine has no user postgres or nobody: add one, or run as an ordinary user, or set DATABASE_URL")
 }
 
-// own makes dir and gives it to the server's user, and checks that it can be reached.
-func (u user) own(dir string) error {
+// place makes the directory of the server and gives it to its user.
+func (u user) place(cfg Config) (string, error) {
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+		return "", err
 	}
 	if !u.other {
-		return nil
+		return dir, nil
 	}
-	if err := os.Chown(dir, int(u.uid), int(u.gid)); err != nil {
-		return err
+	closed, err := u.closed(dir)
+	if err != nil {
+		return "", err
 	}
+	if closed != "" {
+		// Root's home and the like. The stand-in follows from the name, so that the data is found again.
+		base := "/var/lib/seatline"
+		if !cfg.Durable {
+			base = os.TempDir()
+		}
+		standIn := filepath.Join(base, fmt.Sprintf("postgres-%x", sha256.Sum256([]byte(dir)))[:len("postgres-")+12])
+		cfg.Log.Info("the database lies elsewhere, because PostgreSQL does not run as root and its user cannot enter the data directory",
+			"database", standIn, "closed", closed)
+		dir = standIn
+		if err := os.MkdirAll(base, 0o755); err != nil {
+			return "", err
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", err
+		}
+		if closed, err = u.closed(dir); err != nil {
+			return "", err
+		}
+		if closed != "" {
+			return "", fmt.Errorf("%s cannot be entered by the user that the server runs as (uid %d): choose another data directory, or set DATABASE_URL", closed, u.uid)
+		}
+	}
+	return dir, os.Chown(dir, int(u.uid), int(u.gid))
+}
+
+// closed returns the first directory above dir that the user cannot enter, or nothing.
+func (u user) closed(dir string) (string, error) {
 	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {
 		info, err := os.Stat(parent)
 		if err != nil {
-			return err
+			return "", err
 		}
-		if info.Mode().Perm()&0o001 == 0 {
-			if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != u.uid {
-				return fmt.Errorf("%s cannot be entered by the user that the server runs as (uid %d): choose another data directory, or set DATABASE_URL", parent, u.uid)
-			}
+		st, known := info.Sys().(*syscall.Stat_t)
+		if info.Mode().Perm()&0o001 == 0 && (!known || st.Uid != u.uid) {
+			return parent, nil
 		}
 		if parent == filepath.Dir(parent) {
-			return nil
+			return "", nil
 		}
 	}
 }
