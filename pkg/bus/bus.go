@@ -77,6 +77,8 @@ func options(cfg Config) []nats.Option {
 	}
 	options := []nats.Option{
 		nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond), nats.Timeout(5 * time.Second),
+		// A server that is being set up anew may refuse us for a while.
+		nats.IgnoreAuthErrorAbort(),
 		// A publisher must learn that the server is away, rather than believe that it was heard.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

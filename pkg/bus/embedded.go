@@ -3,8 +3,12 @@ package bus
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -40,7 +44,11 @@ func StartEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	e := &Embedded{token: rand.Text()}
+	token, err := token(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS in %s: %w", cfg.Dir, err)
+	}
+	e := &Embedded{token: token}
 	s, err := server.NewServer(&server.Options{
 		ServerName: "seatline", Host: "127.0.0.1", Port: port, Authorization: e.token,
 		JetStream: true, StoreDir: cfg.Dir, SyncAlways: !cfg.Volatile, DisableJetStreamBanner: true,
@@ -59,6 +67,23 @@ func StartEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 		return nil, fmt.Errorf("embedded NATS in %s does not come up: is another server using that directory, or port %d?", cfg.Dir, cfg.Port)
 	}
 	return e, nil
+}
+
+// token lets clients in. It stays the same from start to start, so that they find back.
+func token(dir string) (string, error) {
+	path := filepath.Join(dir, "token")
+	text, err := os.ReadFile(path)
+	if err == nil && len(text) > 0 {
+		return string(text), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	made := rand.Text()
+	return made, os.WriteFile(path, []byte(made), 0o600)
 }
 
 // URL for clients on this machine; it holds the token, so keep it from logs.
