@@ -30,7 +30,7 @@ type Customer struct {
 	Created time.Time
 	Address Address
 	Contact Contact
-	// Derived says that the row is from a subscription feed.
+	// Derived says that the row is of a subscription feed, which knows the name and the tenant only.
 	Derived bool
 }
 

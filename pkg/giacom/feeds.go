@@ -22,7 +22,7 @@ func (c *Client) Customers(ctx context.Context, customer func(Customer) error) (
 			return err
 		}
 		got := r.customer()
-		if got.MexID == "" {
+		if got.MexID == "" || len(got.MexID) > maxID {
 			t.noID++
 			return nil
 		}
@@ -113,7 +113,7 @@ func (c *Client) accountTotals(ctx context.Context, subscription func(Subscripti
 				return err
 			}
 			s := r.subscription()
-			if s.MexID == "" || s.SKU == "" {
+			if s.MexID == "" || s.SKU == "" || len(s.MexID)+len(s.SKU) > maxID-maxNumber {
 				t.noID++
 				return nil
 			}
@@ -212,9 +212,12 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
+// maxID bounds what passes for an id, in bytes; those known have 36 at most.
+const maxID = 300
+
 // hand notes a subscription and hands it on, unless its id could not be read.
 func hand(s Subscription, t *tally, subscription func(Subscription) error) error {
-	if s.ID == "" {
+	if s.ID == "" || len(s.ID) > maxID {
 		t.noID++
 		return nil
 	}

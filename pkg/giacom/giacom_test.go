@@ -168,6 +168,15 @@ func TestEachMethodSeesWhatItShould(t *testing.T) {
 	}
 }
 
+func TestCustomersLeftOutOfTheirPathAreSeenInTheFeed(t *testing.T) {
+	w := newWorld(t, giacomsim.Config{})
+	w.sim.PutCustomer(giacomsim.Customer{MexID: "MEX10022", Name: "Müller & Söhne", NotInList: true})
+	g := w.pull(t)
+	if g.err != nil || !g.customers["MEX10022"].Derived {
+		t.Errorf("%v %+v", g.err, g.customers)
+	}
+}
+
 func TestReportRowIsReadExactly(t *testing.T) {
 	g := newWorld(t, giacomsim.Config{}).with(func(c *giacom.Config) { c.Method = giacom.MethodReport }).pull(t)
 	s := g.subscriptions[premium]

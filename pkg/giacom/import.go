@@ -18,33 +18,38 @@ type Result struct {
 	Requests                 int64
 }
 
-// Import reads what is wanted by the configured method. Customers that are derived come from the same pull as the
-// subscriptions, several times each, and are as complete as it is: an account's customers without any subscription are
-// then not among them.
+// Import reads what is wanted by the configured method.
+//
+// Whenever subscriptions are read for customers too, each customer that a subscription's row names is handed on with
+// Derived set, often several times: the customers path may leave some out. With Config.DeriveCustomers there are no
+// others, so customers without any subscription are not among them.
 func (c *Client) Import(ctx context.Context, want Want, sink Sink) (Result, error) {
 	var r Result
 	before := c.Requests()
-	derive := want.Customers && c.cfg.DeriveCustomers
-	if want.Customers && !derive {
+	listed := want.Customers && !c.cfg.DeriveCustomers
+	if listed {
 		var err error
 		if r.Customers, err = c.Customers(ctx, sink.Customer); err != nil {
 			return c.counted(r, before), err
 		}
 	}
-	if !want.Subscriptions && !derive {
+	if !want.Subscriptions && (listed || !want.Customers) {
 		return c.counted(r, before), nil
 	}
 	if !want.Subscriptions {
 		sink.Subscription = func(Subscription) error { return nil }
 	}
-	rows := 0
-	pull, err := c.subscriptions(ctx, deriving(sink, derive, &rows))
+	derived := 0
+	pull, err := c.subscriptions(ctx, deriving(sink, want.Customers, &derived))
 	if want.Subscriptions {
 		r.Subscriptions = pull
 	}
-	if derive {
+	switch {
+	case listed:
+		r.Customers = r.Customers.and(Pull{Complete: pull.Complete, Reason: pull.Reason, Rows: derived})
+	case want.Customers:
 		r.Customers = pull
-		r.Customers.Rows, r.Customers.Bad = rows, 0
+		r.Customers.Rows, r.Customers.Bad = derived, 0
 	}
 	return c.counted(r, before), err
 }
@@ -58,7 +63,7 @@ func (c *Client) counted(r Result, before int64) Result {
 func deriving(sink Sink, derive bool, rows *int) Sink {
 	var last Customer
 	customer := func(got Customer) error {
-		if !derive || got.MexID == "" || got == last {
+		if !derive || got.MexID == "" || len(got.MexID) > maxID || got == last {
 			return nil
 		}
 		last = got

@@ -34,7 +34,8 @@ func scalar(b []byte) string {
 		if json.Unmarshal(b, &s) != nil {
 			return ""
 		}
-		return strings.TrimSpace(s)
+		// PostgreSQL, for one, has no text with a zero byte: one such row must not fail a whole pull.
+		return strings.TrimSpace(strings.ReplaceAll(s, "\x00", "\uFFFD"))
 	case 'n', '{', '[':
 		return ""
 	}
