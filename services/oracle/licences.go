@@ -1,0 +1,220 @@
+package oracle
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/halo/halosim"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
+)
+
+// licences carries every billed subscription into its licence.
+func (o *Oracle) licences() {
+	keys := slices.Sorted(maps.Keys(o.rows))
+	var fresh []*subscription
+	for _, key := range keys {
+		s := o.rows[key]
+		client, why := o.resolve(s)
+		if client == 0 {
+			o.wait("subscription", key, why)
+			continue
+		}
+		l := o.licenceOf(key)
+		switch {
+		case s.removed && l == nil:
+		case s.removed && o.settings.Connection.GetLicences().GetDeactivateRemoved() && s.scheduled:
+			l.IsActive = false
+		case s.removed:
+			if l.IsActive {
+				o.wait("licence", key, "gone")
+			}
+		case s.absent():
+			o.wait("licence", key, "absent")
+		case o.holds(s) != "":
+			o.wait("licence", key, o.holds(s))
+		case l == nil:
+			fresh = append(fresh, s)
+		default:
+			o.write(l, s, client)
+		}
+	}
+	o.adoptOrCreate(fresh)
+}
+
+func (o *Oracle) mark(key string) string {
+	return "giacom:" + o.settings.Connection.GetGiacom().GetAccount() + ":" + key
+}
+
+func (o *Oracle) licenceOf(key string) *halosim.Licence {
+	return o.licenceMarked(o.mark(key))
+}
+
+func (o *Oracle) licenceMarked(mark string) *halosim.Licence {
+	for i := range o.state.Licences {
+		if o.state.Licences[i].SnowID == mark {
+			return &o.state.Licences[i]
+		}
+	}
+	return nil
+}
+
+// holds says why a subscription that is there may not be billed as it is; "" when it may.
+func (o *Oracle) holds(s *subscription) string {
+	switch s.status {
+	case "", "active", "suspended":
+	case "pending":
+		return "pending"
+	default:
+		return "status"
+	}
+	if !s.quantity.Valid || !s.quantity.Decimal.IsInteger() || s.quantity.Decimal.IsNegative() {
+		return "quantity"
+	}
+	if s.cycle == "?" || s.term == "?" {
+		return "words"
+	}
+	if _, ok := o.perCycle(s, s.price); !ok {
+		return "price"
+	}
+	return ""
+}
+
+// perCycle is a price per seat and billing cycle.
+func (o *Oracle) perCycle(s *subscription, p decimal.NullDecimal) (decimal.Decimal, bool) {
+	if !p.Valid {
+		return decimal.Zero, false
+	}
+	months := map[string]int64{"": 1, "Monthly": 1, "One-Time": 1, "Annual": 12, "Triennial": 36}
+	cycle, term := months[s.cycle], months[s.term]
+	if s.term == "" {
+		term = cycle
+	}
+	if term == 1 {
+		return p.Decimal.Round(4), true
+	}
+	switch o.settings.Connection.GetGiacom().GetAnnualPriceBasis() {
+	case moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH:
+		return p.Decimal.Mul(decimal.NewFromInt(cycle)).Round(4), true
+	case moneyv1.Basis_BASIS_PER_SEAT_PER_TERM:
+		return p.Decimal.Mul(decimal.NewFromInt(cycle)).DivRound(decimal.NewFromInt(term), 4), true
+	}
+	return decimal.Zero, false
+}
+
+// write puts the fields that are ours.
+func (o *Oracle) write(l *halosim.Licence, s *subscription, client int64) {
+	cost, _ := o.perCycle(s, s.price)
+	s.left = 0
+	if l.ClientID != client {
+		s.left = l.ClientID
+	}
+	l.ClientID, l.Count, l.PurchasePrice = client, s.quantity.Decimal.IntPart(), halosim.Money{Decimal: cost}
+	l.IsActive, l.BillingCycle = true, orKeep(s.cycle, l.BillingCycle)
+	l.TermDuration = orKeep(s.term, l.TermDuration)
+	l.StartDate, l.EndDate = dateOrKeep(s.start, l.StartDate), dateOrKeep(s.end, l.EndDate)
+}
+
+func orKeep(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func dateOrKeep(t time.Time, otherwise halosim.Date) halosim.Date {
+	if t.IsZero() {
+		return otherwise
+	}
+	return halosim.On(t)
+}
+
+// adoptOrCreate finds what Halo has already for subscriptions that have no licence, and creates the rest.
+func (o *Oracle) adoptOrCreate(fresh []*subscription) {
+	type product struct {
+		client int64
+		name   string
+	}
+	rivals := map[product]int{}
+	of := func(s *subscription) product {
+		client, _ := o.resolve(s)
+		return product{client, strings.ToLower(s.name)}
+	}
+	for _, s := range fresh {
+		rivals[of(s)]++
+	}
+	for _, s := range fresh {
+		client, _ := o.resolve(s)
+		candidates := o.candidates(s, client)
+		switch {
+		case len(candidates) == 0:
+			o.create(s, client)
+		case len(candidates) > 1 || rivals[of(s)] > 1:
+			o.wait("licence", s.key, "possible_duplicate")
+		default:
+			l := candidates[0]
+			heir, renewal := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]
+			switch {
+			case renewal && !heir.removed:
+				o.wait("licence", s.key, "renewal")
+			case renewal || l.Count == s.quantity.Decimal.IntPart():
+				l.SnowID = o.mark(s.key)
+				o.write(l, s, client)
+			default:
+				o.wait("licence", s.key, "possible_duplicate")
+			}
+		}
+	}
+}
+
+// candidates are licences that may be this subscription: same client and product, of no live subscription.
+func (o *Oracle) candidates(s *subscription, client int64) []*halosim.Licence {
+	var out []*halosim.Licence
+	for i := range o.state.Licences {
+		l := &o.state.Licences[i]
+		if !l.IsActive || l.Deleted || l.Type != 1 || l.ClientID != client {
+			continue
+		}
+		if l.ProductSKU != "" && s.sku != "" {
+			if !strings.EqualFold(l.ProductSKU, s.sku) {
+				continue
+			}
+		} else if !strings.EqualFold(withoutStatus(l.Name), s.name) {
+			continue
+		}
+		if other, ok := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]; ok && l.SnowID != "" && !other.removed && !other.absent() {
+			continue
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// withoutStatus drops the status that Inty wrote behind names: "… (Active)".
+func withoutStatus(name string) string {
+	for _, status := range []string{"Active", "Suspended", "Cancelled", "Canceled", "Pending", "Deleted", "Expired", "Disabled", "Inactive"} {
+		suffix := " (" + strings.ToLower(status) + ")"
+		if strings.HasSuffix(strings.ToLower(name), suffix) {
+			return strings.TrimSpace(name[:len(name)-len(suffix)])
+		}
+	}
+	return name
+}
+
+func (o *Oracle) create(s *subscription, client int64) {
+	l := halosim.Licence{
+		ID: o.id(), Type: 1, Name: s.name, ProductSKU: s.sku, Distributor: "Giacom", TenantID: s.tenant,
+		ThirdPartyID: s.mexID, SnowID: o.mark(s.key),
+	}
+	if s.microsoft {
+		l.Vendor = "Microsoft"
+	}
+	if rrp, ok := o.perCycle(s, s.rrp); ok {
+		l.Price = halosim.Money{Decimal: rrp}
+	}
+	o.write(&l, s, client)
+	o.state.Licences = append(o.state.Licences, l)
+}

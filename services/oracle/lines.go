@@ -1,0 +1,368 @@
+package oracle
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/halo/halosim"
+	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
+)
+
+// lines carries licences into the lines of recurring invoices.
+func (o *Oracle) lines() {
+	ours := o.ours()
+	o.unlinkMoved(ours)
+	linked := map[int64]bool{} // licences that a line links
+	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
+		for _, r := range l.Subscriptions {
+			linked[r.LicenceID] = l.QuantityType == halosim.Subscriptions || linked[r.LicenceID]
+		}
+	})
+	o.linkEmpty(ours, linked)
+	o.pair(ours, linked)
+	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) { o.fill(inv, l, ours) })
+	o.add(ours, linked)
+}
+
+// ours are the licences of subscriptions of this connection, by Halo id.
+func (o *Oracle) ours() map[int64]*subscription {
+	m := map[int64]*subscription{}
+	for _, l := range o.state.Licences {
+		if s, ok := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]; ok && l.SnowID != "" {
+			if client, _ := o.resolve(s); client != 0 {
+				m[l.ID] = s
+			}
+		}
+	}
+	return m
+}
+
+// eachLine visits the lines that may be touched at all.
+func (o *Oracle) eachLine(visit func(*halosim.Invoice, *halosim.Line)) {
+	for i := range o.state.Invoices {
+		inv := &o.state.Invoices[i]
+		if inv.Disabled {
+			continue
+		}
+		for j := range inv.Lines {
+			if l := &inv.Lines[j]; !l.Inactive && !l.GroupText {
+				visit(inv, l)
+			}
+		}
+	}
+}
+
+// unlinkMoved takes licences off the lines of a client that they have left.
+func (o *Oracle) unlinkMoved(ours map[int64]*subscription) {
+	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
+		if l.QuantityType != halosim.Subscriptions {
+			return
+		}
+		l.Subscriptions = slices.DeleteFunc(l.Subscriptions, func(r halosim.QuantityRow) bool {
+			s := ours[r.LicenceID]
+			return s != nil && s.left != 0 && s.left == inv.ClientID
+		})
+	})
+}
+
+// same says whether a line is of the product of a subscription.
+func (o *Oracle) same(l *halosim.Line, s *subscription) bool {
+	if code := o.item(l.ItemID).SupplierPartCode; code != "" && s.sku != "" {
+		return strings.EqualFold(code, s.sku)
+	}
+	return strings.EqualFold(strings.TrimSpace(l.Name), strings.TrimSpace(s.name))
+}
+
+func (o *Oracle) item(id int64) halosim.Item {
+	for _, it := range o.state.Items {
+		if it.ID == id {
+			return it
+		}
+	}
+	return halosim.Item{}
+}
+
+// matching are our active licences of an invoice's client and a line's product that no line links.
+func (o *Oracle) matching(inv *halosim.Invoice, l *halosim.Line, ours map[int64]*subscription, linked map[int64]bool) []int64 {
+	var ids []int64
+	for _, lic := range o.state.Licences {
+		if s := ours[lic.ID]; s != nil && lic.IsActive && !linked[lic.ID] && lic.ClientID == inv.ClientID && o.same(l, s) {
+			ids = append(ids, lic.ID)
+		}
+	}
+	return ids
+}
+
+// linkEmpty gives a licence to lines that compute from subscriptions and name none.
+func (o *Oracle) linkEmpty(ours map[int64]*subscription, linked map[int64]bool) {
+	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
+		if l.QuantityType != halosim.Subscriptions || slices.ContainsFunc(l.Subscriptions, func(r halosim.QuantityRow) bool { return r.LicenceID > 0 }) {
+			return
+		}
+		ids := o.matching(inv, l, ours, linked)
+		if len(ids) != 1 || !fits(inv, ours[ids[0]]) {
+			return
+		}
+		if len(l.Subscriptions) == 0 {
+			proRata := o.settings.Connection.GetBilling().ProRata
+			if proRata == nil {
+				return
+			}
+			l.Subscriptions = append(l.Subscriptions, halosim.QuantityRow{Kind: 4, LineID: l.ID, ProRata: int64(*proRata)})
+		}
+		l.Subscriptions[0].LicenceID = ids[0]
+		linked[ids[0]] = true
+	})
+}
+
+// pair finds the one fixed line of a licence, where there is exactly one of each.
+func (o *Oracle) pair(ours map[int64]*subscription, linked map[int64]bool) {
+	lines := map[int64][]*halosim.Line{} // candidates by licence
+	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
+		if l.QuantityType != halosim.Fixed {
+			return
+		}
+		if key, ok := o.fixed[l.ID]; ok { // once paired, it stays so while client and licence do
+			if s := o.rows[key]; s != nil {
+				lic := o.licenceOf(key)
+				if lic != nil && !linked[lic.ID] && lic.ClientID == inv.ClientID {
+					lines[lic.ID] = append(lines[lic.ID], l)
+					return
+				}
+			}
+			delete(o.fixed, l.ID)
+		}
+		ids := o.matching(inv, l, ours, linked)
+		if len(ids) == 1 {
+			lines[ids[0]] = append(lines[ids[0]], l)
+		}
+	})
+	for id, candidates := range lines {
+		if len(candidates) == 1 {
+			o.fixed[candidates[0].ID] = ours[id].key
+		}
+	}
+}
+
+// fits says whether a subscription's billing cycle is the invoice's period.
+func fits(inv *halosim.Invoice, s *subscription) bool {
+	return map[string]int64{"": 2, "Monthly": 2, "Annual": 3, "Triennial": 7}[s.cycle] == inv.Period
+}
+
+// fill writes cost, price and quantity of a line of ours.
+func (o *Oracle) fill(inv *halosim.Invoice, l *halosim.Line, ours map[int64]*subscription) {
+	var licences []*halosim.Licence
+	var rows []*halosim.QuantityRow
+	key, paired := o.fixed[l.ID]
+	switch {
+	case l.QuantityType == halosim.Fixed && paired:
+		licences = append(licences, o.licenceOf(key))
+	case l.QuantityType == halosim.Subscriptions:
+		for i := range l.Subscriptions {
+			r := &l.Subscriptions[i]
+			if ours[r.LicenceID] != nil {
+				licences, rows = append(licences, o.licence(r.LicenceID)), append(rows, r)
+			}
+		}
+	}
+	if len(licences) == 0 {
+		return
+	}
+	var cost, price *decimal.Decimal
+	var rule *pricingv1.PriceRule
+	for i, lic := range licences {
+		s := ours[lic.ID]
+		if s == nil || !fits(inv, s) {
+			o.wait("line", lineKey(inv, l), "cycle")
+			return
+		}
+		c := lic.PurchasePrice.Decimal
+		r, p, ok := o.price(s, c)
+		if !ok {
+			o.wait("line", lineKey(inv, l), "rule")
+			return
+		}
+		if i > 0 && (!cost.Equal(c) || (price == nil) != (p == nil) || price != nil && !price.Equal(*p)) {
+			o.wait("line", lineKey(inv, l), "prices_differ")
+			return
+		}
+		cost, price, rule = &c, p, r
+	}
+	if slices.ContainsFunc(l.ProRata, func(p halosim.ProRataRow) bool { return !p.IsInvoiced }) && l.QuantityType == halosim.Fixed {
+		o.wait("line", lineKey(inv, l), "pro_rata")
+		return
+	}
+	usesCost := slices.ContainsFunc(rows, func(r *halosim.QuantityRow) bool { return r.UsesSubsCost })
+	usesPrice := slices.ContainsFunc(rows, func(r *halosim.QuantityRow) bool { return r.UsesSubsPrice })
+	if !usesCost {
+		l.UnitCost = halosim.Money{Decimal: *cost}
+	}
+	switch {
+	case price == nil:
+	case usesPrice:
+		for _, lic := range licences {
+			lic.Price = halosim.Money{Decimal: *price}
+		}
+	case l.AutoIncrease == 0:
+		l.UnitPrice = halosim.Money{Decimal: *price}
+	}
+	for _, r := range rows {
+		if rule != nil && rule.MinimumQuantity != nil {
+			r.Minimum = *rule.MinimumQuantity
+		}
+		if rule != nil && rule.IncludedQuantity != nil {
+			r.Free = *rule.IncludedQuantity
+		}
+	}
+	if l.QuantityType == halosim.Fixed {
+		n := licences[0].Count
+		if rule != nil {
+			n = max(n-rule.GetIncludedQuantity(), rule.GetMinimumQuantity(), 0)
+		}
+		if !licences[0].IsActive {
+			n = 0
+		}
+		l.Quantity = halosim.Money{Decimal: decimal.NewFromInt(n)}
+	}
+}
+
+func lineKey(inv *halosim.Invoice, l *halosim.Line) string {
+	return number(inv.ID) + "/" + number(l.ID)
+}
+
+func (o *Oracle) licence(id int64) *halosim.Licence {
+	for i := range o.state.Licences {
+		if o.state.Licences[i].ID == id {
+			return &o.state.Licences[i]
+		}
+	}
+	return nil
+}
+
+// price asks the rules: nil keeps the line's price. Not ok: the rule asks for what there is not.
+func (o *Oracle) price(s *subscription, cost decimal.Decimal) (*pricingv1.PriceRule, *decimal.Decimal, bool) {
+	for _, r := range o.settings.Rules {
+		if !matches(r, s) {
+			continue
+		}
+		var p decimal.Decimal
+		switch v := r.Price.(type) {
+		case *pricingv1.PriceRule_CostPlusPercent:
+			p = cost.Mul(decimal.NewFromInt(100).Add(decimal.RequireFromString(v.CostPlusPercent))).Div(decimal.NewFromInt(100))
+		case *pricingv1.PriceRule_Rrp:
+			rrp, ok := o.perCycle(s, s.rrp)
+			if !ok {
+				return r, nil, false
+			}
+			p = rrp
+		case *pricingv1.PriceRule_Fixed:
+			p = decimal.RequireFromString(v.Fixed)
+		default:
+			return r, nil, true
+		}
+		step := decimal.RequireFromString("0.01")
+		if r.GetRounding() != "" {
+			step = decimal.RequireFromString(r.GetRounding())
+		}
+		p = p.DivRound(step, 12).Round(0).Mul(step)
+		return r, &p, true
+	}
+	return nil, nil, true
+}
+
+// matches: a matcher that is empty matches everything.
+func matches(r *pricingv1.PriceRule, s *subscription) bool {
+	glob := func(patterns []string, text string) bool {
+		return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool {
+			// path.Match gives no meaning of its own to anything but * and ? once these are taken out.
+			clean := strings.NewReplacer("/", "\x00", "[", "\x01", "]", "\x02", `\`, "\x03")
+			ok, err := path.Match(clean.Replace(strings.ToLower(p)), clean.Replace(strings.ToLower(text)))
+			return err == nil && ok
+		})
+	}
+	cycle := map[string]giacomv1.Cycle{
+		"Monthly": giacomv1.Cycle_CYCLE_MONTHLY, "Annual": giacomv1.Cycle_CYCLE_ANNUAL,
+		"Triennial": giacomv1.Cycle_CYCLE_TRIENNIAL, "One-Time": giacomv1.Cycle_CYCLE_ONE_TIME,
+	}[s.cycle]
+	term := map[string]giacomv1.Term{
+		"Monthly": giacomv1.Term_TERM_MONTHLY, "Annual": giacomv1.Term_TERM_ANNUAL, "Triennial": giacomv1.Term_TERM_TRIENNIAL,
+	}[s.term]
+	return (len(r.Customers) == 0 || slices.ContainsFunc(r.Customers, func(c string) bool { return strings.EqualFold(strings.TrimSpace(c), s.mexID) })) &&
+		glob(r.Skus, s.sku) && glob(r.Names, s.name) &&
+		(len(r.Cycles) == 0 || slices.Contains(r.Cycles, cycle)) && (len(r.Terms) == 0 || slices.Contains(r.Terms, term))
+}
+
+// add makes a line for each licence that has none, where a rule says so.
+func (o *Oracle) add(ours map[int64]*subscription, linked map[int64]bool) {
+	billed := map[string]bool{}
+	for _, key := range o.fixed {
+		billed[key] = true
+	}
+	for _, lic := range slices.Clone(o.state.Licences) {
+		s := ours[lic.ID]
+		if s == nil || !lic.IsActive || linked[lic.ID] || billed[s.key] {
+			continue
+		}
+		rule, price, ok := o.price(s, lic.PurchasePrice.Decimal)
+		proRata := o.settings.Connection.GetBilling().ProRata
+		item := halosim.Item{}
+		inv := (*halosim.Invoice)(nil)
+		if a := rule.GetAddLine(); a != nil {
+			item, inv = o.itemFor(a, s), o.invoiceFor(a, s, lic.ClientID)
+		}
+		if !ok || proRata == nil || item.ID == 0 || inv == nil || s.cycle == "One-Time" {
+			o.wait("line", "add/"+s.key, "not_billed")
+			continue
+		}
+		l := halosim.Line{
+			ID: o.id(), InvoiceID: inv.ID, ItemID: item.ID, Name: s.name, QuantityType: halosim.Subscriptions, UnitCost: lic.PurchasePrice,
+			Subscriptions: []halosim.QuantityRow{{Kind: 4, LicenceID: lic.ID, ProRata: int64(*proRata), Free: rule.GetIncludedQuantity(), Minimum: rule.GetMinimumQuantity()}},
+		}
+		switch {
+		case price != nil:
+			l.UnitPrice = halosim.Money{Decimal: *price}
+		case !item.RecurringPrice.IsZero():
+			l.UnitPrice = item.RecurringPrice
+		default:
+			l.UnitPrice = item.BasePrice
+		}
+		inv.Lines = append(inv.Lines, l)
+	}
+}
+
+func (o *Oracle) itemFor(a *pricingv1.AddLine, s *subscription) halosim.Item {
+	if a.GetItemId() != 0 {
+		return o.item(a.GetItemId())
+	}
+	var found []halosim.Item
+	for _, it := range o.state.Items {
+		if s.sku != "" && strings.EqualFold(it.SupplierPartCode, s.sku) {
+			found = append(found, it)
+		}
+	}
+	if len(found) != 1 {
+		return halosim.Item{}
+	}
+	return found[0]
+}
+
+func (o *Oracle) invoiceFor(a *pricingv1.AddLine, s *subscription, client int64) *halosim.Invoice {
+	var found []*halosim.Invoice
+	for i := range o.state.Invoices {
+		inv := &o.state.Invoices[i]
+		if inv.Disabled || !fits(inv, s) {
+			continue
+		}
+		if a.GetInvoiceId() == inv.ID || a.GetInvoiceId() == 0 && inv.ClientID == client {
+			found = append(found, inv)
+		}
+	}
+	if len(found) != 1 {
+		return nil
+	}
+	return found[0]
+}
