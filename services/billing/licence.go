@@ -1,0 +1,146 @@
+package billing
+
+import (
+	"fmt"
+
+	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/reconcile"
+	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
+)
+
+// Licence is a licence of ours as the licence service last told, as far as the rules look at it.
+type Licence struct {
+	Connection, Key string
+	HaloID          int64 // 0 until it exists in Halo
+	// ClientID is the Halo customer that it should belong to; OldClientID the one it still belongs
+	// to while it waits to be moved, else 0.
+	ClientID, OldClientID int64
+	ClientName            string
+
+	// Count and Active are desired; Holds is the number of seats that Halo counts now, 0 if inactive.
+	Count  int64
+	Active bool
+	Holds  int64
+	// Cost is the desired purchase price, per seat and billing cycle; nil when not known.
+	Cost *decimal.Decimal
+	// Price that Halo's licence holds, per seat and billing cycle; nil when not known.
+	Price *decimal.Decimal
+	// RRP per seat and billing cycle; nil when Giacom gives none.
+	RRP *decimal.Decimal
+
+	Cycle     giacomv1.Cycle
+	Term      giacomv1.Term
+	MexID     string
+	SKU, Name string
+	// Blocked is why the licence itself may not be written; its lines then wait with it.
+	Blocked reconcile.Reason
+
+	Revision          int64
+	Run, Cause, Trace string // of what last changed it
+}
+
+// licenceOf reads an event of the licence service. ok is false when there is no licence: nothing is
+// wanted in Halo and nothing of ours is there.
+func licenceOf(p *licencev1.Licence, basis moneyv1.Basis) (l Licence, ok bool, err error) {
+	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED || p.GetDesired() == nil {
+		return Licence{}, false, nil
+	}
+	g, want, has := p.GetSubscription().GetGiacom(), p.GetDesired(), p.GetApplied()
+	l = Licence{
+		Connection: p.GetConnection(), Key: p.GetKey(), HaloID: p.GetStatus().GetHaloId(),
+		ClientID: want.GetClientId(), ClientName: p.GetSubscription().GetHaloClientName(),
+		Count: want.GetCount(), Active: want.GetActive(),
+		Cycle: g.GetCycle(), Term: g.GetTerm(), MexID: g.GetMexId(), SKU: g.GetSku(), Name: g.GetName(),
+	}
+	if has.GetActive() {
+		l.Holds = has.GetCount()
+	}
+	switch {
+	case l.ClientID == 0:
+		l.ClientID = has.GetClientId()
+	case l.HaloID != 0 && has.GetClientId() != 0 && has.GetClientId() != l.ClientID:
+		l.OldClientID = has.GetClientId()
+	}
+	if l.Cost, err = amount(want.GetPurchasePrice()); err != nil {
+		return l, false, fmt.Errorf("purchase price: %w", err)
+	}
+	if l.Price, err = amount(has.GetPrice()); err != nil {
+		return l, false, fmt.Errorf("price: %w", err)
+	}
+	if l.RRP, err = amount(g.GetRrp()); err != nil {
+		return l, false, fmt.Errorf("RRP: %w", err)
+	}
+	l.RRP = perCycle(l.RRP, l.Cycle, l.Term, basis)
+	l.Blocked = blocked(p.GetStatus())
+	return l, true, nil
+}
+
+// blocked: a line does not run ahead of a licence that a rule holds. A licence that is held because
+// the connection observes is planned for, and one that waits for its line must not be waited for.
+func blocked(s *itemv1.Status) reconcile.Reason {
+	code := s.GetReason().GetCode()
+	switch s.GetState() {
+	case itemv1.State_STATE_HELD:
+		if code == reconcile.ReasonObserve.Code {
+			return reconcile.Reason{}
+		}
+	case itemv1.State_STATE_PARKED:
+		if code == "line" {
+			return reconcile.Reason{}
+		}
+	default:
+		return reconcile.Reason{}
+	}
+	if code == "" {
+		code = "licence"
+	}
+	return reconcile.Reason{Code: code, Text: s.GetReason().GetText()}
+}
+
+func amount(m *moneyv1.Money) (*decimal.Decimal, error) {
+	if m.GetAmount() == "" {
+		return nil, nil
+	}
+	d, err := decimal.NewFromString(m.GetAmount())
+	if err != nil {
+		return nil, fmt.Errorf("amount %q is not a number", m.GetAmount())
+	}
+	return &d, nil
+}
+
+// perCycle turns a recommended price into one per billing cycle, the way the licence service does it
+// with the purchase price that stands beside it in the feed: 4 places, half up. nil where it cannot be said.
+func perCycle(price *decimal.Decimal, cycle giacomv1.Cycle, term giacomv1.Term, basis moneyv1.Basis) *decimal.Decimal {
+	if price == nil {
+		return nil
+	}
+	ofCycle, ofTerm := cycleMonths[cycle], termMonths[term]
+	if ofTerm == 0 {
+		ofTerm = ofCycle
+	}
+	var v decimal.Decimal
+	switch {
+	case cycle == giacomv1.Cycle_CYCLE_ONE_TIME, ofTerm == 1:
+		v = price.Round(4)
+	case basis == moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH:
+		v = price.Mul(decimal.NewFromInt(ofCycle)).Round(4)
+	case basis == moneyv1.Basis_BASIS_PER_SEAT_PER_TERM && ofTerm > 0:
+		v = price.Mul(decimal.NewFromInt(ofCycle)).DivRound(decimal.NewFromInt(ofTerm), 4)
+	default:
+		return nil
+	}
+	return &v
+}
+
+var (
+	cycleMonths = map[giacomv1.Cycle]int64{
+		giacomv1.Cycle_CYCLE_UNSPECIFIED: 1, giacomv1.Cycle_CYCLE_MONTHLY: 1, giacomv1.Cycle_CYCLE_ANNUAL: 12, giacomv1.Cycle_CYCLE_TRIENNIAL: 36,
+	}
+	termMonths = map[giacomv1.Term]int64{
+		giacomv1.Term_TERM_MONTHLY: 1, giacomv1.Term_TERM_ANNUAL: 12, giacomv1.Term_TERM_TRIENNIAL: 36,
+	}
+)

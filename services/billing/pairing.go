@@ -1,0 +1,229 @@
+package billing
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"seatline.dev/pkg/halo"
+)
+
+const (
+	quantityFixed  = halo.QuantityFixed
+	quantityLinked = halo.QuantitySubscriptions
+)
+
+// Snapshot is everything that deciding about some customers of one Halo instance rests on.
+type Snapshot struct {
+	// Clients are the Halo customers whose invoices and licences are here in full. Lines and licences
+	// of others are here for reference only, and nothing is decided about them.
+	Clients  map[int64]bool
+	Invoices []Invoice
+	Licences []Licence
+	Items    map[int64]Item
+	// Elsewhere holds licences of ours that an invoice outside Invoices links.
+	Elsewhere map[int64]bool
+	// Known are the items decided before, by connection and key.
+	Known map[ItemKey]Known
+}
+
+// ItemKey names an item of the reconcile engine.
+type ItemKey struct{ Connection, Key string }
+
+// Known is what an earlier decision left.
+type Known struct {
+	Facts    Facts
+	InFlight bool  // a write is under way, or its outcome is unclear
+	Aim      int64 // the invoice it goes to
+}
+
+type lineID struct{ Invoice, Line int64 }
+
+// pair says which licences a line bills.
+type pair struct {
+	invoice  *Invoice
+	line     *Line
+	licences []*Licence // in the order of the rows
+	leaving  []*Licence // whose rows are to go: they move to another customer
+	link     *Licence   // to be linked: the line counts subscriptions and names none
+}
+
+// idle is a licence that no line bills.
+type idle struct {
+	licence *Licence
+	asleep  bool    // linked, but only where nothing is billed
+	unsure  *lineID // a line may be meant for it, but that is not certain
+}
+
+// pairing is who belongs to whom (R6).
+type pairing struct {
+	pairs []pair
+	idle  []idle
+}
+
+// pairUp finds which line belongs to which licence. It depends on nothing but the snapshot.
+func pairUp(s *Snapshot) pairing {
+	p := pairer{
+		s: s, byHalo: map[int64]*Licence{}, byClient: map[int64][]*Licence{},
+		linked: map[*Licence]bool{}, billed: map[*Licence]bool{}, unsure: map[*Licence]*lineID{},
+	}
+	for i := range s.Licences {
+		l := &s.Licences[i]
+		if l.HaloID != 0 {
+			p.byHalo[l.HaloID] = l
+			p.linked[l] = s.Elsewhere[l.HaloID]
+			p.billed[l] = s.Elsewhere[l.HaloID]
+		}
+		p.byClient[l.ClientID] = append(p.byClient[l.ClientID], l)
+	}
+	p.existingLinks()
+	p.missingLinks()
+	p.fixedLines()
+	return pairing{p.pairs, p.idle()}
+}
+
+type pairer struct {
+	s        *Snapshot
+	byHalo   map[int64]*Licence
+	byClient map[int64][]*Licence
+	// linked: a row names the licence, or will. billed: and Halo bills that row, or a fixed line of it.
+	linked, billed map[*Licence]bool
+	unsure         map[*Licence]*lineID
+	pairs          []pair
+}
+
+// each calls f with every line of the snapshot that counts in this way.
+func (p *pairer) each(quantity int64, f func(*Invoice, *Line)) {
+	for i := range p.s.Invoices {
+		inv := &p.s.Invoices[i]
+		for j := range inv.Lines {
+			if inv.Lines[j].Type == quantity {
+				f(inv, &inv.Lines[j])
+			}
+		}
+	}
+}
+
+// existingLinks: a line is ours when a row of it names a licence of ours, whoever is invoiced.
+func (p *pairer) existingLinks() {
+	p.each(quantityLinked, func(inv *Invoice, line *Line) {
+		x := pair{invoice: inv, line: line}
+		for _, id := range line.linked() {
+			l := p.byHalo[id]
+			switch {
+			case l == nil:
+			case l.OldClientID != 0 && l.OldClientID == inv.ClientID:
+				// A row where nothing is billed holds nobody back from moving either, but may not be touched.
+				if l.Blocked.Code == "" {
+					x.leaving = append(x.leaving, l)
+				} else {
+					x.licences = append(x.licences, l)
+					p.linked[l] = true
+				}
+			default:
+				if !slices.Contains(x.licences, l) {
+					x.licences = append(x.licences, l)
+				}
+				p.linked[l] = true
+				if !inv.Disabled && line.bills() {
+					p.billed[l] = true
+				}
+			}
+		}
+		if len(x.licences)+len(x.leaving) > 0 && !inv.Disabled && line.bills() && p.s.Clients[inv.ClientID] {
+			p.pairs = append(p.pairs, x)
+		}
+	})
+}
+
+// missingLinks: a line that counts subscriptions and names none gets the one licence of its product
+// that has no link, if there is no doubt on either side.
+func (p *pairer) missingLinks() {
+	p.match(quantityLinked,
+		func(line *Line) bool { return len(line.linked()) == 0 },
+		func(l *Licence) bool { return l.Active && !p.linked[l] },
+		func(inv *Invoice, line *Line, l *Licence) {
+			p.pairs = append(p.pairs, pair{invoice: inv, line: line, licences: []*Licence{l}, link: l})
+			p.linked[l], p.billed[l] = true, true
+		})
+}
+
+// fixedLines: a line with a quantity of its own belongs to the only licence of its customer and
+// product, unless that is linked. When the only one is no longer active, its seats are none.
+func (p *pairer) fixedLines() {
+	take := func(inv *Invoice, line *Line, l *Licence) {
+		if p.linked[l] {
+			return
+		}
+		p.pairs = append(p.pairs, pair{invoice: inv, line: line, licences: []*Licence{l}})
+		p.billed[l] = true
+	}
+	all := func(*Line) bool { return true }
+	p.match(quantityFixed, all, func(l *Licence) bool { return l.Active }, take)
+	p.match(quantityFixed,
+		func(line *Line) bool {
+			return !slices.ContainsFunc(p.pairs, func(x pair) bool { return x.line == line })
+		},
+		func(l *Licence) bool {
+			return !l.Active && l.HaloID != 0 && !slices.ContainsFunc(p.byClient[l.ClientID], func(o *Licence) bool {
+				return o.Active && strings.EqualFold(o.SKU, l.SKU) && strings.EqualFold(o.Name, l.Name)
+			})
+		}, take)
+}
+
+// match calls found for every line and licence of one customer and product that have only each other.
+func (p *pairer) match(quantity int64, lineOK func(*Line) bool, licenceOK func(*Licence) bool, found func(*Invoice, *Line, *Licence)) {
+	type place struct {
+		inv  *Invoice
+		line *Line
+	}
+	var places []place
+	lines, licences := map[*Licence][]place{}, map[*Line][]*Licence{}
+	p.each(quantity, func(inv *Invoice, line *Line) {
+		if inv.Disabled || !line.bills() || !p.s.Clients[inv.ClientID] || !lineOK(line) {
+			return
+		}
+		at := place{inv, line}
+		places = append(places, at)
+		for _, l := range p.byClient[inv.ClientID] {
+			if licenceOK(l) && p.sameProduct(line, l) {
+				lines[l], licences[line] = append(lines[l], at), append(licences[line], l)
+			}
+		}
+	})
+	for _, at := range places {
+		for _, l := range licences[at.line] {
+			if len(licences[at.line]) == 1 && len(lines[l]) == 1 {
+				found(at.inv, at.line, l)
+			} else if p.unsure[l] == nil {
+				p.unsure[l] = &lineID{at.inv.ID, at.line.ID}
+			}
+		}
+	}
+}
+
+// sameProduct: the item's supplier part code is the SKU, else the text is the product's name.
+func (p *pairer) sameProduct(line *Line, l *Licence) bool {
+	if code := strings.TrimSpace(p.s.Items[line.ItemID].PartCode); code != "" && strings.EqualFold(code, strings.TrimSpace(l.SKU)) {
+		return true
+	}
+	name := strings.TrimSpace(l.Name)
+	return name != "" && strings.EqualFold(strings.TrimSpace(line.Description), name)
+}
+
+// idle lists the active licences of the customers in question that no line bills. One that a rule
+// holds is shown by the licence service.
+func (p *pairer) idle() []idle {
+	var out []idle
+	for i := range p.s.Licences {
+		l := &p.s.Licences[i]
+		if !l.Active || l.ClientID == 0 || !p.s.Clients[l.ClientID] || p.billed[l] || l.Blocked.Code != "" {
+			continue
+		}
+		out = append(out, idle{licence: l, asleep: p.linked[l], unsure: p.unsure[l]})
+	}
+	slices.SortFunc(out, func(a, b idle) int {
+		return cmp.Or(cmp.Compare(a.licence.Connection, b.licence.Connection), cmp.Compare(a.licence.Key, b.licence.Key))
+	})
+	return out
+}
