@@ -1,0 +1,377 @@
+package halosim
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// object is a posted row.
+type object map[string]json.RawMessage
+
+func (o object) int(name string) int64 {
+	var n int64
+	_ = json.Unmarshal(o[name], &n) // what is no integer is refused by merge
+	return n
+}
+
+func (o object) text(name string) string {
+	var t string
+	_ = json.Unmarshal(o[name], &t)
+	return t
+}
+
+// refusal is a reply that is no success.
+type refusal struct {
+	status int
+	body   any // nil for none
+}
+
+func refuse(body any) *refusal { return &refusal{http.StatusBadRequest, body} }
+
+var notFound = &refusal{status: http.StatusNotFound}
+
+// check says whether a row would be accepted; write writes it and gives the object as it is then, with a warning if Halo has one.
+type writer struct {
+	check func(i int, o object) *refusal
+	write func(o object) (any, string)
+}
+
+// servePost writes rows: an array always [S], in order. A row that is refused refuses them all, unless PartialBatches.
+func (s *Sim) servePost(w http.ResponseWriter, r *http.Request, q request, body []byte, f struck) {
+	if q.sub == "process" {
+		s.servePostProcess(w, body)
+		return
+	}
+	rows, bad := s.rowsOf(body)
+	if bad != nil {
+		bad.answer(w)
+		return
+	}
+	route, ok := s.writers()[q.route()]
+	if !ok {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	for _, name := range []string{"late", "late_504"} {
+		late, struck := f.find(name)
+		if !struck {
+			continue
+		}
+		s.mu.Lock()
+		s.late++
+		s.mu.Unlock()
+		s.cfg.Clock.AfterFunc(late.Delay, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.late--
+			s.apply(route, rows, f)
+		})
+		if name == "late_504" {
+			gateway(w, http.StatusGatewayTimeout)
+			return
+		}
+		<-r.Context().Done()
+		return
+	}
+	s.mu.Lock()
+	made, bad := s.apply(route, rows, f)
+	s.mu.Unlock()
+	switch {
+	case f.has("cut_after"):
+		panic(http.ErrAbortHandler)
+	case f.has("error_after"):
+		writeJSON(w, http.StatusInternalServerError, exception("Execution Timeout Expired."))
+	case bad != nil:
+		bad.answer(w)
+	case f.has("empty_reply") || len(made) == 0:
+		w.WriteHeader(http.StatusCreated)
+	case len(made) == 1 || s.cfg.ReplyLast:
+		reply(w, made[len(made)-1])
+	default:
+		reply(w, append(append([]byte{'['}, bytes.Join(made, []byte{','})...), ']'))
+	}
+}
+
+func reply(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(http.StatusCreated)
+	_, _ = w.Write(body)
+}
+
+func (b *refusal) answer(w http.ResponseWriter) {
+	if b.body == nil {
+		w.WriteHeader(b.status)
+		return
+	}
+	writeJSON(w, b.status, b.body)
+}
+
+func (s *Sim) rowsOf(body []byte) ([]object, *refusal) {
+	var rows []object
+	if err := json.Unmarshal(body, &rows); err == nil {
+		return rows, nil
+	}
+	var single object
+	if json.Unmarshal(body, &single) != nil {
+		return nil, refuse(exception("The request body is not valid JSON, or a row is not an object."))
+	}
+	if !s.cfg.AcceptObject {
+		return nil, refuse(exception("Cannot deserialize the current JSON object into type 'System.Collections.Generic.List' because the type requires a JSON array."))
+	}
+	return []object{single}, nil
+}
+
+// apply writes rows and gives what a reply shows of each. The caller holds the lock.
+func (s *Sim) apply(route writer, rows []object, f struck) ([][]byte, *refusal) {
+	stop, bad := len(rows), (*refusal)(nil)
+	for i, row := range rows {
+		if bad = route.check(i, row); bad == nil {
+			bad = s.faulty(f, i, len(rows), row)
+		}
+		if bad != nil {
+			if stop = i; !s.cfg.PartialBatches && !f.has("partial") {
+				stop = 0
+			}
+			break
+		}
+	}
+	if f.has("ignored_write") {
+		var made [][]byte
+		for _, row := range rows {
+			made = append(made, raw(row))
+		}
+		return made, nil
+	}
+	var made [][]byte
+	for _, row := range rows[:stop] {
+		if lines, ok := row["lines"]; ok && f.has("lost_lines") {
+			var all []json.RawMessage
+			if json.Unmarshal(lines, &all) == nil && len(all) > 0 {
+				row["lines"] = raw(all[:len(all)-1])
+			}
+		}
+		o, warning := route.write(row)
+		if f.has("warning") {
+			warning = "Simulated warning: please check this record."
+		}
+		b := raw(o)
+		if warning != "" {
+			b = append(append(b[:len(b)-1], `,"_warning":`...), append(raw(warning), '}')...)
+		}
+		made = append(made, b)
+	}
+	return made, bad
+}
+
+// faulty is the refusal of a row that a fault names.
+func (s *Sim) faulty(f struck, i, n int, row object) *refusal {
+	partial, isPartial := f.find("partial")
+	for _, one := range f {
+		if one.Name == "bad_row" && named(row, one.Match) {
+			return refuse(refusals{fmt.Sprintf("[%d].name", i): {"This record is refused by the simulator."}})
+		}
+	}
+	if isPartial && (named(row, partial.Match) || partial.Match == "" && i == n/2) {
+		return refuse(exception("A database error occurred (2627) - Violation of UNIQUE KEY constraint."))
+	}
+	return nil
+}
+
+// bad turns per-field messages into a refusal.
+func bad(r refusals) *refusal {
+	if len(r) == 0 {
+		return nil
+	}
+	return refuse(r)
+}
+
+func (s *Sim) writers() map[string]writer {
+	return map[string]writer{
+		"/Client":                       {s.checkClient, s.writeClient},
+		"/Site":                         {s.checkSite, s.writeSite},
+		"/SoftwareLicence":              {s.checkLicence, s.writeLicence},
+		"/RecurringInvoice":             {s.checkInvoice, s.writeInvoice},
+		"/RecurringInvoice/Lines":       {s.checkLine, s.writeLine},
+		"/RecurringInvoice/updatelines": {s.checkLine, s.writeLine},
+		"/ExternalLink":                 {s.checkLink, s.writeLink},
+		"/Control":                      {s.checkControl, s.writeControl},
+	}
+}
+
+func at(i int) string { return fmt.Sprintf("[%d]", i) }
+
+var clientReadOnly = []string{"id", "customfields", "alastupdate", "main_site_id", "main_site_name", "toplevel_name"}
+
+func (s *Sim) checkClient(i int, o object) *refusal {
+	var c Client
+	if id := o.int("id"); id != 0 && s.clients.byID[id] == nil {
+		return notFound
+	} else if id == 0 {
+		name := strings.TrimSpace(o.text("name"))
+		if name == "" {
+			return refuse("Customer Name must not be blank")
+		}
+		if s.cfg.UniqueClientNames && slices.ContainsFunc(s.clients.rows, func(c *Client) bool { return strings.EqualFold(c.Name, name) }) {
+			return refuse("Customer Name must be unique")
+		}
+	}
+	if top := o.int("toplevel_id"); top != 0 && s.topLevels.byID[top] == nil {
+		return refuse(exception("A database error occurred (547) - The INSERT statement conflicted with the FOREIGN KEY constraint on Tree."))
+	}
+	return bad(merge(&c, o, at(i), clientReadOnly...))
+}
+
+// writeClient makes a site with a new client, called Main unless newclient_sitename says otherwise [G].
+func (s *Sim) writeClient(o object) (any, string) {
+	id := o.int("id")
+	if id == 0 {
+		site := o.text("newclient_sitename")
+		if site == "" {
+			site = "Main"
+		}
+		id = s.addClient(Client{Name: o.text("name"), Colour: "#000000"}, site)
+	}
+	c := s.clients.byID[id]
+	was := c.Name
+	merge(c, withoutHelpers(o), "", clientReadOnly...)
+	if t := s.topLevels.byID[c.TopLevelID]; t != nil {
+		c.TopLevelName = t.Name
+	}
+	warning := s.writeCustomFields(c, o["customfields"])
+	if c.Updated = s.now(); was != c.Name {
+		for _, l := range s.licences.rows {
+			if l.ClientID == id {
+				l.ClientName = c.Name
+			}
+		}
+		for _, inv := range s.invoices.rows {
+			if inv.ClientID == id {
+				inv.ClientName = c.Name
+			}
+		}
+		for _, site := range s.sites.rows {
+			if site.ClientID == id {
+				site.ClientName = c.Name
+			}
+		}
+	}
+	return c.clone(), warning
+}
+
+// withoutHelpers drops what only instructs the creation and is stored nowhere.
+func withoutHelpers(o object) object {
+	kept := object{}
+	for name, v := range o {
+		if !strings.HasPrefix(name, "newclient_") && !strings.HasPrefix(name, "_") {
+			kept[name] = v
+		}
+	}
+	return kept
+}
+
+func (s *Sim) writeCustomFields(c *Client, b json.RawMessage) (warning string) {
+	var sent []CustomField
+	_ = json.Unmarshal(b, &sent)
+	c.CustomFields = slices.Clone(c.CustomFields)
+	for _, f := range sent {
+		at := slices.IndexFunc(s.customFields, func(name string) bool { return strings.EqualFold(name, f.Name) })
+		if f.Name == "" {
+			at = int(f.ID) - 1
+		}
+		if at < 0 || at >= len(s.customFields) {
+			warning = fmt.Sprintf("Custom field '%s' does not exist and was ignored.", f.Name)
+			continue
+		}
+		f.ID, f.Name, f.Label = int64(at+1), s.customFields[at], strings.TrimPrefix(s.customFields[at], "CF")
+		if i := slices.IndexFunc(c.CustomFields, func(have CustomField) bool { return have.Name == f.Name }); i >= 0 {
+			c.CustomFields[i].Value = f.Value
+		} else {
+			c.CustomFields = append(c.CustomFields, f)
+		}
+	}
+	return warning
+}
+
+func (s *Sim) checkSite(i int, o object) *refusal {
+	id := o.int("id")
+	if id != 0 && s.sites.byID[id] == nil {
+		return notFound
+	}
+	if id == 0 && (o.text("name") == "" || s.clients.byID[o.int("client_id")] == nil) {
+		return refuse(exception("A database error occurred (515) - Cannot insert the value NULL into column 'SArea'."))
+	}
+	return bad(merge(&Site{}, o, at(i), "id", "client_name"))
+}
+
+func (s *Sim) writeSite(o object) (any, string) {
+	id := o.int("id")
+	if id == 0 {
+		id = s.sites.id(false)
+		s.sites.put(id, &Site{ID: id})
+	}
+	site := s.sites.byID[id]
+	merge(site, o, "", "id", "client_name")
+	site.ClientName = s.clientName(site.ClientID)
+	return *site, ""
+}
+
+var licenceReadOnly = []string{"id", "client_name", "licences_in_use"}
+
+// checkLicence wants client_id with updates too: public clients always send it [C].
+func (s *Sim) checkLicence(i int, o object) *refusal {
+	id := o.int("id")
+	switch {
+	case id != 0 && s.licences.byID[id] == nil:
+		return notFound
+	case s.clients.byID[o.int("client_id")] == nil:
+		if r := bad(merge(&Licence{}, o, at(i), licenceReadOnly...)); r != nil {
+			return r
+		}
+		return refuse(exception("A database error occurred (515) - Cannot insert the value NULL into column 'LArea'."))
+	case id == 0 && o.text("name") == "":
+		return refuse("Name must not be blank")
+	}
+	return bad(merge(&Licence{}, o, at(i), licenceReadOnly...))
+}
+
+func (s *Sim) writeLicence(o object) (any, string) {
+	id := o.int("id")
+	if id == 0 {
+		l := Licence{IsActive: true, SiteID: -1}
+		merge(&l, o, "", licenceReadOnly...)
+		return *s.licences.byID[s.addLicence(l)], ""
+	}
+	l := s.licences.byID[id]
+	was := *l
+	merge(l, o, "", licenceReadOnly...)
+	s.licenceChanged(was, l)
+	return *l, ""
+}
+
+func (s *Sim) checkLink(i int, o object) *refusal {
+	if id := o.int("id"); id != 0 && s.links.byID[id] == nil {
+		return notFound
+	}
+	return bad(merge(&Link{}, o, at(i), "id"))
+}
+
+func (s *Sim) writeLink(o object) (any, string) {
+	id := o.int("id")
+	if id == 0 {
+		id = s.links.id(false)
+		s.links.put(id, &Link{ID: id})
+	}
+	merge(s.links.byID[id], o, "", "id")
+	return *s.links.byID[id], ""
+}
+
+func (s *Sim) checkControl(i int, o object) *refusal { return bad(merge(&Control{}, o, at(i))) }
+
+func (s *Sim) writeControl(o object) (any, string) {
+	merge(&s.control, o, "")
+	return s.control, ""
+}
