@@ -26,15 +26,23 @@ type Fields struct {
 	Included *int64 `json:"included,omitempty"`
 }
 
-// fieldsOf is what a line holds in our fields.
-func fieldsOf(l Line) Fields {
+// ours tells which licences are.
+func ours(licences []*Licence) func(id int64) bool {
+	return func(id int64) bool {
+		return id > 0 && slices.ContainsFunc(licences, func(l *Licence) bool { return l.HaloID == id })
+	}
+}
+
+// fieldsOf is what a line holds in our fields. Of the seats of its rows only those of our licences are.
+func fieldsOf(l Line, ours func(licence int64) bool) Fields {
 	f := Fields{Linked: l.Type == quantityLinked, Licences: l.linked(), Cost: rounded(l.Cost), Price: rounded(l.Price)}
 	if !f.Linked {
 		q := l.Quantity
 		f.Quantity = &q
 		return f
 	}
-	if rows := l.Rows; len(rows) > 0 {
+	rows := slices.DeleteFunc(slices.Clone(l.Rows), func(r Row) bool { return ours == nil || r.LicenceID > 0 && !ours(r.LicenceID) })
+	if len(rows) > 0 {
 		f.Minimum, f.Included = agreed(rows, func(r Row) decimal.Decimal { return r.Minimum }), agreed(rows, func(r Row) decimal.Decimal { return r.Free })
 	}
 	return f

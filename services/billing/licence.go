@@ -32,24 +32,27 @@ type Licence struct {
 	// RRP per seat and billing cycle; nil when Giacom gives none.
 	RRP *decimal.Decimal
 
-	Cycle     giacomv1.Cycle
-	Term      giacomv1.Term
-	MexID     string
-	SKU, Name string
-	// Blocked is why the licence itself may not be written; its lines then wait with it.
-	Blocked reconcile.Reason
-
+	Cycle             giacomv1.Cycle
+	Term              giacomv1.Term
+	MexID             string
+	SKU, Name         string
 	Revision          int64
 	Run, Cause, Trace string // of what last changed it
 }
 
-// licenceOf reads an event of the licence service. ok is false when there is no licence: nothing is
-// wanted in Halo and nothing of ours is there.
+// licenceOf reads an event of the licence service. A licence that waits is planned for as Halo holds
+// it: lines do not run ahead of it. ok is false when there is none.
 func licenceOf(p *licencev1.Licence, basis moneyv1.Basis) (l Licence, ok bool, err error) {
-	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED || p.GetDesired() == nil {
+	g, want, has := p.GetSubscription().GetGiacom(), p.GetDesired(), p.GetApplied()
+	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED {
 		return Licence{}, false, nil
 	}
-	g, want, has := p.GetSubscription().GetGiacom(), p.GetDesired(), p.GetApplied()
+	if waits(p.GetStatus()) {
+		want = has
+	}
+	if want == nil {
+		return Licence{}, false, nil
+	}
 	l = Licence{
 		Connection: p.GetConnection(), Key: p.GetKey(), HaloID: p.GetStatus().GetHaloId(),
 		ClientID: want.GetClientId(), ClientName: p.GetSubscription().GetHaloClientName(),
@@ -75,30 +78,19 @@ func licenceOf(p *licencev1.Licence, basis moneyv1.Basis) (l Licence, ok bool, e
 		return l, false, fmt.Errorf("RRP: %w", err)
 	}
 	l.RRP = perCycle(l.RRP, l.Cycle, l.Term, basis)
-	l.Blocked = blocked(p.GetStatus())
 	return l, true, nil
 }
 
-// blocked: a line does not run ahead of a licence that a rule holds. A licence that is held because
-// the connection observes is planned for, and one that waits for its line must not be waited for.
-func blocked(s *itemv1.Status) reconcile.Reason {
-	code := s.GetReason().GetCode()
-	switch s.GetState() {
+// waits tells whether a rule keeps the licence from being written. One that is held because its
+// connection observes is planned for, and one that waits for its line must not be waited for.
+func waits(s *itemv1.Status) bool {
+	switch code := s.GetReason().GetCode(); s.GetState() {
 	case itemv1.State_STATE_HELD:
-		if code == reconcile.ReasonObserve.Code {
-			return reconcile.Reason{}
-		}
+		return code != reconcile.ReasonObserve.Code
 	case itemv1.State_STATE_PARKED:
-		if code == "line" {
-			return reconcile.Reason{}
-		}
-	default:
-		return reconcile.Reason{}
+		return code != "line"
 	}
-	if code == "" {
-		code = "licence"
-	}
-	return reconcile.Reason{Code: code, Text: s.GetReason().GetText()}
+	return false
 }
 
 func amount(m *moneyv1.Money) (*decimal.Decimal, error) {

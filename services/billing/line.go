@@ -112,7 +112,7 @@ func decideLine(s *Snapshot, b Book, x pair) Decision {
 	lead := slices.MinFunc(all, func(a, b *Licence) int {
 		return cmp.Or(cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Key, b.Key))
 	})
-	has := fieldsOf(*x.line)
+	has := fieldsOf(*x.line, ours(all))
 	d := Decision{
 		ItemKey: ItemKey{lead.Connection, lineKey(x.invoice.ID, x.line.ID)}, Instance: b.Settings[lead.Connection].Instance,
 		Verdict: reconcile.Go(), Applied: &has, Facts: factsOf(x.invoice, x.line), Customer: x.invoice.ClientName,
@@ -140,21 +140,13 @@ func decideLine(s *Snapshot, b Book, x pair) Decision {
 	if !has.Linked {
 		d.Desired.Licences = has.Licences
 	}
-	for _, l := range all {
-		if l.Blocked.Code != "" {
-			d.first(reconcile.Park("licence_waits", "Left as it is, because its licence waits: "+l.Blocked.Text))
-		}
-	}
 	usesPrice := slices.ContainsFunc(rows, func(r Row) bool { return r.UsesPrice })
 	usesCost := slices.ContainsFunc(rows, func(r Row) bool { return r.UsesCost })
 	var rule Price
-	waits := d.Verdict.Reason.Code == "licence_waits"
-	if active := activeOf(x.licences); len(active) > 0 && !waits {
-		rule = d.amounts(b.Rules[lead.Connection], active, x.invoice.Period, usesPrice, usesCost, x.line.AutoRaised)
+	if len(x.licences) > 0 {
+		rule = d.amounts(b.Rules[lead.Connection], x.licences, x.invoice.Period, usesPrice, usesCost, x.line.AutoRaised)
 	}
-	if waits {
-		d.Desired = Fields{Linked: has.Linked, Licences: has.Licences}
-	} else if !has.Linked {
+	if !has.Linked {
 		q := fixedQuantity(lead, rule)
 		d.Desired.Quantity = &q
 	}
@@ -211,21 +203,17 @@ func moving(l *Licence) reconcile.Verdict {
 	return reconcile.Go()
 }
 
-func activeOf(list []*Licence) []*Licence {
-	return slices.DeleteFunc(slices.Clone(list), func(l *Licence) bool { return !l.Active })
-}
-
-// amounts sets cost, price and seats of a line from its active licences, which must agree.
-func (d *Decision) amounts(rules []Rule, active []*Licence, period int64, usesPrice, usesCost, raised bool) Price {
+// amounts sets cost, price and seats of a line from its licences, which must agree.
+func (d *Decision) amounts(rules []Rule, licences []*Licence, period int64, usesPrice, usesCost, raised bool) Price {
 	var prices []Price
-	for _, l := range active {
+	for _, l := range licences {
 		d.first(fits(l.Cycle, period))
 		p, verdict := priceOf(rules, *l)
 		d.first(verdict)
 		prices = append(prices, p)
 	}
-	lead, p := active[0], prices[0]
-	for i, l := range active[1:] {
+	lead, p := licences[0], prices[0]
+	for i, l := range licences[1:] {
 		if !usesCost && !same(l.Cost, lead.Cost) {
 			d.first(reconcile.Hold("cost_conflict", fmt.Sprintf("The line has one unit cost, but its licences cost %s and %s. Give each its own line in Halo, or let the line take its cost from the subscriptions.", text(lead.Cost), text(l.Cost))))
 		}
@@ -238,12 +226,11 @@ func (d *Decision) amounts(rules []Rule, active []*Licence, period int64, usesPr
 		d.Desired.Cost = rounded(*lead.Cost)
 	}
 	switch {
-	case raised:
-		d.Facts.Rule = "Halo raises this line's price by itself: it is kept"
-		p.Unit = nil
 	case p.Unit == nil:
 	case usesPrice:
 		d.Facts.LicencePrice = rounded(*p.Unit)
+	case raised:
+		d.Facts.Rule = "Halo raises this line's price by itself: it is kept"
 	default:
 		d.Desired.Price = rounded(*p.Unit)
 	}
@@ -322,13 +309,9 @@ func (d *Decision) money(x pair, rows []Row, usesPrice bool) {
 			if id == 0 {
 				id = uncreated
 			}
-			will := l.Holds
-			switch {
-			case l.Blocked.Code != "":
-			case l.Active:
+			will := int64(0)
+			if l.Active {
 				will = l.Count
-			default:
-				will = 0
 			}
 			seats[id] = [2]int64{l.Holds, will}
 		}
@@ -336,6 +319,9 @@ func (d *Decision) money(x pair, rows []Row, usesPrice bool) {
 			return func(id int64) (int64, bool) { n, ok := seats[id]; return n[which], ok }
 		}
 		for i := range rows {
+			if _, known := seats[rows[i].LicenceID]; !known {
+				continue // somebody else's row
+			}
 			if m := d.Desired.Minimum; m != nil {
 				rows[i].Minimum = decimal.NewFromInt(*m)
 			}
@@ -378,7 +364,7 @@ func abandoned(s *Snapshot, b Book, taken map[lineID]bool) []Decision {
 				if at < 0 {
 					continue
 				}
-				l, has := &s.Licences[at], fieldsOf(*line)
+				l, has := &s.Licences[at], fieldsOf(*line, nil)
 				why := "its product has several licences, or several lines, by now"
 				if l.ClientID != inv.ClientID {
 					why = "its licence moved to another customer"

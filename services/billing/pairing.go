@@ -113,13 +113,7 @@ func (p *pairer) existingLinks() {
 			switch {
 			case l == nil:
 			case l.OldClientID != 0 && l.OldClientID == inv.ClientID:
-				// A row where nothing is billed holds nobody back from moving either, but may not be touched.
-				if l.Blocked.Code == "" {
-					x.leaving = append(x.leaving, l)
-				} else {
-					x.licences = append(x.licences, l)
-					p.linked[l] = true
-				}
+				x.leaving = append(x.leaving, l)
 			default:
 				if !slices.Contains(x.licences, l) {
 					x.licences = append(x.licences, l)
@@ -139,9 +133,9 @@ func (p *pairer) existingLinks() {
 // missingLinks: a line that counts subscriptions and names none gets the one licence of its product
 // that has no link, if there is no doubt on either side.
 func (p *pairer) missingLinks() {
-	p.match(quantityLinked,
+	p.matchBy(quantityLinked,
 		func(line *Line) bool { return len(line.linked()) == 0 },
-		func(l *Licence) bool { return l.Active && !p.linked[l] },
+		func(line *Line, l *Licence) bool { return l.Active && !p.linked[l] && p.sameProduct(line, l) },
 		func(inv *Invoice, line *Line, l *Licence) {
 			p.pairs = append(p.pairs, pair{invoice: inv, line: line, licences: []*Licence{l}, link: l})
 			p.linked[l], p.billed[l] = true, true
@@ -149,30 +143,45 @@ func (p *pairer) missingLinks() {
 }
 
 // fixedLines: a line with a quantity of its own belongs to the only licence of its customer and
-// product, unless that is linked. When the only one is no longer active, its seats are none.
+// product that is not linked. When the only one is no longer active, it bills no seats.
 func (p *pairer) fixedLines() {
+	before := p.knownPairs()
 	take := func(inv *Invoice, line *Line, l *Licence) {
-		if p.linked[l] {
-			return
-		}
 		p.pairs = append(p.pairs, pair{invoice: inv, line: line, licences: []*Licence{l}})
 		p.billed[l] = true
 	}
-	all := func(*Line) bool { return true }
-	p.match(quantityFixed, all, func(l *Licence) bool { return l.Active }, take)
-	p.match(quantityFixed,
-		func(line *Line) bool {
-			return !slices.ContainsFunc(p.pairs, func(x pair) bool { return x.line == line })
-		},
-		func(l *Licence) bool {
-			return !l.Active && l.HaloID != 0 && !slices.ContainsFunc(p.byClient[l.ClientID], func(o *Licence) bool {
-				return o.Active && strings.EqualFold(o.SKU, l.SKU) && strings.EqualFold(o.Name, l.Name)
-			})
-		}, take)
+	free := func(line *Line) bool {
+		return !slices.ContainsFunc(p.pairs, func(x pair) bool { return x.line == line })
+	}
+	p.matchBy(quantityFixed, free, func(line *Line, l *Licence) bool {
+		if before[line] != nil {
+			return before[line] == l
+		}
+		return l.Active && !p.linked[l] && p.sameProduct(line, l)
+	}, take)
+	p.matchBy(quantityFixed, free, func(line *Line, l *Licence) bool {
+		return !l.Active && l.HaloID != 0 && !p.linked[l] && p.sameProduct(line, l) &&
+			!slices.ContainsFunc(p.byClient[l.ClientID], func(o *Licence) bool { return o.Active && p.sameProduct(line, o) })
+	}, take)
 }
 
-// match calls found for every line and licence of one customer and product that have only each other.
-func (p *pairer) match(quantity int64, lineOK func(*Line) bool, licenceOK func(*Licence) bool, found func(*Invoice, *Line, *Licence)) {
+// knownPairs: a line that was paired stays so while licence and customer do, also when the licence is
+// no longer active or a second one of the product comes.
+func (p *pairer) knownPairs() map[*Line]*Licence {
+	known := map[*Line]*Licence{}
+	p.each(quantityFixed, func(inv *Invoice, line *Line) {
+		for _, l := range p.byClient[inv.ClientID] {
+			k, ok := p.s.Known[ItemKey{l.Connection, lineKey(inv.ID, line.ID)}]
+			if ok && !k.Facts.Linked && !p.linked[l] && slices.Contains(k.Facts.Licences, l.Key) {
+				known[line] = l
+			}
+		}
+	})
+	return known
+}
+
+// matchBy calls found for every line and licence of one customer that fit and have only each other.
+func (p *pairer) matchBy(quantity int64, lineOK func(*Line) bool, fit func(*Line, *Licence) bool, found func(*Invoice, *Line, *Licence)) {
 	type place struct {
 		inv  *Invoice
 		line *Line
@@ -186,7 +195,7 @@ func (p *pairer) match(quantity int64, lineOK func(*Line) bool, licenceOK func(*
 		at := place{inv, line}
 		places = append(places, at)
 		for _, l := range p.byClient[inv.ClientID] {
-			if licenceOK(l) && p.sameProduct(line, l) {
+			if fit(line, l) {
 				lines[l], licences[line] = append(lines[l], at), append(licences[line], l)
 			}
 		}
@@ -202,22 +211,23 @@ func (p *pairer) match(quantity int64, lineOK func(*Line) bool, licenceOK func(*
 	}
 }
 
-// sameProduct: the item's supplier part code is the SKU, else the text is the product's name.
+// sameProduct: where both have one, the item's supplier part code must be the SKU; else the text must
+// be the product's name.
 func (p *pairer) sameProduct(line *Line, l *Licence) bool {
-	if code := strings.TrimSpace(p.s.Items[line.ItemID].PartCode); code != "" && strings.EqualFold(code, strings.TrimSpace(l.SKU)) {
-		return true
+	code, sku := strings.TrimSpace(p.s.Items[line.ItemID].PartCode), strings.TrimSpace(l.SKU)
+	if code != "" && sku != "" {
+		return strings.EqualFold(code, sku)
 	}
 	name := strings.TrimSpace(l.Name)
 	return name != "" && strings.EqualFold(strings.TrimSpace(line.Description), name)
 }
 
-// idle lists the active licences of the customers in question that no line bills. One that a rule
-// holds is shown by the licence service.
+// idle lists the active licences of the customers in question that no line bills.
 func (p *pairer) idle() []idle {
 	var out []idle
 	for i := range p.s.Licences {
 		l := &p.s.Licences[i]
-		if !l.Active || l.ClientID == 0 || !p.s.Clients[l.ClientID] || p.billed[l] || l.Blocked.Code != "" {
+		if !l.Active || l.ClientID == 0 || !p.s.Clients[l.ClientID] || p.billed[l] {
 			continue
 		}
 		out = append(out, idle{licence: l, asleep: p.linked[l], unsure: p.unsure[l]})
