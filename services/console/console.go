@@ -45,17 +45,22 @@ type Config struct {
 	Listening func(addr string)
 }
 
-// Run serves until ctx ends, and then returns nil.
-func Run(ctx context.Context, cfg Config) error {
-	if cfg.Sealer == nil || cfg.Bus == nil {
-		return errors.New("console: needs a keyset for secrets and a connection to NATS")
-	}
+func (cfg Config) withDefaults() Config {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clockwork.NewRealClock()
 	}
+	return cfg
+}
+
+// Run serves until ctx ends, and then returns nil.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Sealer == nil || cfg.Bus == nil {
+		return errors.New("console: needs a keyset for secrets and a connection to NATS")
+	}
+	cfg = cfg.withDefaults()
 	pool, err := postgres.Open(ctx, cfg.Database, Service)
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
