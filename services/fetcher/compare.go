@@ -1,0 +1,192 @@
+package fetcher
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/event"
+	runv1 "seatline.dev/proto/seatline/run/v1"
+)
+
+// A run is compared with the last picture entirely in the database: $1 is the run, $2 its connection, {staging} its
+// staging table. Everything else the rules need is in the run's row, so that a held run is released by the same
+// statements under the same rules.
+
+// incoming is what the pull brought, one row for each key: of a subscription that came twice the last readable row, of
+// a customer the fullest row (of its own path before those of feeds) with the tenants of all.
+const incoming = `(
+	select 2::smallint as entity, key, hash, body, mex_id, name, status_word, quantity, ended, false as derived
+	from (select distinct on (key) * from {staging} where entity = 2 order by key, body is null, seq desc) s
+	union all
+	select 1::smallint, key, substring(sha256(body), 1, 16), body, key, name, status_word, '', false, derived
+	from (
+		select key,
+			(array_agg(body order by body is null, derived, length(body) desc, body))[1] || string_agg(distinct tenant, ''::bytea order by tenant) as body,
+			(array_agg(name order by body is null, derived, length(body) desc, body))[1] as name,
+			(array_agg(status_word order by body is null, derived, length(body) desc, body))[1] as status_word,
+			bool_and(derived) as derived
+		from {staging} where entity = 1 group by key
+	) c
+) c`
+
+// present says what a row that came (c), beside what we had of it (s), means; null for nothing.
+const present = `case
+	when s.key is null then case when c.body is not null then 'new' end
+	when s.removal = 1 or s.absent_since is not null then 'changed'
+	when c.hash is not null and c.hash <> s.hash then 'changed'
+	when s.removal = 2 and not s.removal_scheduled and r.scheduled then 'changed'
+end`
+
+// absence may be concluded only from a complete pull, and for customers only of those the run could have seen.
+const conclusive = `(s.entity = 2 and r.subscriptions_complete or s.entity = 1 and r.customers_complete and (r.all_customers or not s.derived))`
+
+// missing says what the absence of a row that we had (s) means; null for nothing to be told. A row that is over by its
+// status, and a customer, are not shown as absent before that is proven.
+const missing = `case
+	when s.removal = 1 then case when s.entity = 2 and r.scheduled and not s.removal_scheduled then 'confirmed' end
+	when s.misses + 1 >= r.confirmations and r.start_time - coalesce(s.absent_since, r.start_time) >= r.removal_interval then 'removed'
+	when s.absent_since is null and s.entity = 2 and s.removal = 0 then 'absent'
+end`
+
+// lost: the row is missing, and that proves it gone.
+const lost = `(c.key is null and ` + conclusive + ` and coalesce(` + missing + ` = 'removed', false))`
+
+// joined is everything that came beside everything we had.
+const joined = incoming + ` full join (select * from seen where connection = $2) s on s.entity = c.entity and s.key = c.key
+	cross join runs r where r.id = $1`
+
+// found is what a comparison counts.
+type found struct {
+	customers, subscriptions *runv1.Counts
+	shrink                   shrinkage
+}
+
+// compare counts what the run would change. It writes nothing.
+func compare(ctx context.Context, tx pgx.Tx, run, connection string) (found, error) {
+	f := found{customers: &runv1.Counts{}, subscriptions: &runv1.Counts{}}
+	rows, err := tx.Query(ctx, staged(run, `
+		select coalesce(c.entity, s.entity),
+			count(c.key),
+			count(*) filter (where c.key is not null and `+present+` = 'new'),
+			count(*) filter (where c.key is not null and `+present+` = 'changed'),
+			count(*) filter (where c.key is not null and s.key is not null and `+present+` is null),
+			count(*) filter (where c.key is null and s.removal = 0 and (s.absent_since is not null or `+conclusive+`) and not `+lost+`),
+			count(*) filter (where `+lost+`),
+			count(*) filter (where s.removal = 0),
+			count(*) filter (where s.removal = 0 and (c.ended or `+lost+`))
+		from `+joined+` group by 1`), run, connection)
+	if err != nil {
+		return f, fmt.Errorf("compare with the last picture: %w", err)
+	}
+	var entity int16
+	var n runv1.Counts
+	var live, ended int64
+	_, err = pgx.ForEachRow(rows, []any{&entity, &n.Seen, &n.New, &n.Changed, &n.Unchanged, &n.Absent, &n.Removed, &live, &ended}, func() error {
+		counts := f.customers
+		if entity == entitySubscription {
+			counts = f.subscriptions
+			f.shrink.live, f.shrink.ended = live, ended
+		}
+		counts.Seen, counts.New, counts.Changed, counts.Unchanged = n.Seen, n.New, n.Changed, n.Unchanged
+		counts.Absent, counts.Removed = n.Absent, n.Removed
+		return nil
+	})
+	if err != nil {
+		return f, fmt.Errorf("compare with the last picture: %w", err)
+	}
+	if f.subscriptions.Removed == 0 {
+		return f, nil
+	}
+	err = tx.QueryRow(ctx, staged(run, `
+		with j as materialized (
+			select s.mex_id as before, coalesce(nullif(c.mex_id, ''), s.mex_id) as after, s.removal = 0 and `+lost+` as lost,
+				case when c.key is null then s.removal = 0 and not `+lost+` else not c.ended and (c.body is not null or s.removal = 0) end as lives
+			from `+joined+` and coalesce(c.entity, s.entity) = 2
+		), gone as (
+			select before as mex_id from j where lost
+			except
+			select after from j where lives
+		)
+		select count(*), coalesce((array_agg(coalesce(nullif(k.name, ''), g.mex_id) order by g.mex_id))[1:3], '{}')
+		from gone g left join seen k on k.connection = $2 and k.entity = 1 and k.key = g.mex_id`), run, connection).
+		Scan(&f.shrink.gone, &f.shrink.goneNames)
+	if err != nil {
+		return f, fmt.Errorf("look for customers that vanish: %w", err)
+	}
+	return f, nil
+}
+
+const revision = `(extract(epoch from clock_timestamp()) * 1e6)::bigint`
+
+// apply writes the new picture and its events.
+func apply(ctx context.Context, tx pgx.Tx, run, connection string) error {
+	_, err := event.PublishSelect(ctx, tx, staged(run, `
+		insert into seen as t (connection, entity, key, revision, hash, body, mex_id, name, status_word, quantity, derived,
+			removal, removal_scheduled, removed_since, last_run)
+		select $2, c.entity, c.key, greatest(coalesce(s.revision, 0) + 1, `+revision+`), coalesce(c.hash, s.hash), coalesce(c.body, s.body),
+			case when c.body is null then s.mex_id else c.mex_id end, case when c.body is null then s.name else c.name end,
+			case when c.body is null then s.status_word else c.status_word end, case when c.body is null then s.quantity else c.quantity end,
+			c.derived,
+			case when c.ended then 2 else 0 end, c.ended and (r.scheduled or coalesce(s.removal = 2 and s.removal_scheduled, false)),
+			case when c.ended then case when s.removal = 2 then s.removed_since else r.start_time end end, $1
+		from runs r cross join `+incoming+` left join seen s on s.connection = $2 and s.entity = c.entity and s.key = c.key
+		where r.id = $1 and `+present+` is not null
+		on conflict (connection, entity, key) do update set
+			revision = excluded.revision, hash = excluded.hash, body = excluded.body, mex_id = excluded.mex_id, name = excluded.name,
+			status_word = excluded.status_word, quantity = excluded.quantity, derived = excluded.derived, misses = 0, absent_since = null,
+			removal = excluded.removal, removal_scheduled = excluded.removal_scheduled, removed_since = excluded.removed_since, last_run = excluded.last_run
+		returning `+published), run, connection)
+	if err != nil {
+		return fmt.Errorf("publish what is new and changed: %w", err)
+	}
+	absentees := staged(run, `not exists (select from {staging} x where x.entity = s.entity and x.key = s.key)`)
+	_, err = event.PublishSelect(ctx, tx, `
+		update seen t set
+			revision = greatest(t.revision + 1, `+revision+`), last_run = $1,
+			misses = case when m.what = 'confirmed' then t.misses else least(t.misses + 1, m.confirmations) end,
+			absent_since = coalesce(t.absent_since, m.start_time),
+			removal = case when m.what = 'removed' then 1 else t.removal end,
+			removal_scheduled = m.what <> 'absent' and m.scheduled or t.removal <> 0 and t.removal_scheduled,
+			removed_since = case when m.what = 'removed' and t.removal <> 2 then coalesce(t.absent_since, m.start_time) else t.removed_since end
+		from (
+			select s.entity, s.key, `+missing+` as what, r.confirmations, r.start_time, r.scheduled
+			from seen s cross join runs r where r.id = $1 and s.connection = $2 and `+conclusive+` and `+absentees+`
+		) m
+		where t.connection = $2 and t.entity = m.entity and t.key = m.key and m.what is not null
+		returning `+published, run, connection)
+	if err != nil {
+		return fmt.Errorf("publish what is missing: %w", err)
+	}
+	// What is missing and not to be told yet is only counted.
+	_, err = tx.Exec(ctx, `
+		update seen t set misses = least(t.misses + 1, m.confirmations), absent_since = coalesce(t.absent_since, m.start_time), last_run = $1
+		from (
+			select s.entity, s.key, r.confirmations, r.start_time
+			from seen s cross join runs r where r.id = $1 and s.connection = $2 and `+conclusive+` and `+absentees+`
+				and s.removal <> 1 and s.misses < r.confirmations and `+missing+` is null and coalesce(s.absent_since < r.start_time, true)
+		) m
+		where t.connection = $2 and t.entity = m.entity and t.key = m.key`, run, connection)
+	if err != nil {
+		return fmt.Errorf("count what is missing: %w", err)
+	}
+	return nil
+}
+
+// published turns a written row (t) into its event. $1 is the run.
+const published = `
+	case when t.entity = 1 then case when t.removal = 1 then 'seatline.giacom.customer.removed.v1' else 'seatline.giacom.customer.changed.v1' end
+		else case when t.removal = 1 then 'seatline.giacom.subscription.removed.v1' else 'seatline.giacom.subscription.changed.v1' end end as type,
+	case when t.entity = 1 then 'giacom-customer' else 'giacom-subscription' end as entity,
+	t.connection, t.key, t.revision, t.last_run as run, null::text as cause, 'seatline/fetcher' as source,
+	case when t.entity = 1 then t.body else t.body || mark(case when t.removal = 0 then t.absent_since end, t.removal, t.removal_scheduled, t.removed_since) end as payload`
+
+func staged(run, sql string) string { return strings.ReplaceAll(sql, "{staging}", stagingTable(run)) }
+
+func stagingTable(run string) string {
+	return pgx.Identifier{stagingPrefix + strings.ReplaceAll(run, "-", "")}.Sanitize()
+}
+
+const stagingPrefix = "staging_"

@@ -1,0 +1,144 @@
+package fetcher
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"seatline.dev/pkg/giacom"
+	"seatline.dev/pkg/telemetry"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	runv1 "seatline.dev/proto/seatline/run/v1"
+)
+
+// client is made anew for each run, with the settings and the key of the moment.
+func (f *fetcher) client(ctx context.Context, c *connectionv1.Connection) (*giacom.Client, error) {
+	secrets, err := f.Secrets.GetSecrets(ctx, &connectionv1.GetConnectionRequest{Slug: c.GetSlug()})
+	if err != nil {
+		return nil, &reasonError{"secrets", "the console did not give the API key; check that it runs and that the fetcher may read secrets", err}
+	}
+	cfg := clientConfig(c.GetGiacom(), telemetry.Secret(secrets.GetGiacomApiKey()))
+	cfg.HTTP, cfg.Clock, cfg.Log = f.HTTP, f.Clock, f.Log.With("connection", c.GetSlug())
+	return giacom.New(cfg)
+}
+
+// clientConfig translates a connection's settings; what is empty keeps pkg/giacom's default.
+func clientConfig(g *connectionv1.Giacom, key telemetry.Secret) giacom.Config {
+	cfg := giacom.Config{
+		Version: giacom.V1, BaseURL: g.GetBaseUrl(), Key: key, KeyHeader: g.GetKeyHeader(),
+		DeriveCustomers: g.GetCustomersFrom() == connectionv1.CustomersFrom_CUSTOMERS_FROM_DERIVED,
+		CustomersPath:   g.GetCustomersPath(), SubscriptionsPath: g.GetSubscriptionsPath(), ReportPath: g.GetReportPath(),
+		AccountTotalsPath: g.GetAccountTotalsPath(), PageSizeArgument: g.GetPageSizeArgument(), PageArgument: g.GetPageNumberArgument(),
+		PageSize: int(g.GetPageSize()), AuthURL: g.GetAuthUrl(), ClientID: g.GetClientId(),
+	}
+	if g.GetVersion() == connectionv1.GiacomVersion_GIACOM_VERSION_V2 {
+		cfg.Version = giacom.V2
+	}
+	switch g.GetMethod() {
+	case connectionv1.ImportMethod_IMPORT_METHOD_REPORT:
+		cfg.Method = giacom.MethodReport
+	case connectionv1.ImportMethod_IMPORT_METHOD_BOTH:
+		cfg.Method = giacom.MethodBoth
+	}
+	if g.GetAllProductsFeed() == connectionv1.AllProductsFeed_ALL_PRODUCTS_FEED_ACCOUNT_TOTALS {
+		cfg.AllProducts = giacom.FromAccountTotals
+	}
+	return cfg
+}
+
+// stageRows is how many rows are copied at once: the only rows of a pull in memory.
+const stageRows = 2000
+
+// pull streams the account into the run's staging table, noting its progress in the run.
+func (f *fetcher) pull(ctx context.Context, conn *pgx.Conn, c *connectionv1.Connection, run *runv1.Run) (giacom.Result, int64, error) {
+	client, err := f.client(ctx, c)
+	if err != nil {
+		return giacom.Result{}, 0, err
+	}
+	if err := createStaging(ctx, conn, run.Id); err != nil {
+		return giacom.Result{}, 0, err
+	}
+	currency := c.GetGiacom().GetCurrency()
+	if currency == "" {
+		currency = "GBP"
+	}
+	s := &stager{fetcher: f, ctx: ctx, conn: conn, run: run, client: client, shown: f.Clock.Now()}
+	want := giacom.Want{Customers: run.ImportCustomers, Subscriptions: run.ImportSubscriptions}
+	result, err := client.Import(ctx, want, giacom.Sink{
+		Customer: func(customer giacom.Customer) error {
+			r, err := customerRow(customer)
+			if err != nil {
+				return err
+			}
+			run.Customers.Seen++
+			return s.add(r)
+		},
+		Subscription: func(subscription giacom.Subscription) error {
+			r, err := subscriptionRow(subscription, currency)
+			if err != nil {
+				return err
+			}
+			run.Subscriptions.Seen++
+			return s.add(r)
+		},
+	})
+	run.Requests = result.Requests
+	if err == nil {
+		err = s.flush()
+	}
+	return result, s.seq, err
+}
+
+// stager collects rows and copies them in lots.
+type stager struct {
+	*fetcher
+	ctx    context.Context
+	conn   *pgx.Conn
+	run    *runv1.Run
+	client *giacom.Client
+	rows   []row
+	seq    int64
+	shown  time.Time
+}
+
+func (s *stager) add(r row) error {
+	s.rows = append(s.rows, r)
+	if len(s.rows) < stageRows {
+		return nil
+	}
+	return s.flush()
+}
+
+func (s *stager) flush() error {
+	if len(s.rows) == 0 {
+		return nil
+	}
+	if err := stage(s.ctx, s.conn, s.run.Id, s.rows, s.seq); err != nil {
+		return err
+	}
+	s.seq += int64(len(s.rows))
+	s.rows = s.rows[:0]
+	if s.Clock.Since(s.shown) < time.Second {
+		return nil
+	}
+	s.shown = s.Clock.Now()
+	s.run.Requests = s.client.Requests()
+	return saveRun(s.ctx, s.conn, s.run)
+}
+
+// count puts what a comparison found and the pull noted into the run.
+func count(run *runv1.Run, f found, r giacom.Result) {
+	run.Customers, run.Subscriptions = f.customers, f.subscriptions
+	run.Customers.Bad = int64(r.Customers.Bad + r.Customers.NoID)
+	run.Subscriptions.Bad = int64(r.Subscriptions.Bad + r.Subscriptions.NoID)
+	if !run.ImportCustomers {
+		run.Customers = &runv1.Counts{}
+	}
+	if !run.ImportSubscriptions {
+		run.Subscriptions = &runv1.Counts{}
+	}
+}
+
+func (f *fetcher) now() *timestamppb.Timestamp { return timestamppb.New(f.Clock.Now()) }
