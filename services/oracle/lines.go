@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/shopspring/decimal"
 
@@ -45,7 +46,7 @@ func (o *Oracle) ours() map[int64]*subscription {
 func (o *Oracle) eachLine(visit func(*halosim.Invoice, *halosim.Line)) {
 	for i := range o.state.Invoices {
 		inv := &o.state.Invoices[i]
-		if inv.Disabled {
+		if inv.Disabled || o.quiet(inv) {
 			continue
 		}
 		for j := range inv.Lines {
@@ -54,6 +55,15 @@ func (o *Oracle) eachLine(visit func(*halosim.Invoice, *halosim.Line)) {
 			}
 		}
 	}
+}
+
+// quiet: from shortly before Halo creates the invoice until it has, nobody writes it.
+func (o *Oracle) quiet(inv *halosim.Invoice) bool {
+	before := 2 * time.Hour
+	if d := o.settings.Connection.GetBilling().GetQuietBeforeRun(); d != nil {
+		before = d.AsDuration()
+	}
+	return !inv.NextCreation.IsZero() && !o.now.Before(inv.NextCreation.Add(-before))
 }
 
 // unlinkMoved takes licences off the lines of a client that they have left.
@@ -354,7 +364,7 @@ func (o *Oracle) invoiceFor(a *pricingv1.AddLine, s *subscription, client int64)
 	var found []*halosim.Invoice
 	for i := range o.state.Invoices {
 		inv := &o.state.Invoices[i]
-		if inv.Disabled || !fits(inv, s) {
+		if inv.Disabled || o.quiet(inv) || !fits(inv, s) {
 			continue
 		}
 		if a.GetInvoiceId() == inv.ID || a.GetInvoiceId() == 0 && inv.ClientID == client {

@@ -51,6 +51,7 @@ type Oracle struct {
 	created  map[string]bool   // Giacom customers whose Halo client Seatline made
 	fixed    map[int64]string  // fixed lines and the subscription they bill
 	nextID   int64
+	now      time.Time // of the last run: what the quiet before an invoice run depends on
 	waiting  []Waiting
 }
 
@@ -110,7 +111,7 @@ func (o *Oracle) Observe(account giacomsim.Account, run Run) (held bool) {
 			}
 		}
 	}
-	o.Settle()
+	o.Settle(run.At)
 	return false
 }
 
@@ -182,8 +183,9 @@ func (o *Oracle) guarded(rows map[string]row, run Run) bool {
 	return removals > most && float64(removals) > float64(live)*percent/100
 }
 
-// Settle carries the state forward to where everything that may happen has happened.
-func (o *Oracle) Settle() {
+// Settle carries the state forward to where everything that may happen by now has happened.
+func (o *Oracle) Settle(now time.Time) {
+	o.now = now
 	o.waiting = nil
 	o.customers()
 	o.licences()
