@@ -17,16 +17,21 @@ import (
 func (o *Oracle) lines() {
 	ours := o.ours()
 	o.unlinkMoved(ours)
-	linked := map[int64]bool{} // licences that a line links
-	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
-		for _, r := range l.Subscriptions {
-			linked[r.LicenceID] = l.QuantityType == halosim.Subscriptions || linked[r.LicenceID]
+	// A licence that any line links counts as linked, also where nothing is billed at the moment: an
+	// inactive line, a disabled invoice. Adding another line would bill it twice one day.
+	linked := map[int64]bool{}
+	for _, inv := range o.state.Invoices {
+		for _, l := range inv.Lines {
+			for _, r := range l.Subscriptions {
+				linked[r.LicenceID] = linked[r.LicenceID] || l.QuantityType == halosim.Subscriptions
+			}
 		}
-	})
-	o.linkEmpty(ours, linked)
-	o.pair(ours, linked)
+	}
+	unsure := map[int64]bool{} // licences that one of several lines may be meant for
+	o.linkEmpty(ours, linked, unsure)
+	o.pair(ours, linked, unsure)
 	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) { o.fill(inv, l, ours) })
-	o.add(ours, linked)
+	o.add(ours, linked, unsure)
 }
 
 // ours are the licences of subscriptions of this connection, by Halo id.
@@ -108,13 +113,11 @@ func (o *Oracle) matching(inv *halosim.Invoice, l *halosim.Line, ours map[int64]
 }
 
 // linkEmpty gives a licence to lines that compute from subscriptions and name none.
-func (o *Oracle) linkEmpty(ours map[int64]*subscription, linked map[int64]bool) {
+func (o *Oracle) linkEmpty(ours map[int64]*subscription, linked, unsure map[int64]bool) {
+	one := o.only(halosim.Subscriptions, ours, linked, unsure)
 	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
-		if l.QuantityType != halosim.Subscriptions || slices.ContainsFunc(l.Subscriptions, func(r halosim.QuantityRow) bool { return r.LicenceID > 0 }) {
-			return
-		}
-		ids := o.matching(inv, l, ours, linked)
-		if len(ids) != 1 || !fits(inv, ours[ids[0]]) {
+		id, ok := one[l.ID]
+		if !ok || !fits(inv, ours[id]) {
 			return
 		}
 		if len(l.Subscriptions) == 0 {
@@ -124,37 +127,49 @@ func (o *Oracle) linkEmpty(ours map[int64]*subscription, linked map[int64]bool) 
 			}
 			l.Subscriptions = append(l.Subscriptions, halosim.QuantityRow{Kind: 4, LineID: l.ID, ProRata: int64(*proRata)})
 		}
-		l.Subscriptions[0].LicenceID = ids[0]
-		linked[ids[0]] = true
+		l.Subscriptions[0].LicenceID = id
+		linked[id] = true
 	})
 }
 
-// pair finds the one fixed line of a licence, where there is exactly one of each.
-func (o *Oracle) pair(ours map[int64]*subscription, linked map[int64]bool) {
-	lines := map[int64][]*halosim.Line{} // candidates by licence
+// only finds lines of a kind that bill nothing of ours yet and licences that have nobody but each other.
+func (o *Oracle) only(kind int64, ours map[int64]*subscription, linked, unsure map[int64]bool) map[int64]int64 {
+	licences, lines := map[int64][]int64{}, map[int64]int{}
 	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
-		if l.QuantityType != halosim.Fixed {
+		names := slices.ContainsFunc(l.Subscriptions, func(r halosim.QuantityRow) bool { return r.LicenceID > 0 })
+		if l.QuantityType != kind || kind == halosim.Subscriptions && names || o.fixed[l.ID] != "" {
 			return
 		}
-		if key, ok := o.fixed[l.ID]; ok { // once paired, it stays so while client and licence do
-			if s := o.rows[key]; s != nil {
-				lic := o.licenceOf(key)
-				if lic != nil && !linked[lic.ID] && lic.ClientID == inv.ClientID {
-					lines[lic.ID] = append(lines[lic.ID], l)
-					return
-				}
-			}
-			delete(o.fixed, l.ID)
-		}
-		ids := o.matching(inv, l, ours, linked)
-		if len(ids) == 1 {
-			lines[ids[0]] = append(lines[ids[0]], l)
+		licences[l.ID] = o.matching(inv, l, ours, linked)
+		for _, id := range licences[l.ID] {
+			lines[id]++
 		}
 	})
-	for id, candidates := range lines {
-		if len(candidates) == 1 {
-			o.fixed[candidates[0].ID] = ours[id].key
+	one := map[int64]int64{}
+	for line, ids := range licences {
+		for _, id := range ids {
+			if len(ids) == 1 && lines[id] == 1 {
+				one[line] = id
+			} else {
+				unsure[id] = true
+			}
 		}
+	}
+	return one
+}
+
+// pair finds the one fixed line of a licence, where there is exactly one of each. Once paired they
+// stay so while the client is the same and nothing links the licence.
+func (o *Oracle) pair(ours map[int64]*subscription, linked, unsure map[int64]bool) {
+	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
+		if key, ok := o.fixed[l.ID]; ok {
+			if lic := o.licenceOf(key); lic == nil || linked[lic.ID] || lic.ClientID != inv.ClientID || ours[lic.ID] == nil {
+				delete(o.fixed, l.ID)
+			}
+		}
+	})
+	for line, id := range o.only(halosim.Fixed, ours, linked, unsure) {
+		o.fixed[line] = ours[id].key
 	}
 }
 
@@ -307,7 +322,7 @@ func matches(r *pricingv1.PriceRule, s *subscription) bool {
 }
 
 // add makes a line for each licence that has none, where a rule says so.
-func (o *Oracle) add(ours map[int64]*subscription, linked map[int64]bool) {
+func (o *Oracle) add(ours map[int64]*subscription, linked, unsure map[int64]bool) {
 	billed := map[string]bool{}
 	for _, key := range o.fixed {
 		billed[key] = true
@@ -317,6 +332,10 @@ func (o *Oracle) add(ours map[int64]*subscription, linked map[int64]bool) {
 		if s == nil || !lic.IsActive || linked[lic.ID] || billed[s.key] {
 			continue
 		}
+		if unsure[lic.ID] {
+			o.wait("line", "add/"+s.key, "possible_duplicate")
+			continue
+		}
 		rule, price, ok := o.price(s, lic.PurchasePrice.Decimal)
 		proRata := o.settings.Connection.GetBilling().ProRata
 		item := halosim.Item{}
@@ -324,7 +343,7 @@ func (o *Oracle) add(ours map[int64]*subscription, linked map[int64]bool) {
 		if a := rule.GetAddLine(); a != nil {
 			item, inv = o.itemFor(a, s), o.invoiceFor(a, s, lic.ClientID)
 		}
-		if !ok || proRata == nil || item.ID == 0 || inv == nil || s.cycle == "One-Time" {
+		if !ok || proRata == nil || item.ID == 0 || inv == nil || o.quiet(inv) || s.cycle == "One-Time" {
 			o.wait("line", "add/"+s.key, "not_billed")
 			continue
 		}
@@ -364,7 +383,7 @@ func (o *Oracle) invoiceFor(a *pricingv1.AddLine, s *subscription, client int64)
 	var found []*halosim.Invoice
 	for i := range o.state.Invoices {
 		inv := &o.state.Invoices[i]
-		if inv.Disabled || o.quiet(inv) || !fits(inv, s) {
+		if inv.Disabled || !fits(inv, s) {
 			continue
 		}
 		if a.GetInvoiceId() == inv.ID || a.GetInvoiceId() == 0 && inv.ClientID == client {
