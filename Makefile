@@ -1,0 +1,44 @@
+# Everything here needs Go and the Go module proxy, nothing else. PostgreSQL is found where the
+# distribution put it, or fetched; DATABASE_URL names another.
+
+GO       ?= go
+ARGS     ?=
+MODULES  := proto pkg services
+PACKAGES := $(MODULES:%=./%/...)
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE    ?= seatline:$(VERSION)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench lint generate build image clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: build ## start everything in one process with simulators; ARGS=--once exits when all is settled
+	@./dist/seatline up $(ARGS)
+
+test: ## run all tests of all modules with the race detector
+	$(GO) test -race -timeout 20m $(PACKAGES)
+
+bench: build ## measure throughput and memory against floors of the same run; prints JSON and a table
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./services/e2e/... $(ARGS)
+
+lint: ## gofmt, go vet, staticcheck, and buf on the contracts
+	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
+	$(GO) vet $(PACKAGES)
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(PACKAGES)
+	cd proto && $(GO) tool -modfile=tools.mod buf lint
+
+generate: ## generate the Go code of the contracts
+	cd proto && $(GO) tool -modfile=tools.mod buf generate
+
+build: ## build dist/seatline
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -tags timetzdata -o dist/seatline ./services/seatline
+
+image: build ## build the container image from dist/seatline; needs no network
+	docker build -f deploy/docker/Dockerfile.binary -t $(IMAGE) .
+
+clean: ## remove what was built
+	rm -rf dist
