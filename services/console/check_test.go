@@ -148,6 +148,12 @@ func TestValidationSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			},
 			check: "Halo token", want: connectionv1.Check_OUTCOME_FAILED, says: []string{"not accepted", "wrong tenant"},
 		},
+		"wrong tenant": {
+			setup: func(_ *giacomsim.Sim, req *connectionv1.ApplyConnectionRequest) {
+				req.Connection.Halo.Tenant = "elsewhere"
+			},
+			check: "Halo token", want: connectionv1.Check_OUTCOME_FAILED, says: []string{`names its tenant "sim", the connection "elsewhere"`},
+		},
 		"Halo away": {
 			setup: func(_ *giacomsim.Sim, req *connectionv1.ApplyConnectionRequest) {
 				req.Connection.Halo.BaseUrl = "http://127.0.0.1:1"

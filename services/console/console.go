@@ -101,11 +101,3 @@ func serve(ctx context.Context, cfg Config, pool *pgxpool.Pool) error {
 	}
 	return group.Wait()
 }
-
-// client over a transport; nil leaves the choice to whoever is given it.
-func client(transport http.RoundTripper) *http.Client {
-	if transport == nil {
-		return nil
-	}
-	return &http.Client{Transport: transport}
-}
