@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
+	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/giacom"
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
@@ -103,7 +104,17 @@ func (f *fetcher) start(ctx context.Context, c *connectionv1.Connection, o order
 			return record{}, err
 		}
 	}
+	// Settings may have changed since the caller read them.
+	if c, err = connections.Read(ctx, conn, c.GetSlug()); err != nil {
+		return record{}, err
+	}
+	if c.GetDeleted() || !c.GetEnabled() {
+		return record{}, errNotNow
+	}
 	if !o.due.IsZero() { // another replica may have run it since we looked
+		if !c.GetSchedule().GetEnabled() {
+			return record{}, errNotNow
+		}
 		next, err := f.nextRun(ctx, c)
 		if err != nil {
 			return record{}, err
