@@ -41,7 +41,7 @@ func read(a giacomsim.Account, g *connectionv1.Giacom) map[string]row {
 		listed := s.Status == "" || s.Status == "Active" || s.Status == "Suspended"
 		switch {
 		case report && s.GUID != "":
-			r.key, r.name, r.sku, r.microsoft = "microsoft/"+s.GUID, s.Name, s.OfferID, true
+			r.key, r.name, r.sku, r.microsoft = "microsoft/"+strings.ToLower(strings.TrimSpace(s.GUID)), s.Name, s.OfferID, true
 			r.tenant, r.rrp, r.term = cmp.Or(s.TenantID, tenants[s.MexID]), s.RRP, word(s.Term)
 			r.status = strings.ToLower(cmp.Or(s.Status, "Active"))
 			if r.end = s.CommitmentEnd; r.end.IsZero() {

@@ -18,6 +18,9 @@ func (o *Oracle) licences() {
 	var fresh []*subscription
 	for _, key := range keys {
 		s := o.rows[key]
+		if s.removed {
+			continue
+		}
 		client, why := o.resolve(s)
 		if client == 0 {
 			o.wait("subscription", key, why)
@@ -25,24 +28,43 @@ func (o *Oracle) licences() {
 		}
 		l := o.licenceOf(key)
 		switch {
-		case s.removed && l == nil:
-		case s.removed && o.settings.Connection.GetLicences().GetDeactivateRemoved() && s.scheduled:
-			l.IsActive = false
-		case s.removed:
-			if l.IsActive {
-				o.wait("licence", key, "gone")
-			}
 		case s.absent():
 			o.wait("licence", key, "absent")
 		case o.holds(s) != "":
 			o.wait("licence", key, o.holds(s))
 		case l == nil:
 			fresh = append(fresh, s)
+		case l.ClientID != client && o.stuck(l):
+			o.wait("licence", key, "line")
 		default:
 			o.write(l, s, client)
 		}
 	}
 	o.adoptOrCreate(fresh)
+	for _, key := range keys { // only now: a renewal takes over the licence of what it replaces
+		l := o.licenceOf(key)
+		switch s := o.rows[key]; {
+		case !s.removed || l == nil || !l.IsActive:
+		case o.settings.Connection.GetLicences().GetDeactivateRemoved() && s.scheduled:
+			l.IsActive = false
+		default:
+			o.wait("licence", key, "gone")
+		}
+	}
+}
+
+// stuck: a line of the client that a licence is to leave links it, and cannot be written now.
+func (o *Oracle) stuck(l *halosim.Licence) bool {
+	for i := range o.state.Invoices {
+		inv := &o.state.Invoices[i]
+		for _, line := range inv.Lines {
+			if inv.ClientID == l.ClientID && line.QuantityType == halosim.Subscriptions && (inv.Disabled || line.Inactive || line.GroupText || o.quiet(inv)) &&
+				slices.ContainsFunc(line.Subscriptions, func(r halosim.QuantityRow) bool { return r.LicenceID == l.ID }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (o *Oracle) mark(key string) string {
@@ -134,45 +156,42 @@ func dateOrKeep(t time.Time, otherwise halosim.Date) halosim.Date {
 
 // adoptOrCreate finds what Halo has already for subscriptions that have no licence, and creates the rest.
 func (o *Oracle) adoptOrCreate(fresh []*subscription) {
-	type product struct {
-		client int64
-		name   string
-	}
-	rivals := map[product]int{}
-	of := func(s *subscription) product {
-		client, _ := o.resolve(s)
-		return product{client, strings.ToLower(s.name)}
-	}
+	candidates := map[*subscription][]int64{}
+	rivals := map[int64]int{} // by licence: how many could take it
 	for _, s := range fresh {
-		rivals[of(s)]++
+		client, _ := o.resolve(s)
+		candidates[s] = o.candidates(s, client)
+		for _, id := range candidates[s] {
+			rivals[id]++
+		}
 	}
 	for _, s := range fresh {
 		client, _ := o.resolve(s)
-		candidates := o.candidates(s, client)
-		switch {
-		case len(candidates) == 0:
+		if len(candidates[s]) == 0 {
 			o.create(s, client)
-		case len(candidates) > 1 || rivals[of(s)] > 1:
+			continue
+		}
+		if len(candidates[s]) > 1 || rivals[candidates[s][0]] > 1 {
 			o.wait("licence", s.key, "possible_duplicate")
+			continue
+		}
+		l := o.licence(candidates[s][0])
+		before, renewal := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]
+		switch {
+		case renewal && !before.removed:
+			o.wait("licence", s.key, "renewal")
+		case renewal || l.Count == s.quantity.Decimal.IntPart() && !strings.HasPrefix(l.SnowID, o.mark("")):
+			l.SnowID = o.mark(s.key)
+			o.write(l, s, client)
 		default:
-			l := candidates[0]
-			heir, renewal := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]
-			switch {
-			case renewal && !heir.removed:
-				o.wait("licence", s.key, "renewal")
-			case renewal || l.Count == s.quantity.Decimal.IntPart():
-				l.SnowID = o.mark(s.key)
-				o.write(l, s, client)
-			default:
-				o.wait("licence", s.key, "possible_duplicate")
-			}
+			o.wait("licence", s.key, "possible_duplicate")
 		}
 	}
 }
 
 // candidates are licences that may be this subscription: same client and product, of no live subscription.
-func (o *Oracle) candidates(s *subscription, client int64) []*halosim.Licence {
-	var out []*halosim.Licence
+func (o *Oracle) candidates(s *subscription, client int64) []int64 {
+	var out []int64
 	for i := range o.state.Licences {
 		l := &o.state.Licences[i]
 		if !l.IsActive || l.Deleted || l.Type != 1 || l.ClientID != client {
@@ -188,7 +207,10 @@ func (o *Oracle) candidates(s *subscription, client int64) []*halosim.Licence {
 		if other, ok := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]; ok && l.SnowID != "" && !other.removed && !other.absent() {
 			continue
 		}
-		out = append(out, l)
+		if strings.HasPrefix(l.SnowID, "giacom:") && !strings.HasPrefix(l.SnowID, o.mark("")) {
+			continue // of another Giacom account
+		}
+		out = append(out, l.ID)
 	}
 	return out
 }

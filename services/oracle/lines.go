@@ -47,11 +47,12 @@ func (o *Oracle) ours() map[int64]*subscription {
 	return m
 }
 
-// eachLine visits the lines that may be touched at all.
+// eachLine visits the lines that bill something: those that may be ours. Whether they may be written just now is
+// another question; see quiet.
 func (o *Oracle) eachLine(visit func(*halosim.Invoice, *halosim.Line)) {
 	for i := range o.state.Invoices {
 		inv := &o.state.Invoices[i]
-		if inv.Disabled || o.quiet(inv) {
+		if inv.Disabled {
 			continue
 		}
 		for j := range inv.Lines {
@@ -74,7 +75,7 @@ func (o *Oracle) quiet(inv *halosim.Invoice) bool {
 // unlinkMoved takes licences off the lines of a client that they have left.
 func (o *Oracle) unlinkMoved(ours map[int64]*subscription) {
 	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
-		if l.QuantityType != halosim.Subscriptions {
+		if l.QuantityType != halosim.Subscriptions || o.quiet(inv) {
 			return
 		}
 		l.Subscriptions = slices.DeleteFunc(l.Subscriptions, func(r halosim.QuantityRow) bool {
@@ -117,30 +118,39 @@ func (o *Oracle) linkEmpty(ours map[int64]*subscription, linked, unsure map[int6
 	one := o.only(halosim.Subscriptions, ours, linked, unsure)
 	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
 		id, ok := one[l.ID]
-		if !ok || !fits(inv, ours[id]) {
+		if !ok {
+			return
+		}
+		linked[id] = true // or will be, once what stands against it is settled
+		cost := o.licence(id).PurchasePrice.Decimal
+		if _, _, priced := o.price(ours[id], cost); !priced || !fits(inv, ours[id]) || o.quiet(inv) {
+			o.wait("line", lineKey(inv, l), "link")
 			return
 		}
 		if len(l.Subscriptions) == 0 {
 			proRata := o.settings.Connection.GetBilling().ProRata
 			if proRata == nil {
+				o.wait("line", lineKey(inv, l), "link")
 				return
 			}
 			l.Subscriptions = append(l.Subscriptions, halosim.QuantityRow{Kind: 4, LineID: l.ID, ProRata: int64(*proRata)})
 		}
 		l.Subscriptions[0].LicenceID = id
-		linked[id] = true
 	})
 }
 
 // only finds lines of a kind that bill nothing of ours yet and licences that have nobody but each other.
 func (o *Oracle) only(kind int64, ours map[int64]*subscription, linked, unsure map[int64]bool) map[int64]int64 {
-	licences, lines := map[int64][]int64{}, map[int64]int{}
+	licences, lines, paired := map[int64][]int64{}, map[int64]int{}, map[string]bool{}
+	for _, key := range o.fixed {
+		paired[key] = true
+	}
 	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
 		names := slices.ContainsFunc(l.Subscriptions, func(r halosim.QuantityRow) bool { return r.LicenceID > 0 })
 		if l.QuantityType != kind || kind == halosim.Subscriptions && names || o.fixed[l.ID] != "" {
 			return
 		}
-		licences[l.ID] = o.matching(inv, l, ours, linked)
+		licences[l.ID] = slices.DeleteFunc(o.matching(inv, l, ours, linked), func(id int64) bool { return paired[ours[id].key] })
 		for _, id := range licences[l.ID] {
 			lines[id]++
 		}
@@ -197,6 +207,12 @@ func (o *Oracle) fill(inv *halosim.Invoice, l *halosim.Line, ours map[int64]*sub
 	if len(licences) == 0 {
 		return
 	}
+	if o.quiet(inv) {
+		o.wait("line", lineKey(inv, l), "invoice_run")
+		return
+	}
+	usesCost := slices.ContainsFunc(rows, func(r *halosim.QuantityRow) bool { return r.UsesSubsCost })
+	usesPrice := slices.ContainsFunc(rows, func(r *halosim.QuantityRow) bool { return r.UsesSubsPrice })
 	var cost, price *decimal.Decimal
 	var rule *pricingv1.PriceRule
 	for i, lic := range licences {
@@ -211,7 +227,7 @@ func (o *Oracle) fill(inv *halosim.Invoice, l *halosim.Line, ours map[int64]*sub
 			o.wait("line", lineKey(inv, l), "rule")
 			return
 		}
-		if i > 0 && (!cost.Equal(c) || (price == nil) != (p == nil) || price != nil && !price.Equal(*p)) {
+		if i > 0 && (!usesCost && !cost.Equal(c) || (price == nil) != (p == nil) || price != nil && !price.Equal(*p)) {
 			o.wait("line", lineKey(inv, l), "prices_differ")
 			return
 		}
@@ -221,8 +237,6 @@ func (o *Oracle) fill(inv *halosim.Invoice, l *halosim.Line, ours map[int64]*sub
 		o.wait("line", lineKey(inv, l), "pro_rata")
 		return
 	}
-	usesCost := slices.ContainsFunc(rows, func(r *halosim.QuantityRow) bool { return r.UsesSubsCost })
-	usesPrice := slices.ContainsFunc(rows, func(r *halosim.QuantityRow) bool { return r.UsesSubsPrice })
 	if !usesCost {
 		l.UnitCost = halosim.Money{Decimal: *cost}
 	}
@@ -274,6 +288,9 @@ func (o *Oracle) price(s *subscription, cost decimal.Decimal) (*pricingv1.PriceR
 		if !matches(r, s) {
 			continue
 		}
+		if len(r.Terms) > 0 && s.term == "" {
+			return r, nil, false // the rule asks for a term, and does not fall through
+		}
 		var p decimal.Decimal
 		switch v := r.Price.(type) {
 		case *pricingv1.PriceRule_CostPlusPercent:
@@ -310,7 +327,7 @@ func matches(r *pricingv1.PriceRule, s *subscription) bool {
 		})
 	}
 	cycle := map[string]giacomv1.Cycle{
-		"Monthly": giacomv1.Cycle_CYCLE_MONTHLY, "Annual": giacomv1.Cycle_CYCLE_ANNUAL,
+		"": giacomv1.Cycle_CYCLE_MONTHLY, "Monthly": giacomv1.Cycle_CYCLE_MONTHLY, "Annual": giacomv1.Cycle_CYCLE_ANNUAL,
 		"Triennial": giacomv1.Cycle_CYCLE_TRIENNIAL, "One-Time": giacomv1.Cycle_CYCLE_ONE_TIME,
 	}[s.cycle]
 	term := map[string]giacomv1.Term{
@@ -318,7 +335,7 @@ func matches(r *pricingv1.PriceRule, s *subscription) bool {
 	}[s.term]
 	return (len(r.Customers) == 0 || slices.ContainsFunc(r.Customers, func(c string) bool { return strings.EqualFold(strings.TrimSpace(c), s.mexID) })) &&
 		glob(r.Skus, s.sku) && glob(r.Names, s.name) &&
-		(len(r.Cycles) == 0 || slices.Contains(r.Cycles, cycle)) && (len(r.Terms) == 0 || slices.Contains(r.Terms, term))
+		(len(r.Cycles) == 0 || slices.Contains(r.Cycles, cycle)) && (len(r.Terms) == 0 || s.term == "" || slices.Contains(r.Terms, term))
 }
 
 // add makes a line for each licence that has none, where a rule says so.
