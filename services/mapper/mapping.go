@@ -1,0 +1,257 @@
+package mapper
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+)
+
+// Reasons of mappings, for programs.
+const (
+	reasonNotMapped = "customer_not_mapped"
+	reasonNear      = "near_match"
+	reasonUnread    = "halo_unread"
+	reasonIgnored   = "customer_ignored"
+)
+
+// mapping says which Halo customer a Giacom customer is.
+type mapping struct {
+	State      mappingv1.State
+	ClientID   int64
+	ClientName string
+	Origin     mappingv1.Origin
+	Code, Text string // why unmapped or ignored
+}
+
+// decision is what a person decided about a customer; it wins over all rules.
+type decision struct {
+	State    mappingv1.State // unspecified: nothing; creating: in spite of near matches
+	ClientID int64
+	Origin   mappingv1.Origin // file or operator
+	Reason   string
+	Who      string
+}
+
+// customer is a Giacom customer that exists: it is in the customer feed or has a subscription.
+type customer struct {
+	MexID    string
+	Name     string
+	Decision decision
+	Now      mapping
+	// InFlight: a customer is being created in Halo, or may have been.
+	InFlight bool
+}
+
+// client is a customer of Halo.
+type client struct {
+	ID       int64
+	Name     string
+	Inactive bool
+}
+
+// picture is what is known of a Halo instance. read is false as long as nothing is.
+type picture struct {
+	read    bool
+	clients map[int64]client
+	marks   map[string][]int64 // our own marks, by mexId
+	native  map[string][]int64 // rows of Halo's native integration, by mexId
+}
+
+// settings of a connection that the mapping rules ask for.
+type settings struct {
+	Create        bool
+	FollowCreated bool
+	FollowMapped  bool
+	TopLevelID    int64
+	Field         string // custom field that holds our mark
+	Account       string // Giacom account, for the mark
+	Instance      string // host and tenant of Halo
+}
+
+func settingsOf(c *connectionv1.Connection) settings {
+	s := c.GetCustomers()
+	return settings{
+		Create:        s.GetCreate(),
+		FollowCreated: s == nil || s.FollowNameOfCreated == nil || s.GetFollowNameOfCreated(),
+		FollowMapped:  s.GetFollowNameOfMapped(),
+		TopLevelID:    s.GetTopLevelId(),
+		Field:         cmp.Or(s.GetCustomField(), "CFGiacomCustomerId"),
+		Account:       c.GetGiacom().GetAccount(),
+		Instance:      c.GetHalo().GetInstance(),
+	}
+}
+
+// decide maps all customers of a connection together, because whether a name is ambiguous depends
+// on the others. Once mapped, a customer stays mapped: names change, and identities do not.
+func decide(customers []customer, halo picture, s settings) map[string]mapping {
+	d := &decider{halo: halo, byName: map[string][]int64{}, taken: map[string]string{}, namesakes: map[string]int{}}
+	for _, c := range halo.clients {
+		if !c.Inactive {
+			name := strings.TrimSpace(c.Name)
+			d.byName[name] = append(d.byName[name], c.ID)
+			d.taken[normalise(c.Name)] = c.Name
+		}
+	}
+	for _, c := range customers {
+		d.namesakes[strings.TrimSpace(c.Name)]++
+	}
+	out := make(map[string]mapping, len(customers))
+	unmapped := map[string]int{} // normalised name to how many still unmapped customers have it
+	for _, c := range customers {
+		m, ok := d.find(c)
+		if !ok {
+			unmapped[normalise(c.Name)]++
+			continue
+		}
+		out[c.MexID] = m
+	}
+	for _, c := range customers {
+		if _, ok := out[c.MexID]; !ok {
+			out[c.MexID] = d.without(c, unmapped, s)
+		}
+	}
+	return out
+}
+
+type decider struct {
+	halo      picture
+	byName    map[string][]int64 // exact name of active clients
+	taken     map[string]string  // normalised name of active clients to one of their names
+	namesakes map[string]int     // exact name to how many Giacom customers have it
+}
+
+// find returns the mapping of a customer that has one or can be given one.
+func (d *decider) find(c customer) (mapping, bool) {
+	switch {
+	case c.Decision.State == mappingv1.State_STATE_MAPPED:
+		return d.mapped(c.Decision.ClientID, c.Decision.Origin, c.Now), true
+	case c.Decision.State == mappingv1.State_STATE_IGNORED:
+		return mapping{State: mappingv1.State_STATE_IGNORED, Origin: c.Decision.Origin, Code: reasonIgnored, Text: c.Decision.Reason}, true
+	case c.Now.State == mappingv1.State_STATE_MAPPED:
+		return d.mapped(c.Now.ClientID, c.Now.Origin, c.Now), true
+	case c.Now.State == mappingv1.State_STATE_CREATING && c.InFlight:
+		// What Halo now shows may be the very customer that is being created: its outcome decides.
+		return c.Now, true
+	}
+	if id, ok := d.active(d.halo.marks[c.MexID]); ok {
+		return d.mapped(id, mappingv1.Origin_ORIGIN_MARK, c.Now), true
+	}
+	if id, ok := d.active(d.halo.native[c.MexID]); ok {
+		return d.mapped(id, mappingv1.Origin_ORIGIN_NATIVE, c.Now), true
+	}
+	name := strings.TrimSpace(c.Name)
+	if ids := d.byName[name]; name != "" && len(ids) == 1 && d.namesakes[name] == 1 {
+		return d.mapped(ids[0], mappingv1.Origin_ORIGIN_NAME, c.Now), true
+	}
+	return mapping{}, false
+}
+
+// active returns the one active client among ids; two of them are as good as none.
+func (d *decider) active(ids []int64) (found int64, ok bool) {
+	for _, id := range ids {
+		if c, known := d.halo.clients[id]; known && !c.Inactive && id != found {
+			if found != 0 {
+				return 0, false
+			}
+			found = id
+		}
+	}
+	return found, found != 0
+}
+
+// mapped completes a mapping with the client's name, the last known one when Halo was not read.
+func (d *decider) mapped(id int64, origin mappingv1.Origin, now mapping) mapping {
+	m := mapping{State: mappingv1.State_STATE_MAPPED, ClientID: id, Origin: origin}
+	if c, ok := d.halo.clients[id]; ok {
+		m.ClientName = c.Name
+	} else if now.ClientID == id {
+		m.ClientName = now.ClientName
+	}
+	return m
+}
+
+// without says what becomes of a customer that nothing maps.
+func (d *decider) without(c customer, unmapped map[string]int, s settings) mapping {
+	if !d.halo.read {
+		return mapping{State: mappingv1.State_STATE_UNMAPPED, Code: reasonUnread,
+			Text: "Halo's customers could not be read yet; check the connection's Halo address and credentials."}
+	}
+	name := normalise(c.Name)
+	near, isNear := d.taken[name]
+	switch forced := c.Decision.State == mappingv1.State_STATE_CREATING; {
+	case forced && strings.TrimSpace(c.Name) != "":
+		return mapping{State: mappingv1.State_STATE_CREATING, Origin: mappingv1.Origin_ORIGIN_CREATED}
+	case !s.Create:
+		return mapping{State: mappingv1.State_STATE_UNMAPPED, Code: reasonNotMapped,
+			Text: fmt.Sprintf("No customer of Halo is known to be %q: map it, ignore it, or let customers be created.", c.Name)}
+	case strings.TrimSpace(c.Name) == "":
+		return mapping{State: mappingv1.State_STATE_UNMAPPED, Code: reasonNotMapped, Text: "Giacom gives no name for this customer: map it or ignore it."}
+	case isNear:
+		return mapping{State: mappingv1.State_STATE_UNMAPPED, Code: reasonNear,
+			Text: fmt.Sprintf("Near match: %q is in Halo as %q. Map it to that customer, or create it beside it.", c.Name, near)}
+	case unmapped[name] > 1:
+		return mapping{State: mappingv1.State_STATE_UNMAPPED, Code: reasonNear,
+			Text: fmt.Sprintf("Near match: Giacom has %d customers called %q or nearly so. Map each, or create it.", unmapped[name], c.Name)}
+	}
+	return mapping{State: mappingv1.State_STATE_CREATING, Origin: mappingv1.Origin_ORIGIN_CREATED}
+}
+
+// follows tells whether the name of the Halo customer is to follow Giacom's. A mark is left only on
+// customers that Seatline created.
+func (m mapping) follows(s settings) bool {
+	if m.State != mappingv1.State_STATE_MAPPED {
+		return false
+	}
+	if m.Origin == mappingv1.Origin_ORIGIN_CREATED || m.Origin == mappingv1.Origin_ORIGIN_MARK {
+		return s.FollowCreated
+	}
+	return s.FollowMapped
+}
+
+// legalForms are dropped from the end of names.
+var legalForms = []string{"ltd", "limited", "llp", "plc"}
+
+// normalise makes names equal that people write differently: case, accents, "&" and "and",
+// punctuation, spacing, legal forms at the end. Apostrophes and full stops vanish (O'Neill, Ltd.);
+// other punctuation separates words (Smith-Jones).
+func normalise(name string) string {
+	var b strings.Builder
+	for _, r := range norm.NFKD.String(strings.ToLower(name)) {
+		switch {
+		case r == '&':
+			b.WriteString(" and ")
+		case unicode.Is(unicode.Mn, r), r == '\'', r == '’', r == '.':
+		case unicode.IsLetter(r), unicode.IsDigit(r):
+			b.WriteRune(r)
+		default:
+			b.WriteByte(' ')
+		}
+	}
+	words := strings.Fields(b.String())
+	for len(words) > 1 && slices.Contains(legalForms, words[len(words)-1]) {
+		words = words[:len(words)-1]
+	}
+	return strings.Join(words, " ")
+}
+
+// mexID is the form in which Giacom customer ids are compared and stored.
+func mexID(s string) string { return strings.ToUpper(strings.TrimSpace(s)) }
+
+// changedMappings returns the ids whose mapping differs from what it was, in order.
+func changedMappings(customers []customer, decided map[string]mapping) []string {
+	changed := map[string]bool{}
+	for _, c := range customers {
+		if decided[c.MexID] != c.Now {
+			changed[c.MexID] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(changed))
+}

@@ -1,0 +1,417 @@
+package mapper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/postgres"
+	"seatline.dev/pkg/reconcile"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+)
+
+// weighing decides the mappings of connections that are due, until ctx ends.
+func (s *service) weighing(ctx context.Context) error {
+	for {
+		err := s.weighAll(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			s.Log.ErrorContext(ctx, "decide mappings", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-s.Clock.After(s.Poll):
+		}
+	}
+}
+
+func (s *service) weighAll(ctx context.Context) error {
+	if err := s.queueRefresh(ctx); err != nil {
+		return err
+	}
+	rows, err := s.Pool.Query(ctx, `select connection from due where at <= $1 order by at`, s.Clock.Now())
+	if err != nil {
+		return fmt.Errorf("look for due connections: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look for due connections: %w", err)
+	}
+	var errs []error
+	for _, c := range found {
+		if err := s.weigh(ctx, c); err != nil {
+			errs = append(errs, fmt.Errorf("connection %s: %w", c, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// queueRefresh queues connections whose picture of Halo has aged: soon while a customer waits for
+// somebody to map it over there, seldom otherwise.
+func (s *service) queueRefresh(ctx context.Context) error {
+	all, err := connections.All(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	now := s.Clock.Now()
+	for _, c := range all {
+		if !c.GetEnabled() {
+			continue
+		}
+		err := postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+			var stale bool
+			err := tx.QueryRow(ctx, `select exists (select from instances i where i.instance = $1 and i.read_at < case
+					when exists (select from customers c where c.connection = $2 and c.state = $3) then $4::timestamptz else $5::timestamptz end)
+				and not exists (select from due where connection = $2)`,
+				c.GetHalo().GetInstance(), c.GetSlug(), int16(mappingv1.State_STATE_UNMAPPED), now.Add(-s.RefreshUnmapped), now.Add(-s.Refresh)).Scan(&stale)
+			if err != nil || !stale {
+				return err
+			}
+			return setDue(ctx, tx, c.GetSlug(), now, now, true)
+		})
+		if err != nil {
+			return fmt.Errorf("look whether %s is to be read again: %w", c.GetSlug(), err)
+		}
+	}
+	return nil
+}
+
+// errBusy: another replica decides this connection at the moment.
+var errBusy = errors.New("another replica is at it")
+
+// alone runs f while no other replica does the same for the connection.
+func (s *service) alone(ctx context.Context, connection string, f func(ctx context.Context) error) error {
+	conn, err := s.Pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("lock connection %s: %w", connection, err)
+	}
+	defer conn.Release()
+	const lock = `(hashtext('seatline mapper ' || current_schema()), hashtext($1))`
+	var got bool
+	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock`+lock, connection).Scan(&got); err != nil {
+		return fmt.Errorf("lock connection %s: %w", connection, err)
+	}
+	if !got {
+		return errBusy
+	}
+	defer func() {
+		if _, err := conn.Exec(context.WithoutCancel(ctx), `select pg_advisory_unlock`+lock, connection); err != nil {
+			// A session that keeps the lock must not go back into the pool.
+			conn.Conn().Close(context.WithoutCancel(ctx))
+		}
+	}()
+	return f(ctx)
+}
+
+// weigh decides the mappings of one connection.
+func (s *service) weigh(ctx context.Context, connection string) error {
+	err := s.alone(ctx, connection, func(ctx context.Context) error {
+		var at, since time.Time
+		var readHalo bool
+		var failures int
+		err := s.Pool.QueryRow(ctx, `select at, since, read_halo, failures from due where connection = $1`, connection).Scan(&at, &since, &readHalo, &failures)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read what is due: %w", err)
+		}
+		if s.Clock.Since(since) < s.Patience {
+			more, err := s.moreComing(ctx, connection)
+			if err != nil {
+				return err
+			}
+			if more {
+				return nil // Names are not known to be unique before all customers are here.
+			}
+		}
+		c, err := connections.Read(ctx, s.Pool, connection)
+		if errors.Is(err, connections.ErrUnknown) {
+			return nil // Its event queues it again.
+		}
+		if err != nil {
+			return err
+		}
+		var unread error
+		if readHalo && !c.GetDeleted() {
+			unread = s.readHalo(ctx, c)
+		}
+		if err := s.apply(ctx, c, readHalo && unread == nil); err != nil {
+			return err
+		}
+		s.engine.Kick()
+		if unread != nil {
+			wait := min(5*time.Second<<min(failures, 7), 10*time.Minute)
+			s.Log.WarnContext(ctx, "Halo's customers could not be read", "connection", connection, "again_in", wait, "err", unread)
+			_, err := s.Pool.Exec(ctx, `update due set at = $3, failures = failures + 1 where connection = $1 and at = $2`, connection, at, s.Clock.Now().Add(wait))
+			return err
+		}
+		// Unless something came meanwhile.
+		_, err = s.Pool.Exec(ctx, `delete from due where connection = $1 and at = $2`, connection, at)
+		return err
+	})
+	if errors.Is(err, errBusy) {
+		return nil
+	}
+	return err
+}
+
+// moreComing tells whether customers or subscriptions are still being read from the stream.
+func (s *service) moreComing(ctx context.Context, connection string) (bool, error) {
+	p, err := event.Progress(ctx, s.Pool, s.Bus, connection, "")
+	if err != nil {
+		return false, err
+	}
+	for _, c := range p.Consumers {
+		if c.Entity != connections.Entity && c.Pending+c.Unacknowledged > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readHalo lists Halo's customers and what ties them to Giacom's. It costs a request for each 1,000
+// customers and two more.
+func (s *service) readHalo(ctx context.Context, c *connectionv1.Connection) error {
+	set := settingsOf(c)
+	api, err := s.halos.Client(ctx, c)
+	if err != nil {
+		return err
+	}
+	api = api.At(halo.Background)
+	now := s.Clock.Now()
+	var found []halo.Customer
+	for x, err := range api.Customers(ctx, halo.CustomerFilter{Inactive: true}) {
+		if err != nil {
+			return fmt.Errorf("list the customers of Halo: %w", err)
+		}
+		found = append(found, x)
+	}
+	var ties []tie
+	control, err := api.Control(ctx)
+	if err != nil && halo.ClassOf(err) != halo.MissingRights && halo.ClassOf(err) != halo.NotFound {
+		return fmt.Errorf("read the settings of Halo: %w", err)
+	}
+	for _, l := range control.GiacomMappings() {
+		if l.Linked() {
+			ties = append(ties, tie{true, mexID(l.ThirdPartyID.Value), int64(l.HaloID)})
+		}
+	}
+	linked, err := ownLinks(ctx, api)
+	if err != nil {
+		return err
+	}
+	return s.storePicture(ctx, set.Instance, found, append(ties, linked...), now)
+}
+
+// storePicture replaces what is known of an instance.
+func (s *service) storePicture(ctx context.Context, instance string, found []halo.Customer, ties []tie, now time.Time) error {
+	n := len(found)
+	ids, names, inactive, marks := make([]int64, n), make([]string, n), make([]bool, n), make([]map[string]string, n)
+	for i, x := range found {
+		ids[i], names[i], inactive[i], marks[i] = int64(x.ID), x.Name, x.Inactive, map[string]string{}
+		for _, f := range x.CustomFields {
+			marks[i][f.Name] = f.Value.Value
+		}
+	}
+	return postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		// Two connections may share the instance, and read it at the same time.
+		_, err := tx.Exec(ctx, `insert into instances (instance, read_at) values ($1, $2)
+			on conflict (instance) do update set read_at = greatest(instances.read_at, excluded.read_at)`, instance, now)
+		if err != nil {
+			return fmt.Errorf("store the customers of Halo: %w", err)
+		}
+		// List rows may not show custom fields; marks that were found out otherwise stay.
+		_, err = tx.Exec(ctx, `insert into clients as c (instance, id, name, inactive, marks, first_seen)
+			select $1, id, name, inactive, marks, $6 from unnest($2::bigint[], $3::text[], $4::boolean[], $5::jsonb[]) as t(id, name, inactive, marks)
+			on conflict (instance, id) do update set name = excluded.name, inactive = excluded.inactive,
+				marks = c.marks || excluded.marks`, instance, ids, names, inactive, marks, now)
+		if err != nil {
+			return fmt.Errorf("store the customers of Halo: %w", err)
+		}
+		// One that was created after the listing began is not in it, and not gone.
+		if _, err := tx.Exec(ctx, `delete from clients where instance = $1 and id <> all($2) and first_seen < $3`, instance, ids, now); err != nil {
+			return fmt.Errorf("forget customers of Halo: %w", err)
+		}
+		if _, err := tx.Exec(ctx, `delete from ties where instance = $1`, instance); err != nil {
+			return fmt.Errorf("store the ties of Halo: %w", err)
+		}
+		return saveTies(ctx, tx, instance, ties)
+	})
+}
+
+// tie is a link between a Giacom customer and a Halo customer that is kept in Halo.
+type tie struct {
+	native bool
+	mexID  string // of our own links: "<Giacom account>/<mexId>"
+	client int64
+}
+
+func saveTies(ctx context.Context, tx pgx.Tx, instance string, ties []tie) error {
+	native, ids, clients := make([]bool, len(ties)), make([]string, len(ties)), make([]int64, len(ties))
+	for i, t := range ties {
+		native[i], ids[i], clients[i] = t.native, t.mexID, t.client
+	}
+	_, err := tx.Exec(ctx, `insert into ties (instance, native, mex_id, client_id)
+		select $1, * from unnest($2::boolean[], $3::text[], $4::bigint[]) on conflict do nothing`, instance, native, ids, clients)
+	if err != nil {
+		return fmt.Errorf("store the ties of Halo: %w", err)
+	}
+	return nil
+}
+
+// applyRows bounds the subscriptions that one transaction of apply sends out again.
+const applyRows = 5000
+
+// apply decides all mappings of a connection from what is known, and carries out what changed, in
+// transactions of bounded size. fresh tells that Halo's customers have just been listed.
+func (s *service) apply(ctx context.Context, c *connectionv1.Connection, fresh bool) error {
+	set := settingsOf(c)
+	all, err := readCustomers(ctx, s.Pool, `c.connection = $1 order by c.mex_id`, c.GetSlug())
+	if err != nil {
+		return err
+	}
+	known, err := readPicture(ctx, s.Pool, set)
+	if err != nil {
+		return err
+	}
+	flight, err := s.inFlight(ctx, c.GetSlug())
+	if err != nil {
+		return err
+	}
+	var live []customer
+	for i := range all {
+		all[i].InFlight = flight[all[i].MexID]
+		if all[i].live() {
+			live = append(live, all[i].customer)
+		}
+	}
+	decided := decide(live, known, set)
+	for len(all) > 0 {
+		n, rows := 0, 0
+		for n < len(all) && (n == 0 || rows < applyRows && n < 500) {
+			rows += int(all[n].Subscriptions)
+			n++
+		}
+		if err := s.applySome(ctx, c, all[:n], decided, known, fresh); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// inFlight returns the customers that are being created, or may have been.
+func (s *service) inFlight(ctx context.Context, connection string) (map[string]bool, error) {
+	rows, err := s.Pool.Query(ctx, `select key from items where connection = $1 and (state = 3 or unclear)`, connection)
+	if err != nil {
+		return nil, fmt.Errorf("look for customers under way: %w", err)
+	}
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for customers under way: %w", err)
+	}
+	out := map[string]bool{}
+	for _, k := range keys {
+		out[k] = true
+	}
+	return out, nil
+}
+
+// applySome carries out the decisions about some customers, except for those that changed since
+// they were read: what changed them has queued the connection again.
+func (s *service) applySome(ctx context.Context, c *connectionv1.Connection, seen []record, decided map[string]mapping, known picture, fresh bool) error {
+	ids := make([]string, len(seen))
+	versions := make(map[string]record, len(seen))
+	for i, x := range seen {
+		ids[i] = x.MexID
+		versions[x.MexID] = x
+	}
+	return postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		locked, err := lockCustomers(ctx, tx, c.GetSlug(), ids)
+		if err != nil {
+			return err
+		}
+		var now []record
+		var changed []string
+		for _, x := range locked {
+			was := versions[x.MexID]
+			if x.Version != was.Version || x.Name != was.Name || x.live() != was.live() {
+				continue
+			}
+			if m, ok := decided[x.MexID]; ok && m != x.Now {
+				x.Now, x.Version, x.Updated = m, x.Version+1, s.Clock.Now()
+				if err := saveCustomer(ctx, tx, x); err != nil {
+					return err
+				}
+				changed = append(changed, x.MexID)
+			}
+			now = append(now, x)
+		}
+		if err := s.engine.Desire(ctx, tx, wants(now, settingsOf(c), modeOf(c), known)...); err != nil {
+			return err
+		}
+		if fresh {
+			if err := s.observe(ctx, tx, c.GetSlug(), ids, known); err != nil {
+				return err
+			}
+		}
+		return s.resend(ctx, tx, c.GetSlug(), now, changed)
+	})
+}
+
+// observe tells the engine of names that somebody changed in Halo although they follow Giacom's.
+func (s *service) observe(ctx context.Context, tx pgx.Tx, connection string, ids []string, known picture) error {
+	items, err := s.engine.Get(ctx, tx, connection, ids...)
+	if err != nil {
+		return err
+	}
+	var seen []reconcile.Seen[Fields]
+	for _, x := range items {
+		if x.Desired == nil || x.Desired.Name == "" || x.Applied == nil {
+			continue
+		}
+		if there, ok := known.clients[x.Applied.ClientID]; ok && there.Name != x.Applied.Name {
+			seen = append(seen, reconcile.Seen[Fields]{Connection: connection, Key: x.Key, Observed: &Fields{ClientID: there.ID, Name: there.Name}})
+		}
+	}
+	if len(seen) == 0 {
+		return nil
+	}
+	return s.engine.Observe(ctx, tx, seen...)
+}
+
+// resend resolves and publishes the subscriptions of customers whose mapping changed.
+func (s *service) resend(ctx context.Context, tx pgx.Tx, connection string, customers []record, changed []string) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	mappings := make(map[string]record, len(customers))
+	for _, c := range customers {
+		mappings[c.MexID] = c
+	}
+	list, err := readSubscriptions(ctx, tx, `connection = $1 and mex_id = any($2) order by key for update`, connection, changed)
+	if err != nil {
+		return err
+	}
+	now := s.Clock.Now()
+	list = slices.DeleteFunc(list, func(x subscription) bool { return x.Now == resolve(x.Choice, mappings[x.MexID].Now, x.Gone) })
+	for i, x := range list {
+		x.Now = resolve(x.Choice, mappings[x.MexID].Now, x.Gone)
+		x.OutRevision, x.Updated = event.NewRevision(x.OutRevision, now), now
+		list[i] = x
+	}
+	return publish(ctx, tx, list)
+}
