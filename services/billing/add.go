@@ -32,7 +32,7 @@ func decideIdle(s *Snapshot, b Book, x idle) Decision {
 	}
 	d.causedBy([]*Licence{l})
 	if l.HaloID != 0 {
-		d.Desired.Licences = []int64{l.HaloID}
+		d.Desired.Licences, d.Ours = []int64{l.HaloID}, []int64{l.HaloID}
 	}
 	price, verdict := priceOf(b.Rules[l.Connection], *l)
 	d.Facts.Rule = price.Rule

@@ -32,17 +32,18 @@ type Licence struct {
 	// RRP per seat and billing cycle; nil when Giacom gives none.
 	RRP *decimal.Decimal
 
-	Cycle             giacomv1.Cycle
-	Term              giacomv1.Term
-	MexID             string
-	SKU, Name         string
-	Revision          int64
-	Run, Cause, Trace string // of what last changed it
+	Cycle     giacomv1.Cycle
+	Term      giacomv1.Term
+	MexID     string
+	SKU, Name string
+	// Of the event that last changed it.
+	Revision          int64  `json:"-"`
+	Run, Cause, Trace string `json:"-"`
 }
 
 // licenceOf reads an event of the licence service. A licence that waits is planned for as Halo holds
 // it: lines do not run ahead of it. ok is false when there is none.
-func licenceOf(p *licencev1.Licence, basis moneyv1.Basis) (l Licence, ok bool, err error) {
+func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 	g, want, has := p.GetSubscription().GetGiacom(), p.GetDesired(), p.GetApplied()
 	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED {
 		return Licence{}, false, nil
@@ -77,7 +78,6 @@ func licenceOf(p *licencev1.Licence, basis moneyv1.Basis) (l Licence, ok bool, e
 	if l.RRP, err = amount(g.GetRrp()); err != nil {
 		return l, false, fmt.Errorf("RRP: %w", err)
 	}
-	l.RRP = perCycle(l.RRP, l.Cycle, l.Term, basis)
 	return l, true, nil
 }
 

@@ -14,12 +14,14 @@ import (
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
 )
 
 // Settings are what the rules need of a connection.
 type Settings struct {
 	Connection, Instance, Currency string
 	Mode                           reconcile.Mode
+	Basis                          moneyv1.Basis // what a price of a term longer than a month means
 	// ProRata is Halo's pro_rata value of links that Seatline makes; nil: such links are held.
 	ProRata *int64
 	// Quiet is how long before an invoice run its invoice is left alone.
@@ -66,6 +68,7 @@ type Decision struct {
 	// Follows: nothing is written, yet what is billed changes with the licence.
 	Follows           bool
 	Unlink            []int64 // licences whose rows go
+	Ours              []int64 // licences of ours whose rows stay or come
 	Run, Cause, Trace string
 }
 
@@ -127,6 +130,9 @@ func decideLine(s *Snapshot, b Book, x pair) Decision {
 	}
 	d.causedBy(all)
 	d.Desired = Fields{Linked: has.Linked}
+	for _, l := range x.licences {
+		d.Ours = append(d.Ours, l.HaloID)
+	}
 	for _, l := range x.leaving {
 		d.Unlink = append(d.Unlink, l.HaloID)
 	}

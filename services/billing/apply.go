@@ -1,0 +1,360 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/reconcile"
+)
+
+type (
+	item    = reconcile.Item[Fields]
+	outcome = reconcile.Outcome[Fields]
+)
+
+// apply writes the lines of one recurring invoice: it reads the invoice, decides anew over what it
+// finds, posts it once for all lines, and reads it again to compare.
+func (s *service) apply(ctx context.Context, batch []item) []outcome {
+	a := &attempt{s: s, batch: batch, instance: batch[0].Instance, out: make([]*outcome, len(batch)), requestID: uuid.NewString()}
+	if err := a.run(ctx); err != nil {
+		s.Log.WarnContext(ctx, "write recurring invoice", "instance", a.instance, "invoice", a.invoice, "request_id", a.requestID, "err", err)
+		a.rest(failure(err))
+	}
+	a.rest(reconcile.Retry[Fields](0, "changed", "Something changed meanwhile; it is looked at again."))
+	outcomes := make([]outcome, len(batch))
+	for i, o := range a.out {
+		o.RequestID = a.requestID
+		outcomes[i] = *o
+	}
+	// Whatever was seen is stored with the outcomes, and the customers are decided anew over it.
+	outcomes[0].Also = a.store
+	nudge(s.wake)
+	return outcomes
+}
+
+// failure is what an error of Halo means for lines that are not known to be written.
+func failure(err error) outcome {
+	var e *halo.Error
+	if !errors.As(err, &e) {
+		return reconcile.Retry[Fields](0, "unavailable", "The line could not be written; it is tried again.")
+	}
+	text := "Halo: " + strings.TrimSpace(e.Error())
+	switch e.Class {
+	case halo.Unclear:
+		return reconcile.Unclear[Fields]("unclear", "Halo did not answer and the write may have landed; the invoice is read again before anything else is written to it.")
+	case halo.Refused:
+		return reconcile.Refused[Fields]("refused", text+". Correct it in Halo or in the price rules, then retry the line.")
+	case halo.Unauthorised, halo.MissingRights:
+		return reconcile.Retry[Fields](5*time.Minute, string(e.Class), text)
+	case halo.NotFound:
+		return reconcile.Retry[Fields](time.Minute, "not_found", text)
+	default:
+		return reconcile.Retry[Fields](e.RetryAfter, string(e.Class), text)
+	}
+}
+
+// attempt is one try at the lines of one invoice.
+type attempt struct {
+	s         *service
+	batch     []item
+	out       []*outcome
+	instance  string
+	invoice   int64
+	requestID string
+	client    *halo.Client
+
+	seen   *halo.Invoice // as last read
+	readAt time.Time
+	gone   bool
+}
+
+// job is one line to be written.
+type job struct {
+	index    int
+	decision Decision
+	name     string
+	proRata  *int64
+}
+
+// rest gives an outcome to the items that have none.
+func (a *attempt) rest(o outcome) {
+	for i := range a.out {
+		if a.out[i] == nil {
+			c := o
+			a.out[i] = &c
+		}
+	}
+}
+
+func (a *attempt) run(ctx context.Context) (err error) {
+	if a.invoice, err = strconv.ParseInt(a.batch[0].Group, 10, 64); err != nil {
+		return fmt.Errorf("recurring invoice %q: %w", a.batch[0].Group, err)
+	}
+	c, err := connections.Read(ctx, a.s.pool, a.batch[0].Connection)
+	if err != nil {
+		return err
+	}
+	quiet := settingsOf(c).Quiet
+	if known, err := a.stored(ctx); err != nil {
+		return err
+	} else if known != nil && a.s.Clock.Now().Before(known.Next) && a.parkBefore(known.Next, quiet) {
+		return nil // known without asking; whether a run that is due has happened must be asked
+	}
+	if a.client, err = a.s.halo.Client(ctx, c); err != nil {
+		return err
+	}
+	a.client = a.client.At(halo.Urgent)
+	if err := a.look(ctx); err != nil || a.gone {
+		return err
+	}
+	if a.parkBefore(a.seen.NextCreation().Time, quiet) {
+		return nil
+	}
+	jobs, err := a.decide(ctx)
+	if err != nil || len(jobs) == 0 {
+		return err
+	}
+	return a.write(ctx, jobs, true)
+}
+
+// stored is the invoice as it was last read, nil if it was not.
+func (a *attempt) stored(ctx context.Context) (*Invoice, error) {
+	sc := &scope{snapshot: Snapshot{Items: map[int64]Item{}}}
+	if err := sc.readInvoices(ctx, a.s.pool, a.instance, []int64{a.invoice}, nil); err != nil || len(sc.snapshot.Invoices) == 0 {
+		return nil, err
+	}
+	return &sc.snapshot.Invoices[0], nil
+}
+
+// parkBefore keeps an invoice alone from some hours before Halo makes the next invoice from it until
+// that has happened: what is written while Halo computes may be billed by half.
+func (a *attempt) parkBefore(next time.Time, quiet time.Duration) bool {
+	now := a.s.Clock.Now()
+	if next.IsZero() || quiet <= 0 || now.Before(next.Add(-quiet)) {
+		return false
+	}
+	wake := next.Add(5 * time.Minute)
+	if late := now.Sub(next); late > 0 {
+		wake = now.Add(min(max(late/2, 15*time.Minute), 6*time.Hour))
+	}
+	a.rest(reconcile.ParkUntil[Fields](wake, "invoice_run", fmt.Sprintf("Halo makes the next invoice on %s UTC; the line is written once it has.", next.UTC().Format("2 January 2006 15:04"))))
+	return true
+}
+
+// look reads the invoice.
+func (a *attempt) look(ctx context.Context) error {
+	at := a.s.Clock.Now()
+	inv, err := a.client.Invoice(ctx, a.invoice)
+	if halo.ClassOf(err) == halo.NotFound {
+		a.gone, a.readAt = true, at
+		a.rest(reconcile.HoldFor[Fields]("invoice_gone", "Halo has no such recurring invoice any more."))
+		return nil
+	}
+	if err != nil {
+		// Nothing was written; a read whose answer did not come is no write that may land.
+		if halo.ClassOf(err) == halo.Unclear {
+			return fmt.Errorf("read recurring invoice %d: no answer", a.invoice)
+		}
+		return err
+	}
+	a.seen, a.readAt = &inv, at
+	return nil
+}
+
+// decide decides anew over the invoice as it is, and gives the lines that must be written. Items that
+// need no write, or may not be written, get their outcome.
+func (a *attempt) decide(ctx context.Context) ([]job, error) {
+	fresh := invoiceOf(*a.seen)
+	clients := []int64{fresh.ClientID}
+	for _, x := range a.batch {
+		if key, ok := strings.CutPrefix(x.Key, addPrefix); ok {
+			ids, err := column[int64](ctx, a.s.pool, `select client_id from licences where connection = $1 and key = $2`, x.Connection, key)
+			if err != nil {
+				return nil, err
+			}
+			clients = append(clients, ids...)
+		}
+	}
+	sc, err := a.s.gather(ctx, a.s.pool, a.instance, clients, &fresh)
+	if err != nil {
+		return nil, err
+	}
+	decisions := decide(&sc.snapshot, sc.book)
+	var jobs []job
+	for i, x := range a.batch {
+		if a.out[i] != nil {
+			continue
+		}
+		set := sc.book.Settings[x.Connection]
+		d := find(decisions, fresh, x)
+		var o outcome
+		switch {
+		case d == nil:
+			o = reconcile.HoldFor[Fields]("line_gone", "The line is gone from Halo, or bills no licence of ours any more.")
+		case d.Verdict.State == reconcile.Held:
+			o = reconcile.HoldFor[Fields](d.Verdict.Reason.Code, d.Verdict.Reason.Text)
+		case d.Verdict.State == reconcile.Parked:
+			o = reconcile.ParkUntil[Fields](time.Time{}, d.Verdict.Reason.Code, d.Verdict.Reason.Text)
+		case d.Applied != nil && len(diff(d.Applied, &d.Desired)) == 0:
+			o = reconcile.Done(d.Facts.Line, d.Applied)
+		case d.Facts.Invoice != a.invoice, set.Mode != reconcile.Auto:
+			o = reconcile.Retry[Fields](0, "changed", "Something changed meanwhile; it is looked at again.")
+		default:
+			jobs = append(jobs, job{i, *d, d.Facts.Text, set.ProRata})
+			continue
+		}
+		a.out[i] = &o
+	}
+	return jobs, nil
+}
+
+// find gives the decision about an item. A line to be added may be there already: an earlier write
+// whose answer did not come. It is known by the licence it links.
+func find(decisions []Decision, inv Invoice, x item) *Decision {
+	for i := range decisions {
+		if (decisions[i].ItemKey == ItemKey{x.Connection, x.Key}) {
+			return &decisions[i]
+		}
+	}
+	key, ok := strings.CutPrefix(x.Key, addPrefix)
+	if !ok {
+		return nil
+	}
+	for i := range decisions {
+		if d := &decisions[i]; d.Connection == x.Connection && d.Facts.Invoice == inv.ID && d.Facts.Linked && slices.Contains(d.Facts.Licences, key) && d.Applied != nil {
+			there := *d
+			there.Verdict, there.Desired = reconcile.Go(), *d.Applied
+			return &there
+		}
+	}
+	return nil
+}
+
+// write posts the jobs in one request and compares. A refusal is met once with a fresh look, because
+// the invoice may have been changed meanwhile; then the lines are tried apart, to find the one at fault.
+func (a *attempt) write(ctx context.Context, jobs []job, again bool) error {
+	before := *a.seen
+	edited := before
+	edited.Lines = slices.Clone(before.Lines)
+	var posted []job
+	for _, j := range jobs {
+		if err := edit(&edited, j.decision, j.name, j.proRata); err != nil {
+			o := reconcile.HoldFor[Fields]("edit", "The line could not be changed: "+err.Error())
+			a.out[j.index] = &o
+			continue
+		}
+		posted = append(posted, j)
+	}
+	if len(posted) == 0 {
+		return nil
+	}
+	reply, err := a.client.PostInvoice(ctx, edited)
+	if halo.ClassOf(err) == halo.Refused {
+		return a.refused(ctx, posted, again, err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.look(ctx); err != nil {
+		// It landed as far as Halo's answer goes, but nobody has seen it.
+		o := reconcile.Unclear[Fields]("unconfirmed", "Halo took the write, but reading it back failed; it is looked up.")
+		a.give(posted, o)
+		return err
+	}
+	if a.gone {
+		return nil
+	}
+	return a.compare(before, posted, reply)
+}
+
+func (a *attempt) give(jobs []job, o outcome) {
+	for _, j := range jobs {
+		c := o
+		a.out[j.index] = &c
+	}
+}
+
+func (a *attempt) refused(ctx context.Context, jobs []job, again bool, refusal error) error {
+	if !again && len(jobs) == 1 {
+		a.give(jobs, failure(refusal))
+		return nil
+	}
+	parts := [][]job{jobs}
+	if !again {
+		parts = [][]job{jobs[:len(jobs)/2], jobs[len(jobs)/2:]}
+	}
+	for _, part := range parts {
+		if err := a.look(ctx); err != nil || a.gone {
+			return err
+		}
+		fresh, err := a.decide(ctx)
+		if err != nil {
+			return err
+		}
+		fresh = slices.DeleteFunc(fresh, func(j job) bool {
+			return !slices.ContainsFunc(part, func(p job) bool { return p.index == j.index })
+		})
+		if len(fresh) == 0 {
+			continue
+		}
+		if err := a.write(ctx, fresh, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare checks that Halo holds what was written, and that no line was lost.
+func (a *attempt) compare(before halo.Invoice, jobs []job, reply halo.Reply) error {
+	if ids := lost(before, *a.seen); len(ids) > 0 {
+		a.s.Log.Error("LINES LOST: a recurring invoice has fewer lines than before it was written",
+			"instance", a.instance, "invoice", a.invoice, "lines", ids, "request_id", a.requestID)
+		a.give(jobs, reconcile.HoldFor[Fields]("lines_lost", fmt.Sprintf(
+			"ALARM: recurring invoice %d lost lines %s when it was written. Restore them in Halo from the stored copy, and report this before anything else is written; then retry the line.", a.invoice, numbers(ids))))
+		return nil
+	}
+	for _, j := range jobs {
+		id, holds := taken(before, *a.seen, j.decision)
+		var o outcome
+		switch {
+		case holds == nil || len(diff(holds, &j.decision.Desired)) > 0:
+			o = reconcile.Refused[Fields]("not_taken", "Halo accepted the write but holds something else in the line. Look at the line in Halo, then retry.")
+		case reply.Astray && before.ChangeSeq() == 0:
+			o = reconcile.Unclear[Fields]("astray", "An earlier try of this write may land yet; the invoice is looked at again.")
+		default:
+			o = reconcile.Done(id, holds)
+		}
+		a.out[j.index] = &o
+	}
+	return nil
+}
+
+// store keeps the invoice as it was last seen, and has its customer decided anew.
+func (a *attempt) store(ctx context.Context, tx pgx.Tx) error {
+	now := a.s.Clock.Now()
+	clients := []int64{}
+	if a.gone {
+		ids, err := column[int64](ctx, tx, `update invoices set gone = true where instance = $1 and id = $2 and read_at <= $3 returning client_id`, a.instance, a.invoice, a.readAt)
+		if err != nil {
+			return err
+		}
+		clients = ids
+	}
+	if a.seen != nil {
+		if err := saveInvoices(ctx, tx, a.instance, []halo.Invoice{*a.seen}, a.readAt, now); err != nil {
+			return err
+		}
+		clients = append(clients, a.seen.ClientID())
+	}
+	return dirty(ctx, tx, a.instance, clients, now)
+}

@@ -1,0 +1,412 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"seatline.dev/pkg/postgres"
+	"seatline.dev/pkg/reconcile"
+)
+
+// customersAtOnce is how many customers one transaction decides about.
+const customersAtOnce = 100
+
+// decideLoop decides about queued customers until ctx ends.
+func (s *service) decideLoop(ctx context.Context) error {
+	return s.loop(ctx, "decide queued customers", s.wake, func(ctx context.Context) (bool, error) {
+		n, err := s.decideSome(ctx)
+		return n > 0, err
+	})
+}
+
+// decideSome takes queued customers of one instance and decides about their lines. Nothing is decided
+// before the invoices of the instance were read once: it would look as if there were no lines.
+func (s *service) decideSome(ctx context.Context) (n int, err error) {
+	now := s.Clock.Now()
+	rows, err := s.pool.Query(ctx, `
+		select d.instance from (select distinct instance from dirty where due_at <= $1) d join instances i using (instance)
+		where i.read_at is not null
+			and not exists (select from arrivals a where a.instance = d.instance and a.at > $2 and a.since > $3)
+		order by d.instance`, now, now.Add(-s.Pause), now.Add(-patience))
+	if err != nil {
+		return 0, fmt.Errorf("look for queued customers: %w", err)
+	}
+	instances, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return 0, fmt.Errorf("look for queued customers: %w", err)
+	}
+	for _, instance := range instances {
+		took, err := s.decideAt(ctx, instance)
+		n += took
+		if err != nil {
+			return n, fmt.Errorf("decide lines of %s: %w", instance, err)
+		}
+	}
+	if n > 0 {
+		s.engine.Kick()
+	}
+	return n, nil
+}
+
+func (s *service) decideAt(ctx context.Context, instance string) (n int, err error) {
+	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		n = 0
+		// One decider per instance at a time, whatever the replicas: what is decided here rests on many rows.
+		var free bool
+		if err := tx.QueryRow(ctx, `select pg_try_advisory_xact_lock(hashtextextended(current_schema() || $1, 0))`, instance).Scan(&free); err != nil || !free {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			delete from dirty where instance = $1 and client_id in (
+				select client_id from dirty where instance = $1 and due_at <= $2 order by client_id limit $3)
+			returning client_id`, instance, s.Clock.Now(), customersAtOnce)
+		if err != nil {
+			return fmt.Errorf("take queued customers: %w", err)
+		}
+		clients, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil || len(clients) == 0 {
+			return err
+		}
+		n = len(clients)
+		sc, err := s.gather(ctx, tx, instance, clients, nil)
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, sc)
+	})
+	return n, err
+}
+
+// scope is what was gathered to decide about some customers of an instance.
+type scope struct {
+	snapshot Snapshot
+	book     Book
+	items    []reconcile.Item[Fields] // locked
+}
+
+// reader is a transaction, whose reads lock items, or a pool, whose reads do not.
+type reader interface {
+	querier
+	reconcile.Querier
+}
+
+// gather reads everything that deciding about the customers rests on. Within a transaction the items
+// are locked before the invoices are read: the outcome of a write stores its invoice under the lock of
+// its items, so neither can be seen without the other. fresh stands for the stored one of its id.
+func (s *service) gather(ctx context.Context, q reader, instance string, clients []int64, fresh *Invoice) (*scope, error) {
+	sc := &scope{snapshot: Snapshot{Clients: map[int64]bool{}, Items: map[int64]Item{}, Elsewhere: map[int64]bool{}, Known: map[ItemKey]Known{}}}
+	var err error
+	if sc.book, _, err = readBook(ctx, q, instance); err != nil {
+		return nil, err
+	}
+	set := map[int64]bool{}
+	for _, id := range clients {
+		set[id] = true
+	}
+	list := func() []int64 { return sortedKeys(set) }
+	licences, err := readLicences(ctx, q, sc.book, `instance = $1 and (client_id = any($2) or old_client_id = any($2))`, instance, list())
+	if err != nil {
+		return nil, err
+	}
+	// Invoices of others may bill these licences, a parent's for example: their customers come along.
+	more, err := column[int64](ctx, q, `select distinct client_id from invoices where instance = $1 and not gone and licence_ids && $2`, instance, haloIDs(licences))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range more {
+		set[id] = true
+	}
+	if fresh != nil {
+		set[fresh.ClientID] = true
+	}
+	if licences, err = readLicences(ctx, q, sc.book, `instance = $1 and (client_id = any($2) or old_client_id = any($2))`, instance, list()); err != nil {
+		return nil, err
+	}
+	sc.snapshot.Clients = set
+	ids, err := column[int64](ctx, q, `select id from invoices where instance = $1 and (client_id = any($2) or id = any($3)) order by id`, instance, list(), sc.namedInvoices())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lockItems(ctx, q, sc, instance, ids, list()); err != nil {
+		return nil, err
+	}
+	if err := sc.readInvoices(ctx, q, instance, ids, fresh); err != nil {
+		return nil, err
+	}
+	if sc.snapshot.Licences, err = sc.withNamed(ctx, q, instance, licences); err != nil {
+		return nil, err
+	}
+	loaded := make([]int64, len(sc.snapshot.Invoices))
+	for i, inv := range sc.snapshot.Invoices {
+		loaded[i] = inv.ID
+	}
+	elsewhere, err := column[int64](ctx, q, `select distinct l from invoices, unnest(licence_ids) l
+		where instance = $1 and not gone and licence_ids && $2 and l = any($2) and id <> all($3)`, instance, haloIDs(sc.snapshot.Licences), loaded)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range elsewhere {
+		sc.snapshot.Elsewhere[id] = true
+	}
+	return sc, nil
+}
+
+// namedInvoices are those that price rules name for new lines.
+func (sc *scope) namedInvoices() []int64 {
+	ids := []int64{}
+	for _, rules := range sc.book.Rules {
+		for _, r := range rules {
+			if id := r.Add.GetInvoiceId(); id != 0 {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// lockItems reads the items of the invoices, and those of lines to be added for licences that the
+// customers have, or had.
+func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance string, invoices, clients []int64) error {
+	groups := make([]string, len(invoices))
+	for i, id := range invoices {
+		groups[i] = strconv.FormatInt(id, 10)
+	}
+	adds, err := column[string](ctx, q, `select '`+addPrefix+`' || key from licences where instance = $1 and (client_id = any($2) or old_client_id = any($2))`, instance, clients)
+	if err != nil {
+		return err
+	}
+	where := `(instance = $1 and grp = any($2) or connection = any($3) and key = any($4)) and state <> 7 order by connection, key`
+	if _, ok := q.(*pgxpool.Pool); !ok {
+		where += ` for update`
+	}
+	sc.items, err = s.engine.Query(ctx, q, where, instance, groups, sortedKeys(sc.book.Settings), adds)
+	if err != nil {
+		return err
+	}
+	for _, x := range sc.items {
+		k := Known{InFlight: x.State == reconcile.Applying || x.Unclear}
+		if err := json.Unmarshal(x.Facts, &k.Facts); err != nil {
+			return fmt.Errorf("facts of line %s/%s: %w", x.Connection, x.Key, err)
+		}
+		if x.Group != "" {
+			if k.Aim, err = strconv.ParseInt(x.Group, 10, 64); err != nil {
+				return fmt.Errorf("invoice of line %s/%s: %w", x.Connection, x.Key, err)
+			}
+		}
+		sc.snapshot.Known[ItemKey{x.Connection, x.Key}] = k
+	}
+	return nil
+}
+
+// readInvoices reads the invoices and the items that lines are made of.
+func (sc *scope) readInvoices(ctx context.Context, q reader, instance string, ids []int64, fresh *Invoice) error {
+	digests, err := column[[]byte](ctx, q, `select digest from invoices where instance = $1 and id = any($2) and not gone order by id`, instance, ids)
+	if err != nil {
+		return err
+	}
+	for _, b := range digests {
+		var inv Invoice
+		if err := json.Unmarshal(b, &inv); err != nil {
+			return fmt.Errorf("stored recurring invoice: %w", err)
+		}
+		if fresh == nil || inv.ID != fresh.ID {
+			sc.snapshot.Invoices = append(sc.snapshot.Invoices, inv)
+		}
+	}
+	if fresh != nil {
+		sc.snapshot.Invoices = append(sc.snapshot.Invoices, *fresh)
+	}
+	items, err := column[[]byte](ctx, q, `select items from instances where instance = $1`, instance)
+	if err != nil {
+		return err
+	}
+	for _, b := range items {
+		var list []Item
+		if err := json.Unmarshal(b, &list); err != nil {
+			return fmt.Errorf("stored items of Halo: %w", err)
+		}
+		for _, i := range list {
+			sc.snapshot.Items[i.ID] = i
+		}
+	}
+	return nil
+}
+
+// withNamed adds the licences that lines name, or once billed, and whose customers are others.
+func (sc *scope) withNamed(ctx context.Context, q reader, instance string, licences []Licence) ([]Licence, error) {
+	have := map[ItemKey]bool{}
+	for _, l := range licences {
+		have[ItemKey{l.Connection, l.Key}] = true
+	}
+	named := map[int64]bool{}
+	for _, inv := range sc.snapshot.Invoices {
+		for _, l := range inv.Lines {
+			for _, id := range l.linked() {
+				named[id] = true
+			}
+		}
+	}
+	keys := map[string]bool{}
+	for _, k := range sc.snapshot.Known {
+		for _, key := range k.Facts.Licences {
+			keys[key] = true
+		}
+	}
+	others, err := readLicences(ctx, q, sc.book, `instance = $1 and (halo_id = any($2) and halo_id <> 0 or connection = any($3) and key = any($4))`,
+		instance, sortedKeys(named), sortedKeys(sc.book.Settings), sortedKeys(keys))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range others {
+		if !have[ItemKey{l.Connection, l.Key}] {
+			licences = append(licences, l)
+		}
+	}
+	return licences, nil
+}
+
+func haloIDs(licences []Licence) []int64 {
+	ids := []int64{}
+	for _, l := range licences {
+		if l.HaloID != 0 {
+			ids = append(ids, l.HaloID)
+		}
+	}
+	return ids
+}
+
+func column[T any](ctx context.Context, q querier, sql string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[T])
+}
+
+// record hands the decisions to the engine: first what Halo showed, then what is wanted, then what is
+// no line of ours any more.
+func (s *service) record(ctx context.Context, tx pgx.Tx, sc *scope) error {
+	decisions := decide(&sc.snapshot, sc.book)
+	byKey := make(map[ItemKey]*Decision, len(decisions))
+	for i := range decisions {
+		byKey[decisions[i].ItemKey] = &decisions[i]
+	}
+	var seen []reconcile.Seen[Fields]
+	gone := map[ItemKey]reconcile.Reason{}
+	for _, x := range sc.items {
+		key := ItemKey{x.Connection, x.Key}
+		known := sc.snapshot.Known[key]
+		if known.InFlight {
+			continue
+		}
+		d := byKey[key]
+		switch {
+		case d == nil:
+			if sc.decides(known) {
+				gone[key] = sc.whyGone(known, x.Key)
+			}
+		case d.Applied != nil && x.HaloID != 0 && (changed(x.Applied, d.Applied) || x.Observed != nil && changed(x.Observed, d.Applied)):
+			seen = append(seen, reconcile.Seen[Fields]{Connection: x.Connection, Key: x.Key, Observed: d.Applied})
+		}
+	}
+	if err := s.engine.Observe(ctx, tx, seen...); err != nil {
+		return err
+	}
+	wants := make([]reconcile.Want[Fields], 0, len(decisions))
+	for _, d := range decisions {
+		w, err := want(d, sc.book.Settings[d.Connection])
+		if err != nil {
+			return err
+		}
+		wants = append(wants, w)
+	}
+	if err := s.engine.Desire(ctx, tx, wants...); err != nil {
+		return err
+	}
+	keys := slices.SortedFunc(maps.Keys(gone), func(a, b ItemKey) int { return strings.Compare(a.Connection+"\x00"+a.Key, b.Connection+"\x00"+b.Key) })
+	for _, key := range keys {
+		if err := s.engine.Retire(ctx, tx, gone[key], key.Connection, key.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decides tells whether the scope covers the item: else its absence from the decisions says nothing.
+func (sc *scope) decides(k Known) bool {
+	at := slices.IndexFunc(sc.snapshot.Invoices, func(i Invoice) bool { return i.ID == k.Facts.Invoice })
+	if at < 0 {
+		return k.Facts.Invoice != 0 || sc.snapshot.Clients[k.Facts.Client]
+	}
+	return sc.snapshot.Clients[sc.snapshot.Invoices[at].ClientID]
+}
+
+// whyGone says why an item is no line of ours any more.
+func (sc *scope) whyGone(k Known, key string) reconcile.Reason {
+	if strings.HasPrefix(key, addPrefix) {
+		return reconcile.Reason{Code: "billed", Text: "The licence is billed on a line, or need not be."}
+	}
+	for _, inv := range sc.snapshot.Invoices {
+		if inv.ID != k.Facts.Invoice {
+			continue
+		}
+		if inv.Disabled {
+			return reconcile.Reason{Code: "invoice_disabled", Text: "Its recurring invoice is disabled in Halo."}
+		}
+		if slices.ContainsFunc(inv.Lines, func(l Line) bool { return l.ID == k.Facts.Line && l.bills() }) {
+			return reconcile.Reason{Code: "not_ours", Text: "The line bills no licence of ours any more."}
+		}
+	}
+	return reconcile.Reason{Code: "line_gone", Text: "The line is gone from Halo, or inactive."}
+}
+
+func changed(a, b *Fields) bool {
+	if a == nil || b == nil {
+		return a != b
+	}
+	return len(diff(a, b)) > 0 || len(diff(b, a)) > 0
+}
+
+// want is a decision in the engine's words.
+func want(d Decision, settings Settings) (reconcile.Want[Fields], error) {
+	facts, err := json.Marshal(d.Facts)
+	if err != nil {
+		return reconcile.Want[Fields]{}, fmt.Errorf("facts of line %s/%s: %w", d.Connection, d.Key, err)
+	}
+	w := reconcile.Want[Fields]{
+		Connection: d.Connection, Key: d.Key, Instance: settings.Instance, Desired: &d.Desired, Verdict: d.Verdict, Mode: settings.Mode,
+		HaloID: d.Facts.Line, Applied: d.Applied, Facts: facts, Title: d.titleOf(), Customer: d.Customer, Follows: d.Follows,
+		MonthlyBefore: d.Before, MonthlyAfter: d.After, Currency: settings.Currency, Run: d.Run, Cause: d.Cause, Trace: d.Trace,
+	}
+	if d.Facts.Invoice != 0 {
+		w.Group = strconv.FormatInt(d.Facts.Invoice, 10)
+	}
+	if len(d.Unlink) > 0 {
+		w.Priority = -1 // the licence cannot move before
+	}
+	return w, nil
+}
+
+// busy tells whether something is under way that no item shows: reading Halo, or deciding.
+func (s *service) busy(connection string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
+	defer cancel()
+	var busy bool
+	err := s.pool.QueryRow(ctx, `
+		select exists (select from dirty d join instances i using (instance) where i.read_at is not null)
+			or exists (select from instances where reading_until > $1 or read_at is null and failures = 0)`, s.Clock.Now()).Scan(&busy)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.Log.Warn("ask for queued work", "connection", connection, "err", err)
+		return true
+	}
+	return busy
+}

@@ -1,0 +1,226 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/postgres"
+	"seatline.dev/pkg/reconcile"
+	"seatline.dev/pkg/rpc"
+	"seatline.dev/pkg/rpc/list"
+	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
+	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
+)
+
+// lineServer answers LineService.
+type lineServer struct {
+	invoicelinev1.UnimplementedLineServiceServer
+	s *service
+}
+
+// fact is a field of what an item carries.
+func fact(name string) string {
+	return `coalesce(convert_from(facts, 'UTF8')::jsonb->>'` + name + `', '')`
+}
+
+func factNumber(name string) string {
+	return `coalesce((convert_from(facts, 'UTF8')::jsonb->>'` + name + `')::bigint, 0)`
+}
+
+var lineList = list.Spec{
+	Noun: "lines",
+	Fields: map[string]list.Field{
+		"connection": list.Text("connection"), "key": list.Text("key"),
+		"kind":       list.Enum(`(case when (convert_from(facts, 'UTF8')::jsonb->>'linked')::boolean then 1 else 2 end)`, invoicelinev1.Kind(0).Descriptor()),
+		"invoice_id": list.Integer(factNumber("invoice")), "client_id": list.Integer(factNumber("client")),
+		"client_name": list.Text(fact("client_name")), "description": list.Text(fact("text")),
+		"state": list.Enum("state", itemv1.State(0).Descriptor()), "reason": list.Text("reason_code"),
+		"licence_key": list.Texts(`array(select jsonb_array_elements_text(coalesce(convert_from(facts, 'UTF8')::jsonb->'licences', '[]')))`),
+		"update_time": list.Time("updated"),
+	},
+	Key:    []string{"connection", "key"},
+	Search: []string{"client_name", "description", "key"},
+}
+
+// ListLines pages through the lines that bill licences of ours, and those to be added. Lines that are
+// no longer ours are left out.
+func (l *lineServer) ListLines(ctx context.Context, req *invoicelinev1.ListLinesRequest) (*invoicelinev1.ListLinesResponse, error) {
+	q, err := lineList.Query(req)
+	if err != nil {
+		return nil, err
+	}
+	keys, next, err := list.Collect(ctx, l.s.pool, q, list.Select{Columns: "connection, key", From: "items", Where: "state <> 7"}, pgx.RowToStructByPos[ItemKey])
+	if err != nil {
+		return nil, err
+	}
+	connections, names := make([]string, len(keys)), make([]string, len(keys))
+	for i, k := range keys {
+		connections[i], names[i] = k.Connection, k.Key
+	}
+	items, err := l.s.engine.Query(ctx, l.s.pool, `(connection, key) in (select * from unnest($1::text[], $2::text[]))`, connections, names)
+	if err != nil {
+		return nil, err
+	}
+	byKey := make(map[ItemKey]item, len(items))
+	for _, x := range items {
+		byKey[ItemKey{x.Connection, x.Key}] = x
+	}
+	resp := &invoicelinev1.ListLinesResponse{NextPageToken: next}
+	for _, k := range keys {
+		x, ok := byKey[k]
+		if !ok {
+			continue
+		}
+		line, err := lineProto(x)
+		if err != nil {
+			return nil, err
+		}
+		resp.Lines = append(resp.Lines, line)
+	}
+	return resp, nil
+}
+
+// GetLine answers with one line, also one that is no longer ours.
+func (l *lineServer) GetLine(ctx context.Context, req *invoicelinev1.GetLineRequest) (*invoicelinev1.Line, error) {
+	items, err := l.s.engine.Query(ctx, l.s.pool, `connection = $1 and key = $2`, req.GetConnection(), req.GetKey())
+	if err != nil {
+		return nil, err
+	}
+	if len(items) == 0 {
+		return nil, rpc.NotFound("line", req.GetConnection()+" "+req.GetKey())
+	}
+	return lineProto(items[0])
+}
+
+// RetryLine tries a failed line again, or one that was held by what Halo showed.
+func (l *lineServer) RetryLine(ctx context.Context, req *invoicelinev1.GetLineRequest) (*invoicelinev1.Line, error) {
+	err := postgres.InTx(ctx, l.s.pool, func(tx pgx.Tx) error {
+		return l.s.engine.Release(ctx, tx, req.GetConnection(), req.GetKey(), rpc.Who(ctx), nil)
+	})
+	switch {
+	case errors.Is(err, reconcile.ErrNotFound):
+		return nil, rpc.NotFound("line", req.GetConnection()+" "+req.GetKey())
+	case errors.Is(err, reconcile.ErrHeldByRule):
+		return nil, rpc.FailedPrecondition("held_by_rule", req.GetKey(), "%v", err).Do("do what the reason says; the line goes on by itself then")
+	case err != nil:
+		return nil, err
+	}
+	l.s.engine.Kick()
+	return l.GetLine(ctx, req)
+}
+
+// RefreshLines reads the recurring invoices of the connection's Halo instance now.
+func (l *lineServer) RefreshLines(ctx context.Context, req *invoicelinev1.RefreshLinesRequest) (*invoicelinev1.RefreshLinesResponse, error) {
+	c, err := connections.Read(ctx, l.s.pool, req.GetConnection())
+	if errors.Is(err, connections.ErrUnknown) {
+		return nil, rpc.NotFound("connection", req.GetConnection())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !c.GetEnabled() || c.GetDeleted() {
+		return nil, rpc.FailedPrecondition("connection_disabled", req.GetConnection(), "connection %s is not enabled", req.GetConnection()).Do("enable it first")
+	}
+	instance, owner, now := c.GetHalo().GetInstance(), uuid.NewString(), l.s.Clock.Now()
+	got, err := l.s.claimReading(ctx, owner, now, `instance = $4`, instance)
+	if err != nil {
+		return nil, err
+	}
+	if got == "" {
+		return nil, rpc.Unavailable("being_read", queryTimeout, "the recurring invoices of %s are being read already", instance).Do("wait for it")
+	}
+	found, err := l.s.read(ctx, instance, owner)
+	if err != nil {
+		var e *halo.Error
+		if errors.As(err, &e) {
+			return nil, rpc.Unavailable(string(e.Class), e.RetryAfter, "%v", err)
+		}
+		return nil, err
+	}
+	return &invoicelinev1.RefreshLinesResponse{Invoices: int32(found.invoices), Lines: int32(found.lines)}, nil
+}
+
+// pricingServer answers PricingService.
+type pricingServer struct {
+	pricingv1.UnimplementedPricingServiceServer
+	s *service
+}
+
+// GetPriceRules answers with the rules of a connection, none if none were set.
+func (p *pricingServer) GetPriceRules(ctx context.Context, req *pricingv1.GetPriceRulesRequest) (*pricingv1.PriceRules, error) {
+	if _, err := connections.Read(ctx, p.s.pool, req.GetConnection()); errors.Is(err, connections.ErrUnknown) {
+		return nil, rpc.NotFound("connection", req.GetConnection())
+	} else if err != nil {
+		return nil, err
+	}
+	return readRules(ctx, p.s.pool, req.GetConnection())
+}
+
+// SetPriceRules replaces the rules of a connection and has all of its lines decided anew.
+func (p *pricingServer) SetPriceRules(ctx context.Context, req *pricingv1.SetPriceRulesRequest) (*pricingv1.PriceRules, error) {
+	want, connection := req.GetRules(), req.GetRules().GetConnection()
+	if _, err := connections.Read(ctx, p.s.pool, connection); errors.Is(err, connections.ErrUnknown) {
+		return nil, rpc.NotFound("connection", connection)
+	} else if err != nil {
+		return nil, err
+	}
+	if _, wrong := parseRules(want.GetRules()); len(wrong) > 0 {
+		bad := rpc.InvalidArgument("rules."+wrong[0].Field, "%s", wrong[0].Text)
+		for _, v := range wrong[1:] {
+			bad = bad.Violate("rules."+v.Field, "%s", v.Text)
+		}
+		return nil, bad
+	}
+	stored := &pricingv1.PriceRules{Connection: connection, Rules: want.GetRules()}
+	err := postgres.InTx(ctx, p.s.pool, func(tx pgx.Tx) error {
+		// The row of the connection serialises those who set its rules.
+		if _, err := tx.Exec(ctx, `select 1 from connections where slug = $1 for no key update`, connection); err != nil {
+			return err
+		}
+		now, old := p.s.Clock.Now(), int64(0)
+		known, err := readRules(ctx, tx, connection)
+		if err != nil {
+			return err
+		}
+		if !req.GetForce() && want.GetEtag() != known.GetEtag() {
+			return rpc.Conflict("price rules of", connection).Do("read them again, and send the etag back; or force")
+		}
+		if known.GetEtag() != "" {
+			if old, err = strconv.ParseInt(known.GetEtag(), 36, 64); err != nil {
+				return fmt.Errorf("stored etag: %w", err)
+			}
+		}
+		revision := event.NewRevision(old, now)
+		stored.Etag, stored.UpdateTime, stored.Who = strconv.FormatInt(revision, 36), timestamppb.New(now), rpc.Who(ctx)
+		if req.GetValidateOnly() {
+			return nil
+		}
+		body, err := proto.Marshal(stored)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `insert into price_rules (connection, revision, body, who, update_time) values ($1, $2, $3, $4, $5)
+			on conflict (connection) do update set revision = excluded.revision, body = excluded.body, who = excluded.who, update_time = excluded.update_time`,
+			connection, revision, body, stored.Who, now)
+		if err != nil {
+			return fmt.Errorf("store price rules of %s: %w", connection, err)
+		}
+		return dirtyAll(ctx, tx, connection, now)
+	})
+	if err != nil {
+		return nil, err
+	}
+	nudge(p.s.wake)
+	return stored, nil
+}

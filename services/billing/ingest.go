@@ -1,0 +1,166 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/reconcile"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
+)
+
+// patience bounds how long a stream of new licences may hold decisions back.
+const patience = time.Minute
+
+// handlers of the events this service follows, by entity.
+func (s *service) handlers() map[string]event.Handler {
+	return map[string]event.Handler{connections.Entity: s.onConnections, "licence": s.onLicences}
+}
+
+// settingsOf takes from a connection what matters here. Whatever is not clearly allowed to write only observes.
+func settingsOf(c *connectionv1.Connection) Settings {
+	b := c.GetBilling()
+	s := Settings{
+		Connection: c.GetSlug(), Instance: c.GetHalo().GetInstance(), Currency: c.GetGiacom().GetCurrency(),
+		Basis: c.GetGiacom().GetAnnualPriceBasis(), Quiet: 2 * time.Hour, Refresh: 6 * time.Hour,
+	}
+	if c.GetMode() == connectionv1.Mode_MODE_AUTO && c.GetEnabled() && !c.GetDeleted() {
+		s.Mode = reconcile.Auto
+	}
+	if s.Currency == "" {
+		s.Currency = "GBP"
+	}
+	if b.ProRata != nil {
+		v := int64(b.GetProRata())
+		s.ProRata = &v
+	}
+	if b.GetQuietBeforeRun() != nil {
+		s.Quiet = b.GetQuietBeforeRun().AsDuration()
+	}
+	if d := b.GetRefreshInterval().AsDuration(); d > 0 {
+		s.Refresh = d
+	}
+	return s
+}
+
+// onConnections keeps the settings, and has everything of a connection decided anew when they matter here.
+func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
+	changes, err := connections.Save(ctx, tx, batch)
+	if err != nil {
+		return err
+	}
+	now := s.Clock.Now()
+	for _, c := range changes {
+		settings := settingsOf(c.After)
+		if settings.Instance != "" && c.After.GetEnabled() && !c.After.GetDeleted() {
+			// A changed address or secret may end what kept the first reading from succeeding.
+			_, err := tx.Exec(ctx, `insert into instances (instance, due_at) values ($1, $2)
+				on conflict (instance) do update set due_at = least(instances.due_at, case when instances.read_at is null then excluded.due_at end)`,
+				settings.Instance, now)
+			if err != nil {
+				return fmt.Errorf("note Halo instance %s: %w", settings.Instance, err)
+			}
+		}
+		if c.Before != nil && reflect.DeepEqual(settingsOf(c.Before), settings) {
+			continue
+		}
+		if err := dirtyAll(ctx, tx, settings.Connection, now); err != nil {
+			return err
+		}
+	}
+	nudge(s.reread)
+	nudge(s.wake)
+	return nil
+}
+
+// onLicences keeps the latest of each licence and has the customers decided anew that it concerns.
+func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
+	n := len(batch)
+	connection, key, instance, body := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	revision, haloID, client, old := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	present := make([]bool, n)
+	run, cause, trace := make([]string, n), make([]string, n), make([]string, n)
+	for i, e := range batch {
+		var p licencev1.Licence
+		if err := e.Unmarshal(&p); err != nil {
+			return err
+		}
+		l, ok, err := licenceOf(&p)
+		if err != nil {
+			return fmt.Errorf("licence %s/%s: %w", e.Connection, e.Key, err)
+		}
+		l.Connection, l.Key = e.Connection, e.Key
+		b, err := json.Marshal(l)
+		if err != nil {
+			return fmt.Errorf("licence %s/%s: %w", e.Connection, e.Key, err)
+		}
+		connection[i], key[i], revision[i], instance[i], body[i] = e.Connection, e.Key, e.Revision, p.GetInstance(), string(b)
+		haloID[i], client[i], old[i], present[i] = l.HaloID, l.ClientID, l.OldClientID, ok
+		run[i], cause[i], trace[i] = e.Run, e.ID, e.TraceParent
+	}
+	// Customers are concerned by what the licence was and by what it is; one that is still to be
+	// created in Halo (0) has no invoices. A change that the rules do not look at concerns nobody.
+	rows, err := tx.Query(ctx, `
+		with new as (
+			select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+				$8::boolean[], $9::jsonb[], $10::text[], $11::text[], $12::text[])
+				as t(connection, key, revision, instance, halo_id, client_id, old_client_id, present, body, run, cause, trace)
+		), was as (
+			select l.* from licences l join new using (connection, key)
+		), saved as (
+			insert into licences as l select * from new order by connection, key
+			on conflict (connection, key) do update set revision = excluded.revision, instance = excluded.instance, halo_id = excluded.halo_id,
+				client_id = case when excluded.present then excluded.client_id else l.client_id end, old_client_id = excluded.old_client_id, present = excluded.present, body = excluded.body,
+				run = case when l.body = excluded.body and l.present = excluded.present then l.run else excluded.run end,
+				cause = case when l.body = excluded.body and l.present = excluded.present then l.cause else excluded.cause end,
+				trace = case when l.body = excluded.body and l.present = excluded.present then l.trace else excluded.trace end
+			where excluded.revision > l.revision
+			returning *
+		)
+		select s.instance, coalesce(w.instance, ''), array[s.client_id, s.old_client_id, coalesce(w.client_id, 0), coalesce(w.old_client_id, 0)], w.key is null and s.present
+		from saved s left join was w using (connection, key)
+		where w.key is null or w.body <> s.body or w.present <> s.present or w.instance <> s.instance`,
+		connection, key, revision, instance, haloID, client, old, present, body, run, cause, trace)
+	if err != nil {
+		return fmt.Errorf("store %d licences: %w", n, err)
+	}
+	touched, arrived := map[string][]int64{}, map[string]bool{}
+	var at, before string
+	var clients []int64
+	var fresh bool
+	_, err = pgx.ForEachRow(rows, []any{&at, &before, &clients, &fresh}, func() error {
+		touched[at] = append(touched[at], clients...)
+		if before != "" && before != at {
+			touched[before] = append(touched[before], clients...)
+		}
+		arrived[at] = arrived[at] || fresh
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store %d licences: %w", n, err)
+	}
+	now := s.Clock.Now()
+	for _, at := range sortedKeys(touched) {
+		if err := dirty(ctx, tx, at, touched[at], now); err != nil {
+			return err
+		}
+		if !arrived[at] {
+			continue
+		}
+		_, err := tx.Exec(ctx, `insert into arrivals as a (instance, since, at) values ($1, $2, $2)
+			on conflict (instance) do update set at = excluded.at, since = case when a.at < $3 then excluded.since else a.since end`,
+			at, now, now.Add(-s.Pause))
+		if err != nil {
+			return fmt.Errorf("note arrivals: %w", err)
+		}
+	}
+	nudge(s.wake)
+	return nil
+}
