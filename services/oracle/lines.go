@@ -150,7 +150,7 @@ func (o *Oracle) only(kind int64, ours map[int64]*subscription, linked, unsure m
 		if l.QuantityType != kind || kind == halosim.Subscriptions && names || o.fixed[l.ID] != "" {
 			return
 		}
-		licences[l.ID] = slices.DeleteFunc(o.matching(inv, l, ours, linked), func(id int64) bool { return paired[ours[id].key] })
+		licences[l.ID] = slices.DeleteFunc(o.matching(inv, l, ours, linked), func(id int64) bool { return kind == halosim.Fixed && paired[ours[id].key] })
 		for _, id := range licences[l.ID] {
 			lines[id]++
 		}

@@ -9,6 +9,7 @@
 package oracle
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -187,9 +188,18 @@ func (o *Oracle) guarded(rows map[string]row, run Run) bool {
 func (o *Oracle) Settle(now time.Time) {
 	o.now = now
 	o.waiting = nil
+	before := *o
+	before.state, before.clients = clone(o.state), maps.Clone(o.clients)
+	before.created, before.fixed = maps.Clone(o.created), maps.Clone(o.fixed)
 	o.customers()
 	o.licences()
 	o.lines()
+	if o.settings.Connection.GetMode() == connectionv1.Mode_MODE_OBSERVE { // everything is shown, nothing is written
+		o.state, o.clients, o.created, o.fixed = before.state, before.clients, before.created, before.fixed
+		for _, s := range o.rows {
+			s.left = 0
+		}
+	}
 }
 
 // Expected is what Halo must hold now.

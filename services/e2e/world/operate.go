@@ -1,0 +1,126 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
+	opsv1 "seatline.dev/proto/seatline/ops/v1"
+	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
+	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/seatline/ctl"
+	"seatline.dev/services/settled"
+)
+
+// Connection returns settings that join the world's simulators: no schedule, no waiting between the
+// pulls that prove a removal, a budget that never binds.
+func (w *World) Connection(slug string) *connectionv1.Connection {
+	proRata := int32(1)
+	return &connectionv1.Connection{
+		Slug: slug, DisplayName: "Story", Enabled: true, Mode: connectionv1.Mode_MODE_AUTO,
+		Giacom: &connectionv1.Giacom{
+			Account: "acme", Version: connectionv1.GiacomVersion_GIACOM_VERSION_V1, BaseUrl: w.GiacomURL,
+			Method: connectionv1.ImportMethod_IMPORT_METHOD_BOTH, AllProductsFeed: connectionv1.AllProductsFeed_ALL_PRODUCTS_FEED_SUBSCRIPTIONS,
+			CustomersFrom: connectionv1.CustomersFrom_CUSTOMERS_FROM_ENDPOINT, Currency: "GBP",
+			AnnualPriceBasis: moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH,
+		},
+		Halo: &connectionv1.Halo{
+			BaseUrl: w.HaloURL, Tenant: "sim", ClientId: "sim-client",
+			BudgetRequests: 1_000_000, BudgetWindow: durationpb.New(5 * time.Minute),
+		},
+		Customers: &connectionv1.Customers{Create: true, TopLevelId: 12},
+		Licences:  &connectionv1.Licences{DeactivateRemoved: true},
+		Billing:   &connectionv1.Billing{ProRata: &proRata},
+		Schedule:  &connectionv1.Schedule{},
+		Guards:    &connectionv1.Guards{RemovalConfirmations: 2, RemovalInterval: durationpb.New(0), MaxRemovals: 1000, AllowCustomerRemoval: true},
+	}
+}
+
+// Apply stores a connection with the simulators' secrets, and its price rules.
+func (w *World) Apply(ctx context.Context, c *connectionv1.Connection, rules []*pricingv1.PriceRule) (*connectionv1.Connection, error) {
+	out, err := connectionv1.NewConnectionServiceClient(w.Client(ctl.Console)).ApplyConnection(ctx, &connectionv1.ApplyConnectionRequest{
+		Connection: c, GiacomApiKey: "sim-key", HaloClientSecret: "sim-secret", Force: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("apply connection %s: %w", c.GetSlug(), err)
+	}
+	if err := w.Settle(ctx, c.GetSlug()); err != nil {
+		return nil, err
+	}
+	_, err = pricingv1.NewPricingServiceClient(w.Client(ctl.Billing)).SetPriceRules(ctx, &pricingv1.SetPriceRulesRequest{
+		Rules: &pricingv1.PriceRules{Connection: c.GetSlug(), Rules: rules}, Force: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set price rules of %s: %w", c.GetSlug(), err)
+	}
+	return out, w.Settle(ctx, c.GetSlug())
+}
+
+// Validate checks a connection, which also finds out what its Halo can do.
+func (w *World) Validate(ctx context.Context, slug string) ([]*connectionv1.Check, error) {
+	resp, err := connectionv1.NewConnectionServiceClient(w.Client(ctl.Console)).ValidateConnection(ctx, &connectionv1.GetConnectionRequest{Slug: slug})
+	if err != nil {
+		return nil, err
+	}
+	return resp.GetChecks(), w.Settle(ctx, slug)
+}
+
+// Run polls Giacom once, as the schedule would when scheduled is set, and returns the run as it ended.
+func (w *World) Run(ctx context.Context, slug string, scheduled bool) (*runv1.Run, error) {
+	client := runv1.NewRunServiceClient(w.Client(ctl.Fetcher))
+	run, err := client.StartRun(ctx, &runv1.StartRunRequest{Connection: slug, AsScheduled: scheduled})
+	if err != nil {
+		return nil, fmt.Errorf("start a run: %w", err)
+	}
+	watch, err := client.WatchRun(ctx, &runv1.GetRunRequest{Id: run.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		next, err := watch.Recv()
+		if errors.Is(err, io.EOF) {
+			return run, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("watch run %s: %w", run.GetId(), err)
+		}
+		run = next
+	}
+}
+
+// Settle waits until nothing would happen any more by itself.
+func (w *World) Settle(ctx context.Context, slug string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	var last []*opsv1.Progress
+	err := settled.Wait(ctx, func(ctx context.Context) ([]*opsv1.Progress, error) { return w.Progress(ctx, slug) },
+		func(all []*opsv1.Progress) { last = all })
+	if err != nil {
+		for _, p := range last {
+			if what := settled.Busy(p); what != "" {
+				err = fmt.Errorf("%w; %s is %s", err, p.GetService(), what)
+			}
+		}
+		return fmt.Errorf("not settled: %w", err)
+	}
+	return nil
+}
+
+// Progress of every service.
+func (w *World) Progress(ctx context.Context, slug string) ([]*opsv1.Progress, error) {
+	var all []*opsv1.Progress
+	for _, service := range ctl.Services() {
+		p, err := opsv1.NewOpsServiceClient(w.Client(service)).GetProgress(ctx, &opsv1.GetProgressRequest{Connection: slug})
+		if err != nil {
+			return nil, fmt.Errorf("progress of %s: %w", service, err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}

@@ -1,0 +1,188 @@
+package world
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"seatline.dev/pkg/rpc"
+	"seatline.dev/services/seatline/ctl"
+)
+
+// Process of one service.
+type Process struct {
+	Name    string
+	Service string
+	replica int
+	addr    string
+	log     string
+	cmd     *exec.Cmd
+	done    chan struct{}
+}
+
+// Spawn starts a replica of a service and waits until it answers.
+func (w *World) Spawn(ctx context.Context, service string, replica int) (*Process, error) {
+	p := &Process{Name: service + "-" + strconv.Itoa(replica), Service: service, replica: replica, done: make(chan struct{})}
+	p.log = filepath.Join(w.Dir, p.Name+".log")
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	p.addr = "127.0.0.1:" + strconv.Itoa(port)
+	if service == ctl.Console && replica == 0 && w.addrs[service] != "" {
+		p.addr = w.addrs[service] // the others know it by its address
+	}
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	console := w.addrs[ctl.Console]
+	if service == ctl.Console {
+		console = p.addr
+	}
+	p.cmd = exec.Command(w.Binary, "serve", service)
+	p.cmd.Env = append(os.Environ(),
+		"DATABASE_URL="+w.Database, "SEATLINE_DATABASE_URL="+w.Database, "SEATLINE_NATS_URL="+w.NATS.URL(),
+		"SEATLINE_GRPC_ADDR="+p.addr, "SEATLINE_CONSOLE_ADDR="+console, "SEATLINE_SERVICE_TOKEN="+serviceToken,
+		"SEATLINE_OPERATOR_TOKEN="+operatorToken, "SEATLINE_KEYSET_FILE="+filepath.Join(w.Dir, "keyset"),
+		"SEATLINE_HALO_TIMEOUT=2s", "SEATLINE_APPLY_LEASE=3s", "SEATLINE_APPLY_SETTLE=3s")
+	p.cmd.Env = append(p.cmd.Env, w.Env...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if service == ctl.Console {
+		if err := exec.CommandContext(ctx, w.Binary, "keyset", filepath.Join(w.Dir, "keyset")).Run(); err != nil {
+			return nil, fmt.Errorf("make a keyset: %w", err)
+		}
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.Name, err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.done) }()
+	w.processes = append(w.processes, p)
+	if err := p.await(ctx); err != nil {
+		return nil, err
+	}
+	if replica == 0 {
+		return p, w.dial(service, p.addr)
+	}
+	return p, nil
+}
+
+// await until the process answers calls.
+func (p *Process) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := rpc.Dial(rpc.Endpoint{Addr: p.addr})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for {
+		resp, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
+		if err == nil && resp.GetStatus() == healthv1.HealthCheckResponse_SERVING {
+			return nil
+		}
+		select {
+		case <-p.done:
+			text, _ := os.ReadFile(p.log)
+			return fmt.Errorf("%s ended:\n%s", p.Name, strings.TrimSpace(string(text)))
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("%s does not answer", p.Name), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Process returns a replica of a service.
+func (w *World) Process(service string, replica int) *Process {
+	for _, p := range w.processes {
+		if p.Service == service && p.replica == replica {
+			return p
+		}
+	}
+	return nil
+}
+
+// Kill ends a replica the hard way (SIGKILL) and starts it again.
+func (w *World) Kill(ctx context.Context, service string, replica int) error {
+	p := w.Process(service, replica)
+	if p == nil {
+		return fmt.Errorf("no process %s-%d", service, replica)
+	}
+	p.signal(syscall.SIGKILL)
+	<-p.done
+	w.forget(p)
+	_, err := w.Spawn(ctx, service, replica)
+	return err
+}
+
+// Down ends a replica the polite way; Spawn brings it back.
+func (w *World) Down(service string, replica int) error {
+	p := w.Process(service, replica)
+	if p == nil {
+		return fmt.Errorf("no process %s-%d", service, replica)
+	}
+	p.Stop()
+	w.forget(p)
+	return nil
+}
+
+func (w *World) forget(p *Process) {
+	for i, o := range w.processes {
+		if o == p {
+			w.processes = append(w.processes[:i:i], w.processes[i+1:]...)
+			return
+		}
+	}
+}
+
+func (p *Process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Stop ends a process the polite way, and by force after a while.
+func (p *Process) Stop() {
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(15 * time.Second):
+		p.signal(syscall.SIGKILL)
+		<-p.done
+	}
+}
+
+// PeakMemory is the most the process has had resident, in bytes.
+func (p *Process) PeakMemory() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			return kb << 10, err
+		}
+	}
+	return 0, errors.New("the kernel tells no peak memory")
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func token() string { return rand.Text()[:10] }
