@@ -240,3 +240,35 @@ func (o *Oracle) create(s *subscription, client int64) {
 	o.write(&l, s, client)
 	o.state.Licences = append(o.state.Licences, l)
 }
+
+// haloFollows is Halo's own doing: lines become inactive with their licences, and active again, where its settings say so.
+func (o *Oracle) haloFollows(before []halosim.Licence) {
+	settings := o.state.Control
+	flipped := map[int64]bool{}
+	for i, was := range before { // licences are only ever added behind
+		if o.state.Licences[i].IsActive != was.IsActive {
+			flipped[was.ID] = true
+		}
+	}
+	if len(flipped) == 0 {
+		return
+	}
+	for i := range o.state.Invoices {
+		for j := range o.state.Invoices[i].Lines {
+			l := &o.state.Invoices[i].Lines[j]
+			active, touched := false, false
+			for _, r := range l.Subscriptions {
+				licence := o.licence(r.LicenceID)
+				active = active || licence != nil && licence.IsActive && !licence.Deleted
+				touched = touched || flipped[r.LicenceID]
+			}
+			switch {
+			case !touched || l.QuantityType != halosim.Subscriptions || o.state.Invoices[i].Disabled:
+			case !active && (settings.InactiveLicenceLines || settings.LineStatusFollows):
+				l.Inactive = true
+			case active && settings.LineStatusFollows:
+				l.Inactive = false
+			}
+		}
+	}
+}

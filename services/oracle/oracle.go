@@ -193,6 +193,7 @@ func (o *Oracle) Settle(now time.Time) {
 	before.created, before.fixed = maps.Clone(o.created), maps.Clone(o.fixed)
 	o.customers()
 	o.licences()
+	o.haloFollows(before.state.Licences)
 	o.lines()
 	if o.settings.Connection.GetMode() == connectionv1.Mode_MODE_OBSERVE { // everything is shown, nothing is written
 		o.state, o.clients, o.created, o.fixed = before.state, before.clients, before.created, before.fixed
