@@ -204,6 +204,30 @@ func TestOneRelayPerSchemaAndAnotherTakesOver(t *testing.T) {
 	}
 }
 
+// As long as another process holds the schema's lock, a relay leaves the outbox alone.
+func TestARelayWithoutTheLockSendsNothing(t *testing.T) {
+	pool, conn := postgrestest.New(t, event.Schema), bustest.New(t)
+	other, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Release()
+	lock := func(what string) {
+		if _, err := other.Exec(t.Context(), `select `+what+`(hashtext('seatline outbox'), hashtext(current_schema()))`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock("pg_advisory_lock")
+	eventtest.Publish(t, pool, thing("a", 1, "one"))
+	eventtest.Relay(t, pool, conn)
+	time.Sleep(700 * time.Millisecond) // Longer than it waits between two tries.
+	if n := outboxRows(t, pool); n != 1 {
+		t.Errorf("%d rows in the outbox, want 1", n)
+	}
+	lock("pg_advisory_unlock")
+	eventtest.Eventually(t, "sent after the other let go", func() bool { return outboxRows(t, pool) == 0 })
+}
+
 func TestADeletedStreamIsFilledAgain(t *testing.T) {
 	pool, conn := postgrestest.New(t, event.Schema), bustest.New(t)
 	eventtest.Relay(t, pool, conn)
