@@ -98,6 +98,11 @@ func (w *World) Run(ctx context.Context, slug string, scheduled bool) (*runv1.Ru
 func (w *World) Settle(ctx context.Context, slug string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
+	return w.SettleWithin(ctx, slug)
+}
+
+// SettleWithin is Settle with the time limit of ctx.
+func (w *World) SettleWithin(ctx context.Context, slug string) error {
 	var last []*opsv1.Progress
 	err := settled.Wait(ctx, func(ctx context.Context) ([]*opsv1.Progress, error) { return w.Progress(ctx, slug) },
 		func(all []*opsv1.Progress) { last = all })

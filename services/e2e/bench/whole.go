@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/giacom"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
+	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/e2e/world"
+	"seatline.dev/services/estate"
+	"seatline.dev/services/seatline/ctl"
+)
+
+type measurement struct {
+	subscriptions       int
+	lines               bool
+	binary, dir, server string
+}
+
+func measure(ctx context.Context, m measurement) (s Size, err error) {
+	s.Subscriptions = m.subscriptions
+	if err := os.MkdirAll(m.dir, 0o755); err != nil {
+		return s, err
+	}
+	w, err := world.Start(ctx, world.Options{Binary: m.binary, Dir: m.dir, Server: m.server, Durable: true})
+	if err != nil {
+		return s, err
+	}
+	defer w.Close()
+	defer func() {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, w.Logs())
+		}
+	}()
+	data := estate.Plain(estate.Config{Seed: 1, Customers: max(1, m.subscriptions/20), Subscriptions: m.subscriptions, Now: time.Now()}, estate.NoLines)
+	rules := []*pricingv1.PriceRule{{Name: "keep", Price: &pricingv1.PriceRule_Keep{Keep: true}}}
+	if m.lines {
+		data = withInvoices(data)
+		rules[0].AddLine = &pricingv1.AddLine{ItemId: data.Halo.Items[0].ID}
+	}
+	if err := data.Fill(w.Giacom, w.Halo); err != nil {
+		return s, err
+	}
+	if _, err := w.Apply(ctx, w.Connection("acme"), rules); err != nil {
+		return s, err
+	}
+	if _, err := w.Validate(ctx, "acme"); err != nil {
+		return s, err
+	}
+	w.Halo.ResetRequests()
+	s.Seconds, err = took(func() error {
+		if err := poll(ctx, w); err != nil {
+			return err
+		}
+		settling, cancel := context.WithTimeout(ctx, 20*time.Minute)
+		defer cancel()
+		return w.SettleWithin(settling, "acme")
+	})
+	if err != nil {
+		return s, err
+	}
+	s.EndToEnd = float64(m.subscriptions) / s.Seconds
+	s.HaloRequests = w.Halo.Requests()
+	if n := len(w.Halo.State().Licences); n != m.subscriptions {
+		return s, fmt.Errorf("Halo has %d licences", n)
+	}
+	if s.UnchangedPoll, err = unchanged(ctx, w, m.subscriptions); err != nil {
+		return s, err
+	}
+	if s.LicencePage, err = licencePage(ctx, w); err != nil {
+		return s, err
+	}
+	s.PeakMemory = map[string]float64{}
+	for _, service := range ctl.Services() {
+		bytes, err := w.Process(service, 0).PeakMemory()
+		if err != nil {
+			return s, err
+		}
+		s.PeakMemory[service] = float64(bytes) / (1 << 20)
+	}
+	return s, nil
+}
+
+func poll(ctx context.Context, w *world.World) error {
+	run, err := w.Run(ctx, "acme", true)
+	if err != nil {
+		return err
+	}
+	if run.GetOutcome() != runv1.Outcome_OUTCOME_SUCCEEDED {
+		return fmt.Errorf("the run ended as %s: %s", run.GetOutcome(), run.GetReason().GetText())
+	}
+	return nil
+}
+
+// unchanged polls against decoding and COPYing the same rows, in turns; the medians count.
+func unchanged(ctx context.Context, w *world.World, rows int) (Ratio, error) {
+	var ours, floors []float64
+	for range 3 {
+		seconds, err := took(func() error { return poll(ctx, w) })
+		if err != nil {
+			return Ratio{}, err
+		}
+		ours = append(ours, float64(rows)/seconds)
+		if seconds, err = took(func() error { return decodeAndCopy(ctx, w) }); err != nil {
+			return Ratio{}, err
+		}
+		floors = append(floors, float64(rows)/seconds)
+	}
+	return ratio(median(ours), median(floors)), nil
+}
+
+// decodeAndCopy is the least that a poll must do: read the feed and put its rows into PostgreSQL.
+func decodeAndCopy(ctx context.Context, w *world.World) error {
+	cfg := connections.Giacom(w.Connection("acme"), "sim-key")
+	cfg.Log = slog.New(slog.DiscardHandler)
+	client, err := giacom.New(cfg)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, w.Database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "create temporary table floor (key text, body text)"); err != nil {
+		return err
+	}
+	rows := make(chan [2]string, 1000)
+	pulled := make(chan error, 1)
+	go func() {
+		defer close(rows)
+		_, err := client.Import(ctx, giacom.Want{Customers: true, Subscriptions: true}, giacom.Sink{
+			Customer:     func(c giacom.Customer) error { rows <- [2]string{c.MexID, c.Name}; return nil },
+			Subscription: func(s giacom.Subscription) error { rows <- [2]string{s.Key(), s.Name}; return nil },
+		})
+		pulled <- err
+	}()
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{"floor"}, []string{"key", "body"}, pgx.CopyFromFunc(func() ([]any, error) {
+		r, ok := <-rows
+		if !ok {
+			return nil, nil
+		}
+		return []any{r[0], r[1]}, nil
+	}))
+	if err != nil {
+		return err
+	}
+	return <-pulled
+}
+
+// licencePage is the median time of a page of 100 from the middle of the table, in milliseconds.
+func licencePage(ctx context.Context, w *world.World) (float64, error) {
+	client := licencev1.NewLicenceServiceClient(w.Client(ctl.Licence))
+	token := ""
+	var times []float64
+	for range 60 {
+		var resp *licencev1.ListLicencesResponse
+		seconds, err := took(func() (err error) {
+			resp, err = client.ListLicences(ctx, &licencev1.ListLicencesRequest{PageSize: 100, PageToken: token, Filter: `connection = "acme"`})
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		times = append(times, seconds*1000)
+		if token = resp.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	return median(times), nil
+}
+
+func median(x []float64) float64 {
+	x = slices.Clone(x)
+	slices.Sort(x)
+	return x[len(x)/2]
+}
