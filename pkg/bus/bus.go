@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,7 +68,8 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 
 // absent: the server cannot be reached now, and may be later.
 func absent(err error) bool {
-	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrConnectionClosed)
+	var network net.Error // a name that does not resolve yet, among others
+	return errors.As(err, &network) || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrConnectionClosed)
 }
 
 func options(cfg Config) []nats.Option {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -91,13 +92,15 @@ func await(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 }
 
-// starting: nobody listens yet, or the server says that it is not ready (class 57P).
+// starting: nobody listens yet, its name does not resolve yet, or the server says that it is not ready
+// (class 57P).
 func starting(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return strings.HasPrefix(pg.Code, "57P")
 	}
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+	var name *net.DNSError
+	return errors.As(err, &name) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // duplicate: two services that start together both make what is missing; the second may lose the race.
