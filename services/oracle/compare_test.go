@@ -208,3 +208,13 @@ func count(now, before halosim.State) (adopted, created int) {
 	}
 	return adopted, created
 }
+
+// TestLargeEstate keeps the oracle usable for benchmarks: it must not take time quadratic in the licences.
+func TestLargeEstate(t *testing.T) {
+	d := estate.Plain(estate.Config{Customers: 2000, Subscriptions: 30_000}, estate.LinkedLines)
+	w := newWorld(t)
+	w.giacom, w.halo = d.Giacom, d.Halo
+	if adopted, created := count(w.run(), d.Halo); adopted != 30_000 || created != 0 {
+		t.Errorf("%d adopted, %d created", adopted, created)
+	}
+}

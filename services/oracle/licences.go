@@ -14,6 +14,7 @@ import (
 
 // licences carries every billed subscription into its licence.
 func (o *Oracle) licences() {
+	o.reindex()
 	keys := slices.Sorted(maps.Keys(o.rows))
 	var fresh []*subscription
 	for _, key := range keys {
@@ -41,6 +42,7 @@ func (o *Oracle) licences() {
 		}
 	}
 	o.adoptOrCreate(fresh)
+	o.reindex()
 	for _, key := range keys { // only now: a renewal takes over the licence of what it replaces
 		l := o.licenceOf(key)
 		switch s := o.rows[key]; {
@@ -76,12 +78,30 @@ func (o *Oracle) licenceOf(key string) *halosim.Licence {
 }
 
 func (o *Oracle) licenceMarked(mark string) *halosim.Licence {
-	for i := range o.state.Licences {
-		if o.state.Licences[i].SnowID == mark {
-			return &o.state.Licences[i]
-		}
+	if i, ok := o.index.byMark[mark]; ok {
+		return &o.state.Licences[i]
 	}
 	return nil
+}
+
+// index of the licences by position: there may be very many.
+type index struct {
+	byMark   map[string]int
+	byID     map[int64]int
+	byClient map[int64][]int
+}
+
+// reindex is called whenever licences were added, marked or moved.
+func (o *Oracle) reindex() {
+	n := len(o.state.Licences)
+	o.index = index{make(map[string]int, n), make(map[int64]int, n), map[int64][]int{}}
+	for i, l := range o.state.Licences {
+		o.index.byID[l.ID] = i
+		o.index.byClient[l.ClientID] = append(o.index.byClient[l.ClientID], i)
+		if _, twice := o.index.byMark[l.SnowID]; !twice && l.SnowID != "" {
+			o.index.byMark[l.SnowID] = i
+		}
+	}
 }
 
 // holds says why a subscription that is there may not be billed as it is; "" when it may.
@@ -156,6 +176,7 @@ func dateOrKeep(t time.Time, otherwise halosim.Date) halosim.Date {
 
 // adoptOrCreate finds what Halo has already for subscriptions that have no licence, and creates the rest.
 func (o *Oracle) adoptOrCreate(fresh []*subscription) {
+	o.reindex() // some have moved
 	candidates := map[*subscription][]int64{}
 	rivals := map[int64]int{} // by licence: how many could take it
 	for _, s := range fresh {
@@ -192,9 +213,9 @@ func (o *Oracle) adoptOrCreate(fresh []*subscription) {
 // candidates are licences that may be this subscription: same client and product, of no live subscription.
 func (o *Oracle) candidates(s *subscription, client int64) []int64 {
 	var out []int64
-	for i := range o.state.Licences {
+	for _, i := range o.index.byClient[client] {
 		l := &o.state.Licences[i]
-		if !l.IsActive || l.Deleted || l.Type != 1 || l.ClientID != client {
+		if !l.IsActive || l.Deleted || l.Type != 1 {
 			continue
 		}
 		if l.ProductSKU != "" && s.sku != "" {

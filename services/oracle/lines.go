@@ -105,8 +105,9 @@ func (o *Oracle) item(id int64) halosim.Item {
 // matching are our active licences of an invoice's client and a line's product that no line links.
 func (o *Oracle) matching(inv *halosim.Invoice, l *halosim.Line, ours map[int64]*subscription, linked map[int64]bool) []int64 {
 	var ids []int64
-	for _, lic := range o.state.Licences {
-		if s := ours[lic.ID]; s != nil && lic.IsActive && !linked[lic.ID] && lic.ClientID == inv.ClientID && o.same(l, s) {
+	for _, i := range o.index.byClient[inv.ClientID] {
+		lic := o.state.Licences[i]
+		if s := ours[lic.ID]; s != nil && lic.IsActive && !linked[lic.ID] && o.same(l, s) {
 			ids = append(ids, lic.ID)
 		}
 	}
@@ -274,10 +275,8 @@ func lineKey(inv *halosim.Invoice, l *halosim.Line) string {
 }
 
 func (o *Oracle) licence(id int64) *halosim.Licence {
-	for i := range o.state.Licences {
-		if o.state.Licences[i].ID == id {
-			return &o.state.Licences[i]
-		}
+	if i, ok := o.index.byID[id]; ok {
+		return &o.state.Licences[i]
 	}
 	return nil
 }

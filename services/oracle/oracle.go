@@ -54,6 +54,7 @@ type Oracle struct {
 	nextID   int64
 	now      time.Time // of the last run: what the quiet before an invoice run depends on
 	waiting  []Waiting
+	index    index
 }
 
 // Waiting is something that is deliberately not in Halo as Giacom has it, and why.
