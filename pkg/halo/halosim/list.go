@@ -3,6 +3,7 @@ package halosim
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -55,6 +56,9 @@ func (s *Sim) detail(q request) []byte {
 
 func one[T any](t table[T], id int64) []byte {
 	if row, ok := t.byID[id]; ok {
+		if o, ok := any(*row).(json.Marshaler); ok {
+			return render(o)
+		}
 		return raw(*row)
 	}
 	return nil
@@ -194,10 +198,8 @@ func (s *Sim) invoiceRow(o *Invoice, lines bool) []byte {
 			all[i] = thin{l.ID, l.Name, l.Quantity, l.UnitPrice}
 		}
 		row["lines"] = all
-	case o.Lines == nil:
-		row["lines"] = []Line{}
 	default:
-		row["lines"] = o.Lines
+		return withLines(raw(row), o.Lines)
 	}
 	return raw(row)
 }
