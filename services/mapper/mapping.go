@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
@@ -60,6 +61,7 @@ type client struct {
 // picture is what is known of a Halo instance. read is false as long as nothing is.
 type picture struct {
 	read    bool
+	readAt  time.Time // when the listing began
 	clients map[int64]client
 	marks   map[string][]int64 // our own marks, by mexId
 	native  map[string][]int64 // rows of Halo's native integration, by mexId
@@ -97,7 +99,10 @@ func decide(customers []customer, halo picture, s settings) map[string]mapping {
 		if !c.Inactive {
 			name := strings.TrimSpace(c.Name)
 			d.byName[name] = append(d.byName[name], c.ID)
-			d.taken[normalise(c.Name)] = c.Name
+			// Of several the first in the alphabet, so that a reason does not change by itself.
+			if n := normalise(c.Name); d.taken[n] == "" || c.Name < d.taken[n] {
+				d.taken[n] = c.Name
+			}
 		}
 	}
 	for _, c := range customers {
@@ -224,7 +229,7 @@ var legalForms = []string{"ltd", "limited", "llp", "plc"}
 // other punctuation separates words (Smith-Jones).
 func normalise(name string) string {
 	var b strings.Builder
-	for _, r := range norm.NFKD.String(strings.ToLower(name)) {
+	for _, r := range norm.NFD.String(strings.ToLower(name)) {
 		switch {
 		case r == '&':
 			b.WriteString(" and ")

@@ -274,11 +274,12 @@ func readPicture(ctx context.Context, q querier, s settings) (picture, error) {
 	if err != nil {
 		return p, fmt.Errorf("read the ties of Halo: %w", err)
 	}
-	rows, err = q.Query(ctx, `select exists (select from instances where instance = $1)`, s.Instance)
+	rows, err = q.Query(ctx, `select read_at from instances where instance = $1`, s.Instance)
 	if err != nil {
 		return p, fmt.Errorf("read the instance: %w", err)
 	}
-	if p.read, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil {
+	_, err = pgx.ForEachRow(rows, []any{&p.readAt}, func() error { p.read = true; return nil })
+	if err != nil {
 		return p, fmt.Errorf("read the instance: %w", err)
 	}
 	return p, nil

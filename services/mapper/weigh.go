@@ -148,7 +148,7 @@ func (s *service) weigh(ctx context.Context, connection string) error {
 		if readHalo && !c.GetDeleted() {
 			unread = s.readHalo(ctx, c)
 		}
-		if err := s.apply(ctx, c, readHalo && unread == nil); err != nil {
+		if err := s.apply(ctx, c); err != nil {
 			return err
 		}
 		s.engine.Kick()
@@ -276,8 +276,8 @@ func saveTies(ctx context.Context, tx pgx.Tx, instance string, ties []tie) error
 const applyRows = 5000
 
 // apply decides all mappings of a connection from what is known, and carries out what changed, in
-// transactions of bounded size. fresh tells that Halo's customers have just been listed.
-func (s *service) apply(ctx context.Context, c *connectionv1.Connection, fresh bool) error {
+// transactions of bounded size.
+func (s *service) apply(ctx context.Context, c *connectionv1.Connection) error {
 	set := settingsOf(c)
 	all, err := readCustomers(ctx, s.Pool, `c.connection = $1 order by c.mex_id`, c.GetSlug())
 	if err != nil {
@@ -305,7 +305,7 @@ func (s *service) apply(ctx context.Context, c *connectionv1.Connection, fresh b
 			rows += int(all[n].Subscriptions)
 			n++
 		}
-		if err := s.applySome(ctx, c, all[:n], decided, known, fresh); err != nil {
+		if err := s.applySome(ctx, c, all[:n], decided, known); err != nil {
 			return err
 		}
 		all = all[n:]
@@ -332,7 +332,7 @@ func (s *service) inFlight(ctx context.Context, connection string) (map[string]b
 
 // applySome carries out the decisions about some customers, except for those that changed since
 // they were read: what changed them has queued the connection again.
-func (s *service) applySome(ctx context.Context, c *connectionv1.Connection, seen []record, decided map[string]mapping, known picture, fresh bool) error {
+func (s *service) applySome(ctx context.Context, c *connectionv1.Connection, seen []record, decided map[string]mapping, known picture) error {
 	ids := make([]string, len(seen))
 	versions := make(map[string]record, len(seen))
 	for i, x := range seen {
@@ -360,13 +360,12 @@ func (s *service) applySome(ctx context.Context, c *connectionv1.Connection, see
 			}
 			now = append(now, x)
 		}
-		if err := s.engine.Desire(ctx, tx, wants(now, settingsOf(c), modeOf(c), known)...); err != nil {
+		// First, because what is desired now updates the item, and makes the listing look old.
+		if err := s.observe(ctx, tx, c.GetSlug(), ids, known); err != nil {
 			return err
 		}
-		if fresh {
-			if err := s.observe(ctx, tx, c.GetSlug(), ids, known); err != nil {
-				return err
-			}
+		if err := s.engine.Desire(ctx, tx, wants(now, settingsOf(c), modeOf(c), known)...); err != nil {
+			return err
 		}
 		return s.resend(ctx, tx, c.GetSlug(), now, changed)
 	})
@@ -380,8 +379,8 @@ func (s *service) observe(ctx context.Context, tx pgx.Tx, connection string, ids
 	}
 	var seen []reconcile.Seen[Fields]
 	for _, x := range items {
-		if x.Desired == nil || x.Desired.Name == "" || x.Applied == nil {
-			continue
+		if x.Desired == nil || x.Desired.Name == "" || x.Applied == nil || !known.readAt.After(x.Updated) {
+			continue // Not ours, or the listing may be older than what we wrote.
 		}
 		if there, ok := known.clients[x.Applied.ClientID]; ok && there.Name != x.Applied.Name {
 			seen = append(seen, reconcile.Seen[Fields]{Connection: connection, Key: x.Key, Observed: &Fields{ClientID: there.ID, Name: there.Name}})
