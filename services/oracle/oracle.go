@@ -91,7 +91,7 @@ func (o *Oracle) SetSettings(s Settings) { o.settings = s }
 // Observe tells the oracle of a run. It answers whether the guards hold it; then nothing of it counts.
 func (o *Oracle) Observe(account giacomsim.Account, run Run) (held bool) {
 	rows := read(account, o.settings.Connection.GetGiacom())
-	if run.Complete && !run.Released && o.guarded(rows, run) {
+	if !run.Released && o.guarded(rows, run) {
 		return true
 	}
 	for mexID, name := range customerNames(account, rows, o.settings.Connection.GetGiacom()) {
@@ -146,7 +146,11 @@ func (o *Oracle) proven(s *subscription, run Run) bool {
 // guarded: would this run prove too many removals at once?
 func (o *Oracle) guarded(rows map[string]row, run Run) bool {
 	live, removals := 0, 0
-	customers, vanishing := map[string]int{}, map[string]int{}
+	customers, vanishing, lost := map[string]int{}, map[string]int{}, map[string]bool{}
+	stays := map[string]bool{}
+	for _, r := range rows {
+		stays[r.mexID] = stays[r.mexID] || r.status != "cancelled" && r.status != "deleted"
+	}
 	for key, s := range o.rows {
 		if s.removed {
 			continue
@@ -155,9 +159,11 @@ func (o *Oracle) guarded(rows map[string]row, run Run) bool {
 		customers[s.mexID]++
 		r, present := rows[key]
 		next := *s
-		if !present {
+		switch {
+		case !present && run.Complete:
 			o.miss(&next, run)
-		} else {
+			lost[s.mexID] = lost[s.mexID] || next.removed
+		case present:
 			next.removed = r.status == "cancelled" || r.status == "deleted"
 		}
 		if next.removed {
@@ -168,9 +174,7 @@ func (o *Oracle) guarded(rows map[string]row, run Run) bool {
 	g := o.settings.Connection.GetGuards()
 	if !g.GetAllowCustomerRemoval() {
 		for mexID, n := range vanishing {
-			if n == customers[mexID] && !slices.ContainsFunc(values(rows), func(r row) bool {
-				return r.mexID == mexID && r.status != "cancelled" && r.status != "deleted"
-			}) {
+			if n == customers[mexID] && lost[mexID] && !stays[mexID] { // a status is Giacom's own word: not vanished
 				return true
 			}
 		}
@@ -217,14 +221,6 @@ func (o *Oracle) wait(kind, key, code string) {
 func (o *Oracle) id() int64 {
 	o.nextID++
 	return o.nextID
-}
-
-func values[K comparable, V any](m map[K]V) []V {
-	out := make([]V, 0, len(m))
-	for _, v := range m {
-		out = append(out, v)
-	}
-	return out
 }
 
 // clone copies a state so deeply that the copies share nothing that the oracle writes.

@@ -363,3 +363,45 @@ func TestIgnoredExcludedAssigned(t *testing.T) {
 		t.Errorf("%+v", got.Licences)
 	}
 }
+
+func TestGuards(t *testing.T) {
+	many := func() *world {
+		w := newWorld(t)
+		w.settings.Connection.Guards = &connectionv1.Guards{RemovalConfirmations: 1, RemovalInterval: durationpb.New(0)}
+		for _, id := range []string{"g-2", "g-3", "g-4", "g-5"} {
+			s := *w.sub()
+			s.ID, s.GUID, s.Name, s.OfferID = "sub "+id, id, "Product "+id, "SKU:"+id
+			w.giacom.Subscriptions = append(w.giacom.Subscriptions, s)
+		}
+		w.run()
+		return w
+	}
+	for name, c := range map[string]struct {
+		change func(*world)
+		run    Run
+		held   bool
+	}{
+		"three of five vanish":                    {func(w *world) { w.giacom.Subscriptions = w.giacom.Subscriptions[:2] }, Run{Complete: true}, false},
+		"four of five vanish":                     {func(w *world) { w.giacom.Subscriptions = w.giacom.Subscriptions[:1] }, Run{Complete: true}, true},
+		"four of five vanish from half a picture": {func(w *world) { w.giacom.Subscriptions = w.giacom.Subscriptions[:1] }, Run{}, false},
+		"four are cancelled, half a picture": {func(w *world) {
+			for i := range 4 {
+				w.giacom.Subscriptions[i].Status = "Cancelled"
+			}
+		}, Run{}, true},
+	} {
+		w := many()
+		c.change(w)
+		c.run.At = w.at
+		if held := w.oracle.Observe(w.giacom, c.run); held != c.held {
+			t.Errorf("%s: held %v", name, held)
+		}
+	}
+	w := newWorld(t)
+	w.settings.Connection.Guards = nil
+	w.run()
+	w.sub().Status = "Cancelled" // the only one: yet Giacom says so itself
+	if w.oracle.Observe(w.giacom, Run{Complete: true, At: w.at}) {
+		t.Error("a cancelled subscription is held as a customer that vanished")
+	}
+}
