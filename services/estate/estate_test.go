@@ -1,14 +1,16 @@
 package estate
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"regexp"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
+	"seatline.dev/pkg/giacom"
 	"seatline.dev/pkg/giacom/giacomsim"
 	"seatline.dev/pkg/halo/halosim"
 )
@@ -110,11 +112,22 @@ func TestConsistent(t *testing.T) {
 	if err := d.Fill(g, h); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(d.Giacom, g.Account()); diff != "" {
+	if diff := gocmp.Diff(d.Giacom, g.Account()); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(d.Halo.Clients, h.State().Clients); diff != "" {
+	if diff := gocmp.Diff(d.Halo.Clients, h.State().Clients); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestBothFeedsCoverEachOnce: with both methods at once, what is in the report must be left out of the other feed, and
+// nothing else.
+func TestBothFeedsCoverEachOnce(t *testing.T) {
+	plain := Plain(Config{Customers: 3, Subscriptions: 30}, NoLines)
+	for _, s := range append(Generate(Config{Seed: 6}).Giacom.Subscriptions, plain.Giacom.Subscriptions...) {
+		if got := giacom.LooksMicrosoft(cmp.Or(s.Reference, s.Name), s.Service, s.ProductID); got != (s.GUID != "") {
+			t.Errorf("%s %q of %q looks like Microsoft's: %v", s.ID, s.Name, s.Service, got)
+		}
 	}
 }
 
@@ -146,7 +159,7 @@ func TestEvolve(t *testing.T) {
 	}
 	one, kinds := evolve(1)
 	two, _ := evolve(1)
-	if diff := cmp.Diff(one, two); diff != "" {
+	if diff := gocmp.Diff(one, two); diff != "" {
 		t.Error(diff)
 	}
 	for _, kind := range []string{"seats", "price", "new", "removed", "returned", "renewed", "status", "renamed", "new customer"} {
