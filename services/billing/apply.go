@@ -76,6 +76,7 @@ type attempt struct {
 	seen   *halo.Invoice // as last read
 	readAt time.Time
 	gone   bool
+	lost   *loss
 }
 
 // job is one line to be written.
@@ -319,8 +320,8 @@ func (a *attempt) compare(before halo.Invoice, jobs []job, reply halo.Reply) err
 	if ids := lost(before, *a.seen); len(ids) > 0 {
 		a.s.Log.Error("LINES LOST: a recurring invoice has fewer lines than before it was written",
 			"instance", a.instance, "invoice", a.invoice, "lines", ids, "request_id", a.requestID)
-		a.give(jobs, reconcile.HoldFor[Fields]("lines_lost", fmt.Sprintf(
-			"ALARM: recurring invoice %d lost lines %s when it was written. Restore them in Halo from the stored copy, and report this before anything else is written; then retry the line.", a.invoice, numbers(ids))))
+		a.lost = &loss{invoice: a.invoice, lines: ids, before: before}
+		a.give(jobs, reconcile.HoldFor[Fields](linesLost, a.lost.text()))
 		return nil
 	}
 	for _, j := range jobs {
@@ -343,6 +344,11 @@ func (a *attempt) compare(before halo.Invoice, jobs []job, reply halo.Reply) err
 func (a *attempt) store(ctx context.Context, tx pgx.Tx) error {
 	now := a.s.Clock.Now()
 	clients := []int64{}
+	if a.lost != nil {
+		if err := a.lost.store(ctx, tx, a.instance, a.requestID, now); err != nil {
+			return err
+		}
+	}
 	if a.gone {
 		ids, err := column[int64](ctx, tx, `update invoices set gone = true where instance = $1 and id = $2 and read_at <= $3 returning client_id`, a.instance, a.invoice, a.readAt)
 		if err != nil {

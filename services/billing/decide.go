@@ -103,7 +103,7 @@ type reader interface {
 // are locked before the invoices are read: the outcome of a write stores its invoice under the lock of
 // its items, so neither can be seen without the other. fresh stands for the stored one of its id.
 func (s *service) gather(ctx context.Context, q reader, instance string, clients []int64, fresh *Invoice) (*scope, error) {
-	sc := &scope{snapshot: Snapshot{Clients: map[int64]bool{}, Items: map[int64]Item{}, Elsewhere: map[int64]bool{}, Known: map[ItemKey]Known{}}}
+	sc := &scope{snapshot: Snapshot{Clients: map[int64]bool{}, Items: map[int64]Item{}, Elsewhere: map[int64]bool{}, Known: map[ItemKey]Known{}, Alarms: map[int64]string{}}}
 	var err error
 	if sc.book, _, err = readBook(ctx, q, instance); err != nil {
 		return nil, err
@@ -143,6 +143,9 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 		return nil, err
 	}
 	if sc.snapshot.Licences, err = sc.withNamed(ctx, q, instance, licences); err != nil {
+		return nil, err
+	}
+	if err := readAlarms(ctx, q, instance, ids, sc.snapshot.Alarms); err != nil {
 		return nil, err
 	}
 	loaded := make([]int64, len(sc.snapshot.Invoices))

@@ -41,7 +41,7 @@ func fieldsOf(l Line, ours func(licence int64) bool) Fields {
 		f.Quantity = &q
 		return f
 	}
-	rows := slices.DeleteFunc(slices.Clone(l.Rows), func(r Row) bool { return ours == nil || r.LicenceID > 0 && !ours(r.LicenceID) })
+	rows := slices.DeleteFunc(slices.Clone(l.Rows), func(r Row) bool { return ours == nil || !ours(r.LicenceID) })
 	if len(rows) > 0 {
 		f.Minimum, f.Included = agreed(rows, func(r Row) decimal.Decimal { return r.Minimum }), agreed(rows, func(r Row) decimal.Decimal { return r.Free })
 	}

@@ -60,7 +60,9 @@ func (l *lineServer) ListLines(ctx context.Context, req *invoicelinev1.ListLines
 	if err != nil {
 		return nil, err
 	}
-	keys, next, err := list.Collect(ctx, l.s.pool, q, list.Select{Columns: "connection, key", From: "items", Where: "state <> 7"}, pgx.RowToStructByPos[ItemKey])
+	keys, next, err := list.Collect(ctx, l.s.pool, q, list.Select{Columns: "connection, key", From: "items", Where: "state <> 7"}, func(r pgx.CollectableRow) (k ItemKey, err error) {
+		return k, r.Scan(&k.Connection, &k.Key)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +105,13 @@ func (l *lineServer) GetLine(ctx context.Context, req *invoicelinev1.GetLineRequ
 	return lineProto(items[0])
 }
 
-// RetryLine tries a failed line again, or one that was held by what Halo showed.
+// RetryLine tries a failed line again, or one that was held by what Halo showed. It also says that
+// somebody has looked at an invoice that lost lines.
 func (l *lineServer) RetryLine(ctx context.Context, req *invoicelinev1.GetLineRequest) (*invoicelinev1.Line, error) {
 	err := postgres.InTx(ctx, l.s.pool, func(tx pgx.Tx) error {
+		if done, err := l.s.acknowledge(ctx, tx, req.GetConnection(), req.GetKey(), rpc.Who(ctx)); done || err != nil {
+			return err
+		}
 		return l.s.engine.Release(ctx, tx, req.GetConnection(), req.GetKey(), rpc.Who(ctx), nil)
 	})
 	switch {
@@ -116,6 +122,7 @@ func (l *lineServer) RetryLine(ctx context.Context, req *invoicelinev1.GetLineRe
 	case err != nil:
 		return nil, err
 	}
+	nudge(l.s.wake)
 	l.s.engine.Kick()
 	return l.GetLine(ctx, req)
 }

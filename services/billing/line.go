@@ -85,6 +85,11 @@ func decide(s *Snapshot, b Book) []Decision {
 		out = append(out, decideIdle(s, b, x))
 	}
 	out = append(out, abandoned(s, b, taken)...)
+	for i := range out {
+		if alarm, ok := s.Alarms[out[i].Facts.Invoice]; ok {
+			out[i].Verdict = reconcile.Hold(linesLost, alarm)
+		}
+	}
 	slices.SortFunc(out, func(a, b Decision) int {
 		return cmp.Or(cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Key, b.Key))
 	})
@@ -115,7 +120,7 @@ func decideLine(s *Snapshot, b Book, x pair) Decision {
 	lead := slices.MinFunc(all, func(a, b *Licence) int {
 		return cmp.Or(cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Key, b.Key))
 	})
-	has := fieldsOf(*x.line, ours(all))
+	has := fieldsOf(*x.line, ours(x.licences))
 	d := Decision{
 		ItemKey: ItemKey{lead.Connection, lineKey(x.invoice.ID, x.line.ID)}, Instance: b.Settings[lead.Connection].Instance,
 		Verdict: reconcile.Go(), Applied: &has, Facts: factsOf(x.invoice, x.line), Customer: x.invoice.ClientName,

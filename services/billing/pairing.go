@@ -25,6 +25,8 @@ type Snapshot struct {
 	Elsewhere map[int64]bool
 	// Known are the items decided before, by connection and key.
 	Known map[ItemKey]Known
+	// Alarms are invoices that lost lines and that nobody has looked at yet, each with what to say.
+	Alarms map[int64]string
 }
 
 // ItemKey names an item of the reconcile engine.

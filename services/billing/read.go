@@ -69,7 +69,7 @@ func (s *service) read(ctx context.Context, instance, owner string) (reading, er
 	var found reading
 	all = slices.DeleteFunc(all, func(c *connectionv1.Connection) bool { return !c.GetEnabled() })
 	if len(all) == 0 {
-		return reading{}, s.endReading(ctx, instance, owner, `due_at = $3`, began.Add(6*time.Hour))
+		return reading{}, s.endReading(ctx, instance, owner, `due_at = $3, failures = failures + 1`, began.Add(6*time.Hour))
 	}
 	refresh := time.Duration(0)
 	for _, set := range book.Settings {

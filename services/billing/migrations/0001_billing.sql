@@ -35,6 +35,19 @@ create table invoices (
 create index invoices_client on invoices (instance, client_id);
 create index invoices_licences on invoices using gin (licence_ids);
 
+-- Invoices that had fewer lines after a write than before: a copy to restore from. Nothing more is
+-- written to them until a person has said that they looked.
+create table invoice_backups (
+    instance     text        not null,
+    id           bigint      not null,
+    lines        bigint[]    not null, -- that are missing
+    before       bytea       not null, -- JSON exactly as Halo sent it
+    request_id   text        not null,
+    time         timestamptz not null,
+    acknowledged text        not null default '', -- by whom
+    primary key (instance, id, time)
+);
+
 -- What is known of each Halo instance.
 create table instances (
     instance      text        primary key,
