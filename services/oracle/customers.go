@@ -35,7 +35,7 @@ func (o *Oracle) customers() {
 	// Near matches are looked for among what is still unmapped, so only now.
 	unmapped := map[string]int{}
 	for _, mexID := range ids {
-		if o.clients[mexID] == 0 && o.settings.Ignored[mexID] == "" {
+		if o.clients[mexID] == 0 && !has(o.settings.Ignored, mexID) {
 			unmapped[normalise(o.names[mexID])]++
 		}
 	}
@@ -46,7 +46,7 @@ func (o *Oracle) customers() {
 		}
 	}
 	for _, mexID := range ids {
-		if o.clients[mexID] != 0 || o.settings.Ignored[mexID] != "" {
+		if o.clients[mexID] != 0 || has(o.settings.Ignored, mexID) {
 			continue
 		}
 		n := normalise(o.names[mexID])
@@ -121,13 +121,13 @@ func (o *Oracle) client(id int64) *halosim.Client {
 
 // resolve gives the client that a subscription is billed to; 0 and a reason when none.
 func (o *Oracle) resolve(s *subscription) (int64, string) {
-	if o.settings.Excluded[s.key] != "" {
+	if has(o.settings.Excluded, s.key) {
 		return 0, "excluded"
 	}
 	if id := o.settings.Assigned[s.key]; id != 0 {
 		return id, ""
 	}
-	if o.settings.Ignored[s.mexID] != "" {
+	if has(o.settings.Ignored, s.mexID) {
 		return 0, "customer_ignored"
 	}
 	if id := o.clients[s.mexID]; id != 0 {
@@ -156,3 +156,9 @@ func normalise(name string) string {
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// has: a decision stands also without a reason.
+func has(decided map[string]string, key string) bool {
+	_, ok := decided[key]
+	return ok
+}

@@ -350,7 +350,7 @@ func TestObserveChangesNothing(t *testing.T) {
 
 func TestIgnoredExcludedAssigned(t *testing.T) {
 	w := newWorld(t)
-	w.settings.Ignored = map[string]string{"MEX1": "internal"}
+	w.settings.Ignored = map[string]string{"MEX1": ""}
 	w.same(w.halo, w.run())
 	w.waits("customer_ignored")
 	w = newWorld(t)
