@@ -113,7 +113,7 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 		set[id] = true
 	}
 	list := func() []int64 { return sortedKeys(set) }
-	licences, err := readLicences(ctx, q, sc.book, `instance = $1 and (client_id = any($2) or old_client_id = any($2))`, instance, list())
+	licences, err := readLicences(ctx, q, sc.book, `instance = $1 and (client_id = any($2) or old_client_id = any($2) or left_client_id = any($2))`, instance, list())
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 	if fresh != nil {
 		set[fresh.ClientID] = true
 	}
-	if licences, err = readLicences(ctx, q, sc.book, `instance = $1 and (client_id = any($2) or old_client_id = any($2))`, instance, list()); err != nil {
+	if licences, err = readLicences(ctx, q, sc.book, `instance = $1 and (client_id = any($2) or old_client_id = any($2) or left_client_id = any($2))`, instance, list()); err != nil {
 		return nil, err
 	}
 	sc.snapshot.Clients = set
@@ -183,7 +183,7 @@ func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance s
 	for i, id := range invoices {
 		groups[i] = strconv.FormatInt(id, 10)
 	}
-	adds, err := column[string](ctx, q, `select '`+addPrefix+`' || key from licences where instance = $1 and (client_id = any($2) or old_client_id = any($2))`, instance, clients)
+	adds, err := column[string](ctx, q, `select '`+addPrefix+`' || key from licences where instance = $1 and (client_id = any($2) or old_client_id = any($2) or left_client_id = any($2))`, instance, clients)
 	if err != nil {
 		return err
 	}
@@ -321,6 +321,9 @@ func (s *service) record(ctx context.Context, tx pgx.Tx, sc *scope) error {
 			seen = append(seen, reconcile.Seen[Fields]{Connection: x.Connection, Key: x.Key, Observed: d.Applied})
 		}
 	}
+	if err := sc.forgetLeft(ctx, tx, decisions); err != nil {
+		return err
+	}
 	if err := s.engine.Observe(ctx, tx, seen...); err != nil {
 		return err
 	}
@@ -340,6 +343,30 @@ func (s *service) record(ctx context.Context, tx pgx.Tx, sc *scope) error {
 		if err := s.engine.Retire(ctx, tx, gone[key], key.Connection, key.Key); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// forgetLeft: a licence has left a customer for good when no line of that customer links it.
+func (sc *scope) forgetLeft(ctx context.Context, tx pgx.Tx, decisions []Decision) error {
+	leaving := map[int64]bool{}
+	for _, d := range decisions {
+		for _, id := range d.Unlink {
+			leaving[id] = true
+		}
+	}
+	var connections, keys []string
+	for _, l := range sc.snapshot.Licences {
+		if l.LeftClientID != 0 && l.OldClientID == 0 && !leaving[l.HaloID] && sc.snapshot.Clients[l.LeftClientID] {
+			connections, keys = append(connections, l.Connection), append(keys, l.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `update licences set left_client_id = 0 where (connection, key) in (select * from unnest($1::text[], $2::text[]))`, connections, keys)
+	if err != nil {
+		return fmt.Errorf("forget customers that licences left: %w", err)
 	}
 	return nil
 }

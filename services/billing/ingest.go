@@ -115,11 +115,16 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 		), was as (
 			select l.* from licences l join new using (connection, key)
 		), saved as (
-			insert into licences as l select * from new order by connection, key
+			insert into licences as l (connection, key, revision, instance, halo_id, client_id, old_client_id, present, body, run, cause, trace)
+			select * from new order by connection, key
 			on conflict (connection, key) do update set revision = excluded.revision, instance = excluded.instance, halo_id = excluded.halo_id,
 				client_id = case when excluded.present then excluded.client_id else l.client_id end, old_client_id = excluded.old_client_id, present = excluded.present, body = excluded.body,
 				run = case when l.body = excluded.body and l.present = excluded.present then l.run else excluded.run end,
 				cause = case when l.body = excluded.body and l.present = excluded.present then l.cause else excluded.cause end,
+				left_client_id = case
+					when not excluded.present or excluded.client_id = l.left_client_id then 0
+					when l.present and l.client_id <> 0 and l.client_id <> excluded.client_id then l.client_id
+					else l.left_client_id end,
 				trace = case when l.body = excluded.body and l.present = excluded.present then l.trace else excluded.trace end
 			where excluded.revision > l.revision
 			returning *

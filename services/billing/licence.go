@@ -19,7 +19,9 @@ type Licence struct {
 	// ClientID is the Halo customer that it should belong to; OldClientID the one it still belongs
 	// to while it waits to be moved, else 0.
 	ClientID, OldClientID int64
-	ClientName            string
+	// LeftClientID is one that it moved away from and whose lines may still link it, else 0.
+	LeftClientID int64 `json:"-"`
+	ClientName   string
 
 	// Count and Active are desired; Holds is the number of seats that Halo counts now, 0 if inactive.
 	Count  int64
@@ -79,6 +81,11 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 		return l, false, fmt.Errorf("RRP: %w", err)
 	}
 	return l, true, nil
+}
+
+// leaves tells whether lines of a customer must let go of the licence (R7).
+func (l *Licence) leaves(client int64) bool {
+	return client != 0 && client != l.ClientID && (client == l.OldClientID || client == l.LeftClientID)
 }
 
 // waits tells whether a rule keeps the licence from being written. One that is held because its

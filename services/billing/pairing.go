@@ -114,7 +114,7 @@ func (p *pairer) existingLinks() {
 			l := p.byHalo[id]
 			switch {
 			case l == nil:
-			case l.OldClientID != 0 && l.OldClientID == inv.ClientID:
+			case l.leaves(inv.ClientID):
 				x.leaving = append(x.leaving, l)
 			default:
 				if !slices.Contains(x.licences, l) {

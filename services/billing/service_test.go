@@ -526,6 +526,36 @@ func TestAMovedLicenceIsUnlinkedMovedAndLinkedAgain(t *testing.T) {
 	}
 }
 
+func TestALicenceThatMovedAheadIsStillUnlinkedAtTheOldCustomer(t *testing.T) {
+	b := newBench(t, halosim.Config{}, estate(2))
+	b.start()
+	b.connection(connectionv1.Mode_MODE_AUTO)
+	b.licence(aLicenceEvent(1, 1, 5, "10"))
+	b.settled()
+	b.licence(aLicenceEvent(1, 2, 5, "10"))
+	b.settled()
+	if rows := b.invoice(-1).Lines[0].Subscriptions; len(rows) != 0 {
+		t.Errorf("the old line still links %v", rows)
+	}
+	var left int64
+	if err := b.pool.QueryRow(t.Context(), `select left_client_id from licences`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("left %d, %v", left, err)
+	}
+	// From now on a parent may be invoiced for it again, when a person says so.
+	if err := b.sim.EditInvoice(-1, func(i *halosim.Invoice) {
+		i.Lines[0].Subscriptions = []halosim.QuantityRow{{ID: 1, LineID: 1001, Kind: 4, LicenceID: 501, ProRata: 1}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := invoicelinev1.NewLineServiceClient(b.rpc).RefreshLines(t.Context(), &invoicelinev1.RefreshLinesRequest{Connection: "acme"}); err != nil {
+		t.Fatal(err)
+	}
+	b.settled()
+	if got := b.state("-1/1001"); got != "in_sync" {
+		t.Errorf("the line is %s", got)
+	}
+}
+
 func TestTheInvoiceRunIsWaitedFor(t *testing.T) {
 	st := estate(1)
 	next := time.Now().Add(time.Hour)

@@ -47,6 +47,7 @@ func dirtyAll(ctx context.Context, tx pgx.Tx, connection string, now time.Time) 
 		select instance, client_id, $2 from (
 			select instance, client_id from licences where connection = $1 and present
 			union select instance, old_client_id from licences where connection = $1 and present
+			union select instance, left_client_id from licences where connection = $1 and present
 			union select v.instance, v.client_id from items i join invoices v on v.instance = i.instance and v.id::text = i.grp where i.connection = $1
 		) c where client_id <> 0 and instance <> '' order by instance, client_id
 		on conflict (instance, client_id) do update set due_at = least(dirty.due_at, excluded.due_at)`, connection, now)
@@ -105,21 +106,21 @@ func readRules(ctx context.Context, q querier, connection string) (*pricingv1.Pr
 
 // readLicences reads licences by a condition.
 func readLicences(ctx context.Context, q querier, b Book, where string, args ...any) ([]Licence, error) {
-	rows, err := q.Query(ctx, `select body, revision, run, cause, trace from licences where present and `+where+` order by connection, key`, args...)
+	rows, err := q.Query(ctx, `select body, revision, run, cause, trace, left_client_id from licences where present and `+where+` order by connection, key`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read licences: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (l Licence, err error) {
 		var body []byte
-		var revision int64
+		var revision, left int64
 		var run, cause, trace string
-		if err := r.Scan(&body, &revision, &run, &cause, &trace); err != nil {
+		if err := r.Scan(&body, &revision, &run, &cause, &trace, &left); err != nil {
 			return l, err
 		}
 		if err := json.Unmarshal(body, &l); err != nil {
 			return l, err
 		}
-		l.Revision, l.Run, l.Cause, l.Trace = revision, run, cause, trace
+		l.Revision, l.Run, l.Cause, l.Trace, l.LeftClientID = revision, run, cause, trace, left
 		l.RRP = perCycle(l.RRP, l.Cycle, l.Term, b.Settings[l.Connection].Basis)
 		return l, nil
 	})

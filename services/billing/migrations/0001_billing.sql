@@ -12,11 +12,15 @@ create table licences (
     run           text        not null,
     cause         text        not null,
     trace         text        not null,
+    -- The customer it belonged to before, until no line of that customer links it any more; else 0.
+    -- The licence service waits for us only if it knew of the line.
+    left_client_id bigint     not null default 0,
     primary key (connection, key)
 );
 
 create index licences_client on licences (instance, client_id) where present;
 create index licences_old_client on licences (instance, old_client_id) where present and old_client_id <> 0;
+create index licences_left_client on licences (instance, left_client_id) where present and left_client_id <> 0;
 create index licences_halo on licences (instance, halo_id) where present and halo_id <> 0;
 
 -- Halo's recurring invoices as last read.
