@@ -161,10 +161,12 @@ func ErrorFrom(err error) (*Error, bool) {
 	if errors.As(err, &own) {
 		return own, true
 	}
-	s, ok := status.FromError(err)
-	if !ok || s == nil {
+	// Not status.FromError: of a wrapped status that makes "rpc error: code = …" part of the message.
+	var carrier interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &carrier) || carrier.GRPCStatus() == nil {
 		return nil, false
 	}
+	s := carrier.GRPCStatus()
 	e := &Error{Code: s.Code(), Message: s.Message(), cause: err}
 	for _, detail := range s.Details() {
 		switch d := detail.(type) {

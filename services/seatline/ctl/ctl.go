@@ -1,0 +1,34 @@
+// Package ctl holds the operator's commands. They are clients of the services' gRPC and, for the
+// tail of events, of NATS; they know no database.
+//
+// Every command prints a table, or with -o json what protobuf's JSON mapping makes of the answer
+// (lists as an array, streams as one document per line). Exit codes:
+//
+//	0  done
+//	1  something broke that the caller cannot mend
+//	2  the command or a value in it is wrong
+//	3  what was named does not exist
+//	4  the state of things forbids it
+//	5  no token, a wrong one, or one whose role may not
+//	6  no answer, or too slow a one: try again
+//	7  done as far as possible; something waits for a person (a held run)
+//	8  carried out without success (a failed run or check, rows of a file refused)
+package ctl
+
+// Commands is what the binary's command line embeds. Its main binds a context.Context for Run.
+type Commands struct {
+	Connections   Connections   `cmd:"" group:"operate" help:"Connections: one Giacom account joined to one Halo instance."`
+	Runs          Runs          `cmd:"" group:"operate" help:"Runs: polls of a Giacom account."`
+	Mappings      Mappings      `cmd:"" group:"operate" help:"Which Halo customer a Giacom customer is."`
+	Subscriptions Subscriptions `cmd:"" group:"operate" help:"Subscriptions with the Halo customer each is billed to."`
+	Licences      Licences      `cmd:"" group:"operate" help:"Licences in Halo: what they should hold, and what they hold."`
+	Lines         Lines         `cmd:"" group:"operate" help:"Lines of Halo's recurring invoices."`
+	Rules         Rules         `cmd:"" group:"operate" help:"Price rules of a connection."`
+	Plan          Plan          `cmd:"" group:"operate" help:"Everything that differs between what Halo should hold and what it holds, in the order it must happen, with its money."`
+	Changes       Changes       `cmd:"" group:"operate" help:"The change log: what was written to Halo, or decided, and why."`
+	DeadLetters   DeadLetters   `cmd:"" group:"operate" help:"Messages that a service could not digest."`
+	Events        Events        `cmd:"" group:"operate" help:"Events on the bus."`
+	Republish     Republish     `cmd:"" group:"operate" help:"Have services publish the present state of everything they own once more."`
+	Status        Status        `cmd:"" group:"operate" help:"Is every service there, and how far is it?"`
+	Health        Health        `cmd:"" group:"operate" help:"Ask one gRPC server whether it is healthy (for containers, which have no shell)."`
+}
