@@ -113,7 +113,7 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 		set[id] = true
 	}
 	list := func() []int64 { return sortedKeys(set) }
-	licences, err := readLicences(ctx, q, sc.book, `instance = $1 and (client_id = any($2) or old_client_id = any($2) or left_client_id = any($2))`, instance, list())
+	licences, err := readLicences(ctx, q, sc.book, ofClients, instance, list())
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 	if fresh != nil {
 		set[fresh.ClientID] = true
 	}
-	if licences, err = readLicences(ctx, q, sc.book, `instance = $1 and (client_id = any($2) or old_client_id = any($2) or left_client_id = any($2))`, instance, list()); err != nil {
+	if licences, err = readLicences(ctx, q, sc.book, ofClients, instance, list()); err != nil {
 		return nil, err
 	}
 	sc.snapshot.Clients = set
@@ -163,6 +163,10 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 	return sc, nil
 }
 
+// ofClients are the licences that customers have, or had while lines may still link them. In the words
+// of the indexes.
+const ofClients = `instance = $1 and (client_id = any($2) or old_client_id <> 0 and old_client_id = any($2) or left_client_id <> 0 and left_client_id = any($2))`
+
 // namedInvoices are those that price rules name for new lines.
 func (sc *scope) namedInvoices() []int64 {
 	ids := []int64{}
@@ -183,7 +187,7 @@ func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance s
 	for i, id := range invoices {
 		groups[i] = strconv.FormatInt(id, 10)
 	}
-	adds, err := column[string](ctx, q, `select '`+addPrefix+`' || key from licences where instance = $1 and (client_id = any($2) or old_client_id = any($2) or left_client_id = any($2))`, instance, clients)
+	adds, err := column[string](ctx, q, `select '`+addPrefix+`' || key from licences where `+ofClients, instance, clients)
 	if err != nil {
 		return err
 	}

@@ -18,10 +18,10 @@ create table licences (
     primary key (connection, key)
 );
 
-create index licences_client on licences (instance, client_id) where present;
-create index licences_old_client on licences (instance, old_client_id) where present and old_client_id <> 0;
-create index licences_left_client on licences (instance, left_client_id) where present and left_client_id <> 0;
-create index licences_halo on licences (instance, halo_id) where present and halo_id <> 0;
+create index licences_client on licences (instance, client_id);
+create index licences_old_client on licences (instance, old_client_id) where old_client_id <> 0;
+create index licences_left_client on licences (instance, left_client_id) where left_client_id <> 0;
+create index licences_halo on licences (instance, halo_id) where halo_id <> 0;
 
 -- Halo's recurring invoices as last read.
 create table invoices (
