@@ -24,7 +24,7 @@ run: build ## start everything in one process with simulators; ARGS=--once exits
 test: ## run all tests of all modules, with the race detector where there is a C compiler
 	$(GO) test $(RACE) -timeout 20m $(PACKAGES)
 
-bench: build ## measure throughput and memory against floors of the same run; prints JSON and a table
+bench: ## measure throughput and memory against floors of the same run; prints JSON and a table
 	$(GO) run ./services/e2e/bench $(ARGS)
 
 lint: ## gofmt, go vet, staticcheck, and buf on the contracts

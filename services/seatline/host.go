@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"golang.org/x/sync/errgroup"
+
+	"seatline.dev/pkg/bus"
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/postgres"
+	"seatline.dev/pkg/rpc"
+	"seatline.dev/pkg/telemetry"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	"seatline.dev/services/billing"
+	"seatline.dev/services/console"
+	"seatline.dev/services/fetcher"
+	"seatline.dev/services/mapper"
+	"seatline.dev/services/seatline/ctl"
+)
+
+// provide makes the process' telemetry that of packages which take theirs from the global providers.
+func provide(tel *telemetry.Telemetry) {
+	slog.SetDefault(tel.Log)
+	otel.SetTracerProvider(tel.Tracers)
+	otel.SetMeterProvider(tel.Meters)
+	otel.SetTextMapPropagator(tel.Propagator)
+}
+
+// host runs services in this process: it gives each what it needs and knows which are up.
+type host struct {
+	settings
+	bus *bus.Conn
+	tel *telemetry.Telemetry
+	log *slog.Logger
+	// dial waits until the console's address is known and returns it.
+	dial func(context.Context) (string, error)
+
+	mu    sync.Mutex
+	addrs map[string]string // gRPC addresses of the services that answer
+}
+
+// run serves one service until ctx ends; listening is called once it answers calls.
+func (h *host) run(ctx context.Context, service, addr string, listening func(addr string)) error {
+	listener, err := h.listener(addr, h.tel)
+	if err != nil {
+		return err
+	}
+	log := h.log.With("part", service)
+	up := func(addr string) {
+		h.mu.Lock()
+		if h.addrs == nil {
+			h.addrs = map[string]string{}
+		}
+		h.addrs[service] = addr
+		h.mu.Unlock()
+		listening(addr)
+	}
+	if service == ctl.Console {
+		sealer, err := h.sealer()
+		if err != nil {
+			return err
+		}
+		return console.Run(ctx, console.Config{
+			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Sealer: sealer, Log: log, Listening: up,
+		})
+	}
+	secrets, closeConn, err := h.secrets(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn()
+	switch service {
+	case ctl.Fetcher:
+		pool, err := postgres.Open(ctx, h.DatabaseURL.Reveal(), service)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		return fetcher.Run(ctx, fetcher.Config{Pool: pool, Bus: h.bus, Secrets: secrets, RPC: listener, Serving: up, Log: log})
+	case ctl.Mapper:
+		return mapper.Run(ctx, mapper.Config{
+			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Secrets: secrets, Log: log,
+			HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle, Listening: up,
+		})
+	case ctl.Billing:
+		return billing.Run(ctx, billing.Config{
+			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Secrets: secrets, Log: log,
+			Timeout: h.HaloTimeout, Settle: h.ApplySettle, Listening: up,
+		})
+	default:
+		return fmt.Errorf("there is no service %q", service)
+	}
+}
+
+// secrets asks the console for those of connections.
+func (h *host) secrets(ctx context.Context) (connections.SecretSource, func() error, error) {
+	addr, err := h.dial(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := rpc.Dial(rpc.Endpoint{Addr: addr, Token: h.ServiceToken, TLS: rpc.TLS{CA: h.ConsoleCA}, Telemetry: h.tel})
+	if err != nil {
+		return nil, nil, err
+	}
+	return connectionv1.NewConnectionServiceClient(conn), conn.Close, nil
+}
+
+// ready tells whether everything this process needs is there.
+func (h *host) ready(context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case !h.bus.NC.IsConnected():
+		return errors.New("no connection to NATS")
+	case len(h.addrs) == 0:
+		return errors.New("starting")
+	}
+	return nil
+}
+
+// serveHTTP answers /healthz, /readyz and /metrics until ctx ends, and returns the address.
+func serveHTTP(ctx context.Context, group *errgroup.Group, addr string, metrics http.Handler, ready func(context.Context) error) (string, error) {
+	preferred := addr
+	if addr == "" {
+		preferred, addr = fmt.Sprintf("127.0.0.1:%d", defaultHTTPPort), "127.0.0.1:0"
+	}
+	listener, err := net.Listen("tcp", preferred)
+	if err != nil && addr != preferred {
+		listener, err = net.Listen("tcp", addr)
+	}
+	if err != nil {
+		return "", fmt.Errorf("HTTP for health and metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	serve(ctx, group, listener, mux)
+	return listener.Addr().String(), nil
+}
+
+// serve answers on a listener until ctx ends.
+func serve(ctx context.Context, group *errgroup.Group, listener net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := server.Shutdown(closing); err != nil {
+			return server.Close()
+		}
+		return nil
+	})
+}
