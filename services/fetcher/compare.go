@@ -47,7 +47,7 @@ const conclusive = `(s.entity = 2 and r.subscriptions_complete or s.entity = 1 a
 // status, and a customer, are not shown as absent before that is proven.
 const missing = `case
 	when s.removal = 1 then case when s.entity = 2 and r.scheduled and not s.removal_scheduled then 'confirmed' end
-	when s.misses + 1 >= r.confirmations and r.start_time - coalesce(s.absent_since, r.start_time) >= r.removal_interval then 'removed'
+	when s.misses + 1 >= r.confirmations and (r.confirmations = 1 or r.start_time - coalesce(s.absent_since, r.start_time) >= r.removal_interval) then 'removed'
 	when s.absent_since is null and s.entity = 2 and s.removal = 0 then 'absent'
 end`
 

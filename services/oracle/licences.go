@@ -135,7 +135,7 @@ func (o *Oracle) perCycle(s *subscription, p decimal.NullDecimal) (decimal.Decim
 	if s.term == "" {
 		term = cycle
 	}
-	if term == 1 {
+	if term == 1 || s.cycle == "One-Time" { // what is paid once costs what it costs
 		return p.Decimal.Round(4), true
 	}
 	switch o.settings.Connection.GetGiacom().GetAnnualPriceBasis() {
