@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -150,8 +151,16 @@ func (c *upCommand) complete(dir *dataDir) error {
 // welcome says where things are and what to do first.
 func welcome(out io.Writer, s *stack) {
 	fmt.Fprintf(out, "\nNothing is imported until a connection says from where and to where:\n\n"+
-		"  seatline connections apply -f connection.yaml%[1]s\n  seatline connections validate NAME%[1]s\n  seatline runs start NAME --watch%[1]s\n\n"+
-		"Metrics and health are at http://%[2]s, the log is %[3]s.\n\n", s.flag(), s.web, s.dir.sub("seatline.log"))
+		"  %[1]s connections apply -f connection.yaml%[2]s\n  %[1]s connections validate NAME%[2]s\n  %[1]s runs start NAME --watch%[2]s\n\n"+
+		"Metrics and health are at http://%[3]s, the log is %[4]s.\n\n", program(), s.flag(), s.web, s.dir.sub("seatline.log"))
+}
+
+// program is what a person types to run this binary.
+func program() string {
+	if strings.ContainsRune(os.Args[0], os.PathSeparator) {
+		return os.Args[0]
+	}
+	return "seatline"
 }
 
 // flag is what operator commands need to find this stack.
