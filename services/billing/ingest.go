@@ -68,7 +68,7 @@ func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Ev
 				return fmt.Errorf("note Halo instance %s: %w", settings.Instance, err)
 			}
 		}
-		if c.Before != nil && reflect.DeepEqual(settingsOf(c.Before), settings) {
+		if c.Before != nil && c.Before.GetDeleted() == c.After.GetDeleted() && reflect.DeepEqual(settingsOf(c.Before), settings) {
 			continue
 		}
 		if err := dirtyAll(ctx, tx, settings.Connection, now); err != nil {
@@ -129,7 +129,7 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 			where excluded.revision > l.revision
 			returning *
 		)
-		select s.instance, coalesce(w.instance, ''), array[s.client_id, s.old_client_id, coalesce(w.client_id, 0), coalesce(w.old_client_id, 0)], w.key is null and s.present
+		select s.instance, coalesce(w.instance, ''), array[s.client_id, s.old_client_id, coalesce(w.client_id, 0), coalesce(w.old_client_id, 0)], s.present and not coalesce(w.present, false)
 		from saved s left join was w using (connection, key)
 		where w.key is null or w.body <> s.body or w.present <> s.present or w.instance <> s.instance`,
 		connection, key, revision, instance, haloID, client, old, present, body, run, cause, trace)

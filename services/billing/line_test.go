@@ -96,6 +96,9 @@ func TestLines(t *testing.T) {
 	change := func(l Line, f func(*Line)) Line { f(&l); return l }
 	inv := func(f func(*Invoice)) func(*world) { return func(w *world) { f(&w.snapshot.Invoices[0]) } }
 	addLine := keep("add", func(r *pricingv1.PriceRule) { r.AddLine = &pricingv1.AddLine{} })
+	known := func(w *world) {
+		w.snapshot.Known[ItemKey{"acme", "-94/910"}] = Known{Facts: Facts{Licences: []string{"giacom/1"}}}
+	}
 	tests := []struct {
 		name  string
 		world []func(*world)
@@ -119,13 +122,12 @@ func TestLines(t *testing.T) {
 			[]string{"add/giacom/1: parked not_billed", "add/giacom/2: parked not_billed"}},
 		{"of two licences of one product the one that is not linked gets the fixed line", []func(*world){licences(aLicence(), second()), with(linked(910, 501), fixedLine(911, "5"))},
 			[]string{"-94/910: in sync", "-94/911: write quantity=3"}},
-		{"a pair stays one when a second licence of the product comes", []func(*world){licences(aLicence(), second()), with(fixedLine(910, "5")),
-			func(w *world) {
-				w.snapshot.Known[ItemKey{"acme", "-94/910"}] = Known{Facts: Facts{Licences: []string{"giacom/1"}}}
-			}}, []string{"-94/910: write quantity=7", "add/giacom/2: parked not_billed"}},
+		{"a pair stays one when a second licence of the product comes", []func(*world){licences(aLicence(), second()), with(fixedLine(910, "5")), known}, []string{"-94/910: write quantity=7", "add/giacom/2: parked not_billed"}},
 		{"a part code that is another SKU outweighs the name", []func(*world){with(fixedLine(910, "5")), func(w *world) { w.snapshot.Items[77] = Item{ID: 77, PartCode: "other"} }},
 			[]string{"add/giacom/1: parked not_billed"}},
-		{"a fixed line of a licence that is no longer active bills no seats", []func(*world){licences(aLicence(func(l *Licence) { l.Active = false })), with(fixedLine(910, "5"))}, []string{"-94/910: write quantity=0"}},
+		{"a fixed line of a licence that is no longer active bills no seats", []func(*world){licences(aLicence(func(l *Licence) { l.Active = false })), with(fixedLine(910, "5")), known}, []string{"-94/910: write quantity=0"}},
+		{"a fixed line that was never paired is left alone when the licence is inactive", []func(*world){licences(aLicence(func(l *Licence) { l.Active = false })), with(fixedLine(910, "5"))}, nil},
+		{"a second line of the product does not part a pair", []func(*world){with(fixedLine(910, "5"), fixedLine(911, "5")), known}, []string{"-94/910: write quantity=7"}},
 		{"an inactive licence beside an active one does not confuse", []func(*world){
 			licences(aLicence(), second(func(l *Licence) { l.Active = false })), with(fixedLine(910, "5"))}, []string{"-94/910: write quantity=7"}},
 		{"a fixed line with pro rata to come is held", []func(*world){with(change(fixedLine(910, "5"), func(l *Line) { l.ProRata = 1 }))}, []string{"-94/910: held prorata_pending"}},
@@ -196,10 +198,7 @@ func TestLines(t *testing.T) {
 			licences(aLicence(func(l *Licence) { l.ClientID, l.OldClientID = 41, 40 })), with(linked(910, 501)), func(w *world) { w.snapshot.Clients[40], w.snapshot.Clients[41] = true, true }},
 			[]string{"-94/910: in sync"}},
 		{"a fixed line whose licence moved is left as it is and shown", []func(*world){
-			licences(aLicence(func(l *Licence) { l.ClientID = 40 })), with(fixedLine(910, "5")),
-			func(w *world) {
-				w.snapshot.Known[ItemKey{"acme", "-94/910"}] = Known{Facts: Facts{Licences: []string{"giacom/1"}}}
-			}}, []string{"-94/910: held unpaired"}},
+			licences(aLicence(func(l *Licence) { l.ClientID = 40 })), with(fixedLine(910, "5")), known}, []string{"-94/910: held unpaired"}},
 		// Adding lines.
 		{"a licence with no line is shown", nil, []string{"add/giacom/1: parked not_billed"}},
 		{"a rule may add a line", []func(*world){with(), rules(addLine)}, []string{"add/giacom/1: write licences=501 unit_cost=15.09 unit_price=21"}},

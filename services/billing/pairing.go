@@ -145,30 +145,26 @@ func (p *pairer) missingLinks() {
 }
 
 // fixedLines: a line with a quantity of its own belongs to the only licence of its customer and
-// product that is not linked. When the only one is no longer active, it bills no seats.
+// product that is not linked.
 func (p *pairer) fixedLines() {
 	before := p.knownPairs()
-	take := func(inv *Invoice, line *Line, l *Licence) {
-		p.pairs = append(p.pairs, pair{invoice: inv, line: line, licences: []*Licence{l}})
-		p.billed[l] = true
+	paired := map[*Licence]bool{}
+	for _, l := range before {
+		paired[l] = true
 	}
-	free := func(line *Line) bool {
-		return !slices.ContainsFunc(p.pairs, func(x pair) bool { return x.line == line })
-	}
-	p.matchBy(quantityFixed, free, func(line *Line, l *Licence) bool {
+	p.matchBy(quantityFixed, func(*Line) bool { return true }, func(line *Line, l *Licence) bool {
 		if before[line] != nil {
 			return before[line] == l
 		}
-		return l.Active && !p.linked[l] && p.sameProduct(line, l)
-	}, take)
-	p.matchBy(quantityFixed, free, func(line *Line, l *Licence) bool {
-		return !l.Active && l.HaloID != 0 && !p.linked[l] && p.sameProduct(line, l) &&
-			!slices.ContainsFunc(p.byClient[l.ClientID], func(o *Licence) bool { return o.Active && p.sameProduct(line, o) })
-	}, take)
+		return l.Active && !p.linked[l] && !paired[l] && p.sameProduct(line, l)
+	}, func(inv *Invoice, line *Line, l *Licence) {
+		p.pairs = append(p.pairs, pair{invoice: inv, line: line, licences: []*Licence{l}})
+		p.billed[l] = true
+	})
 }
 
 // knownPairs: a line that was paired stays so while licence and customer do, also when the licence is
-// no longer active or a second one of the product comes.
+// no longer active (it then bills no seats), or a second one of the product comes.
 func (p *pairer) knownPairs() map[*Line]*Licence {
 	known := map[*Line]*Licence{}
 	p.each(quantityFixed, func(inv *Invoice, line *Line) {
