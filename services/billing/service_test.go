@@ -614,6 +614,57 @@ func TestTwoReplicasWriteEachInvoiceOnce(t *testing.T) {
 	}
 }
 
+func TestAReplicaThatStopsMidwayLosesNothing(t *testing.T) {
+	const n = 30
+	b := newBench(t, halosim.Config{Latency: 10 * time.Millisecond}, estate(n))
+	b.start()
+	stop := b.start()
+	b.connection(connectionv1.Mode_MODE_AUTO)
+	for i := 1; i <= n; i++ {
+		b.licence(aLicenceEvent(i, int64(i), 5, "11"))
+	}
+	eventtest.Eventually(t, "the first writes", func() bool { return b.sim.Requests()["POST /RecurringInvoice"] > 3 })
+	stop()
+	b.settled()
+	for i := 1; i <= n; i++ {
+		if got := b.invoice(int64(-i)).Lines[0].UnitCost.String(); got != "11" {
+			t.Errorf("invoice %d: cost %s", -i, got)
+		}
+	}
+}
+
+func TestADatabaseMadeAnewAddsNothingTwice(t *testing.T) {
+	st := estate(3)
+	st.Items[0].SupplierPartCode = "SKU-1"
+	st.Invoices[0].Lines = st.Invoices[0].Lines[1:]
+	b := newBench(t, halosim.Config{}, st)
+	stop := b.start()
+	b.connection(connectionv1.Mode_MODE_AUTO)
+	b.licence(aLicenceEvent(2, 2, 5, "11"))
+	b.licence(aLicenceEvent(3, 3, 5, "10"))
+	b.settled()
+	add := keep("keep", func(r *pricingv1.PriceRule) { r.AddLine = &pricingv1.AddLine{} })
+	b.rules(add)
+	b.licence(aLicenceEvent(1, 1, 5, "10"))
+	b.settled()
+	if got := len(b.invoice(-1).Lines); got != 2 {
+		t.Fatalf("%d lines, want the added one and the other", got)
+	}
+	stop()
+	b.sim.ResetRequests()
+	b.pool, b.rpc = postgrestest.New(t, schemas()...), nil
+	b.start()
+	b.settled()
+	b.rules(add)
+	b.settled()
+	if got := b.sim.Requests()["POST /RecurringInvoice"]; got != 0 {
+		t.Errorf("%d writes after the loss of the database, want none", got)
+	}
+	if got := len(b.lines()); got != 3 {
+		t.Errorf("%d lines, want 3", got)
+	}
+}
+
 func TestALineEditedByHandIsSeenAndSetRight(t *testing.T) {
 	b := newBench(t, halosim.Config{}, estate(1))
 	b.start()
