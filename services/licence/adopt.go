@@ -1,0 +1,193 @@
+package licence
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/reconcile"
+)
+
+// owner says to whom a licence found in Halo belongs, as far as we know.
+type owner int
+
+const (
+	ownedByNobody   owner = iota // no mark and no item of ours
+	ownedByLive                  // of a subscription that Giacom has
+	ownedByAbsent                // of one that is missing from Giacom, not proven removed
+	ownedByRemoved               // of one that is proven removed
+	ownedByUnknown               // marked by us, for a subscription we know nothing of
+	ownedByStranger              // marked for another Giacom account
+)
+
+// found is a licence as Halo last listed it.
+type found struct {
+	HaloID    int64
+	ClientID  int64
+	Type      int64
+	Name, SKU string
+	Active    bool
+	MarkKnown bool // false: the list did not show marks, and this licence has not been read by itself
+	Fields    Fields
+
+	Owner    owner
+	OwnerKey string // the subscription, where we know it
+}
+
+func foundIn(l halo.Licence) found {
+	count, cost, price := int64(l.Count), l.PurchasePrice.Decimal, l.Price.Decimal
+	return found{
+		HaloID: int64(l.ID), ClientID: int64(l.ClientID), Type: int64(l.Type), Name: l.Name, SKU: l.ProductSKU.Value,
+		Active: l.IsActive && !l.Deleted, MarkKnown: l.Mark.Present,
+		Fields: Fields{
+			ClientID: int64(l.ClientID), Count: &count, PurchasePrice: &cost, Price: &price, Start: l.StartDate.String(), End: l.EndDate.String(),
+			Cycle: l.BillingCycle.Value, Term: l.TermDuration.Value, Active: l.IsActive && !l.Deleted, Mark: l.Mark.Value,
+		},
+	}
+}
+
+// newcomer is a subscription that has no licence in Halo yet.
+type newcomer struct {
+	Key, Mark string
+	ClientID  int64
+	Name, SKU string
+	Count     *int64
+	// A person's decision: take over this licence, or create one whatever there is.
+	Adopt  int64
+	Create bool
+}
+
+// match is what becomes of a newcomer.
+type match struct {
+	Adopt      *found // take over this licence
+	Replaces   string // the subscription it belonged to
+	Verdict    reconcile.Verdict
+	Candidates []found
+}
+
+// adopt decides for newcomers whether a licence in Halo is theirs already. Customers may have licences made by Halo's
+// own integration, by Inty, or under the other import method's id; creating beside one of them would bill twice, so
+// whatever is not certain is held.
+func adopt(newcomers []newcomer, rows []found) map[string]match {
+	all := make(map[string]match, len(newcomers))
+	candidates := make(map[string][]found)
+	rivals := map[int64][]string{} // by candidate: who could take it
+	for _, n := range newcomers {
+		if m, certain := certainly(n, rows); certain {
+			all[n.Key] = m
+			continue
+		}
+		candidates[n.Key] = slices.DeleteFunc(slices.Clone(rows), func(r found) bool { return !could(n, r) })
+		for _, r := range candidates[n.Key] {
+			rivals[r.HaloID] = append(rivals[r.HaloID], n.Key)
+		}
+	}
+	for _, n := range newcomers {
+		if _, certain := all[n.Key]; certain {
+			continue
+		}
+		all[n.Key] = choose(n, candidates[n.Key], rivals)
+	}
+	return all
+}
+
+// certainly: our own mark, or a person's word.
+func certainly(n newcomer, rows []found) (match, bool) {
+	var marked []found
+	for _, r := range rows {
+		if r.MarkKnown && r.Fields.Mark == n.Mark {
+			marked = append(marked, r)
+		}
+	}
+	switch {
+	case len(marked) == 1:
+		return match{Adopt: &marked[0], Verdict: reconcile.Go()}, true
+	case len(marked) > 1:
+		return match{Verdict: duplicateMark(marked), Candidates: marked}, true
+	case n.Create:
+		return match{Verdict: reconcile.Go()}, true
+	}
+	for _, r := range rows {
+		if n.Adopt != 0 && r.HaloID == n.Adopt {
+			return match{Adopt: &r, Replaces: r.OwnerKey, Verdict: reconcile.Go()}, true
+		}
+	}
+	return match{}, false
+}
+
+// could tells whether a licence may be the newcomer's.
+func could(n newcomer, r found) bool {
+	if !r.Active || r.Type != halo.TypeSubscription || r.ClientID != n.ClientID || !sameProduct(n, r) {
+		return false
+	}
+	return r.Owner != ownedByLive && r.Owner != ownedByStranger
+}
+
+func choose(n newcomer, candidates []found, rivals map[int64][]string) match {
+	slices.SortFunc(candidates, func(a, b found) int { return cmp.Compare(a.HaloID, b.HaloID) })
+	held := func(v reconcile.Verdict) match { return match{Verdict: v, Candidates: candidates} }
+	if len(candidates) == 0 {
+		return match{Verdict: reconcile.Go()}
+	}
+	for _, r := range candidates {
+		if !r.MarkKnown {
+			return held(waitForList)
+		}
+	}
+	wayOut := "Adopt one of them, or create a new licence."
+	for _, r := range candidates {
+		if keys := rivals[r.HaloID]; len(keys) > 1 {
+			return held(reconcile.Hold("possible_duplicate", fmt.Sprintf(
+				"%d new subscriptions of this product could be licence %d in Halo. %s", len(keys), r.HaloID, wayOut)))
+		}
+	}
+	if len(candidates) > 1 {
+		return held(reconcile.Hold("possible_duplicate", fmt.Sprintf("Halo has %d licences of this product for the customer. %s", len(candidates), wayOut)))
+	}
+	switch r := candidates[0]; r.Owner {
+	case ownedByAbsent:
+		return held(reconcile.Park("may_be_renewal", fmt.Sprintf(
+			"May be the renewal of %s, which is missing from Giacom but not yet proven removed. Waits for the proof.", r.OwnerKey)))
+	case ownedByRemoved:
+		return match{Adopt: &r, Replaces: r.OwnerKey, Verdict: reconcile.Go()}
+	case ownedByUnknown:
+		return held(reconcile.Hold("possible_duplicate", fmt.Sprintf(
+			"Licence %d in Halo is of the same product and marked for %s, which Giacom does not list. %s", r.HaloID, r.Fields.Mark, wayOut)))
+	default:
+		if n.Count != nil && r.Fields.Count != nil && *n.Count == *r.Fields.Count {
+			return match{Adopt: &r, Verdict: reconcile.Go()}
+		}
+		return held(reconcile.Hold("possible_duplicate", fmt.Sprintf(
+			"Licence %d in Halo is of the same product with %s seats; Giacom has %s. %s", r.HaloID, numberPtr(r.Fields.Count), numberPtr(n.Count), wayOut)))
+	}
+}
+
+// waitForList parks what cannot be decided before Halo has been asked.
+var waitForList = reconcile.Park("halo_list", "Waits until Halo's licences have been read, to see whether it has one already.")
+
+func duplicateMark(marked []found) reconcile.Verdict {
+	ids := make([]string, len(marked))
+	for i, r := range marked {
+		ids[i] = number(r.HaloID)
+	}
+	slices.Sort(ids)
+	return reconcile.Hold("duplicate_mark", fmt.Sprintf("Licences %s in Halo carry the same mark. Deactivate all but one and clear their mark (snowid) in Halo.", strings.Join(ids, " and ")))
+}
+
+// sameProduct compares by SKU where both have one, else by name.
+func sameProduct(n newcomer, r found) bool {
+	if n.SKU != "" && r.SKU != "" {
+		return strings.EqualFold(strings.TrimSpace(n.SKU), strings.TrimSpace(r.SKU))
+	}
+	return productName(n.Name) == productName(r.Name)
+}
+
+// statusSuffix is what Inty appended to the names of its licences [V].
+var statusSuffix = regexp.MustCompile(`(?i)\s*-?\s*\((active|inactive|suspended|cancelled|canceled|pending|expired|disabled|deleted)\)\s*$`)
+
+func productName(name string) string {
+	return strings.ToLower(strings.Join(strings.Fields(statusSuffix.ReplaceAllString(name, "")), " "))
+}

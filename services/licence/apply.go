@@ -1,0 +1,219 @@
+package licence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/reconcile"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+)
+
+type (
+	item    = reconcile.Item[Fields]
+	outcome = reconcile.Outcome[Fields]
+)
+
+// batch is items of one connection on their way to Halo. Outcomes are written to out, at the item's index.
+type batch struct {
+	*service
+	client     *halo.Client
+	connection *connectionv1.Connection
+	settings   Settings
+	items      []item
+	out        []outcome
+}
+
+// apply writes items to Halo: those that have a licence there are updated, the others created, up to 50 in a request
+// and of many customers at once.
+func (s *service) apply(ctx context.Context, items []item) []outcome {
+	out := make([]outcome, len(items))
+	groups := map[string][]int{}
+	for i, x := range items {
+		groups[x.Connection] = append(groups[x.Connection], i)
+	}
+	for connection, indices := range groups {
+		b, err := s.batchOf(ctx, connection, items, out)
+		if err != nil {
+			for _, i := range indices {
+				out[i] = failed(err)
+			}
+			continue
+		}
+		var updates, creates []int
+		for _, i := range indices {
+			if items[i].HaloID != 0 {
+				updates = append(updates, i)
+			} else {
+				creates = append(creates, i)
+			}
+		}
+		for chunk := range slices.Chunk(updates, halo.MaxBatch) {
+			b.update(ctx, chunk)
+		}
+		b.create(ctx, creates)
+	}
+	return out
+}
+
+func (s *service) batchOf(ctx context.Context, connection string, items []item, out []outcome) (*batch, error) {
+	c, err := connections.Read(ctx, s.Pool, connection)
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.halos.Client(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &batch{service: s, client: client.At(halo.Urgent), connection: c, settings: settingsOf(c), items: items, out: out}, nil
+}
+
+// update posts what differs. A batch that Halo refuses is split until the bad row is alone; updates set values, so those
+// that were applied already may be repeated.
+func (b *batch) update(ctx context.Context, chunk []int) {
+	if len(chunk) == 0 {
+		return
+	}
+	rows := make([]halo.LicenceWrite, len(chunk))
+	for n, i := range chunk {
+		rows[n] = change(b.items[i])
+	}
+	reply, err := b.client.PostLicences(ctx, rows)
+	switch class := halo.ClassOf(err); {
+	case err == nil && reply.Astray:
+		b.all(chunk, unclear)
+	case err == nil:
+		for _, i := range chunk {
+			x := b.items[i]
+			b.out[i] = reconcile.Done(x.HaloID, merge(x.Applied, x.Desired))
+		}
+	case class == halo.Unclear: // it may land after what is written next
+		b.all(chunk, unclear)
+	case class == halo.NotFound && len(chunk) == 1:
+		id := b.items[chunk[0]].HaloID
+		b.out[chunk[0]] = reconcile.HoldFor[Fields]("gone_in_halo", fmt.Sprintf("Halo has no licence %d any more. Create it anew, or adopt another one.", id))
+	case (class == halo.Refused || class == halo.NotFound) && len(chunk) > 1:
+		for _, part := range split(chunk, err) {
+			b.update(ctx, part)
+		}
+	default:
+		b.all(chunk, failed(err))
+	}
+}
+
+func (b *batch) all(chunk []int, o outcome) {
+	for _, i := range chunk {
+		b.out[i] = o
+	}
+}
+
+var unclear = reconcile.Unclear[Fields]("unclear", "Halo did not answer: whether the last write took effect is looked up once it cannot land any more.")
+
+// failed is the outcome of an error after which nothing was written.
+func failed(err error) outcome {
+	var e *halo.Error
+	if !errors.As(err, &e) {
+		return reconcile.Retry[Fields](0, "unavailable", fmt.Sprintf("Could not be written: %v. Tried again by itself.", err))
+	}
+	switch e.Class {
+	case halo.Refused:
+		return reconcile.Refused[Fields]("refused", "Halo refused it: "+or(e.Message, "it gave no reason")+". Correct the cause, then retry.")
+	case halo.RateLimited:
+		return reconcile.Retry[Fields](max(e.RetryAfter, time.Second), "budget", "Waits for room in Halo's request budget.")
+	case halo.Unauthorised, halo.MissingRights:
+		return reconcile.Retry[Fields](time.Minute, "rights", "Halo does not let Seatline write: "+e.Error()+".")
+	default:
+		return reconcile.Retry[Fields](0, "unavailable", "Halo could not be reached. Tried again by itself.")
+	}
+}
+
+// split isolates the rows that Halo complained of by number; if it named none, it halves.
+func split(chunk []int, err error) [][]int {
+	var e *halo.Error
+	if errors.As(err, &e) && len(e.Rows) > 0 && len(e.Rows) < len(chunk) {
+		var good []int
+		var parts [][]int
+		for n, i := range chunk {
+			if e.Rows[n] != "" {
+				parts = append(parts, []int{i})
+			} else {
+				good = append(good, i)
+			}
+		}
+		if len(parts) > 0 {
+			return append(parts, good)
+		}
+	}
+	half := len(chunk) / 2
+	return [][]int{chunk[:half], chunk[half:]}
+}
+
+// change is what is posted to update a licence: the fields that differ, and the client, which Halo asks for.
+func change(x item) halo.LicenceWrite {
+	d := x.Desired
+	w := halo.LicenceWrite{ID: x.HaloID, ClientID: d.ClientID}
+	if w.ClientID == 0 && x.Applied != nil {
+		w.ClientID = x.Applied.ClientID
+	}
+	for _, f := range diff(x.Applied, d) {
+		switch f.Name {
+		case "count":
+			w.Count = whole(*d.Count)
+		case "purchase_price":
+			w.PurchasePrice = money(d.PurchasePrice)
+		case "price":
+			w.Price = money(d.Price)
+		case "start_date":
+			w.StartDate = date(d.Start)
+		case "end_date":
+			w.EndDate = date(d.End)
+		case "billing_cycle":
+			w.BillingCycle = d.Cycle
+		case "term_duration":
+			w.TermDuration = d.Term
+		case "snowid":
+			w.Mark = d.Mark
+		case "is_active":
+			active := d.Active
+			w.IsActive = &active
+		}
+	}
+	return w
+}
+
+func whole(n int64) *halo.Int {
+	i := halo.Int(n)
+	return &i
+}
+
+func money(d *decimal.Decimal) *halo.Money {
+	if d == nil {
+		return nil
+	}
+	return &halo.Money{Decimal: *d}
+}
+
+// date reads back what haloDate wrote.
+func date(s string) *halo.Date {
+	d, err := halo.ParseDate(s)
+	if err != nil || s == "" {
+		return nil
+	}
+	return &d
+}
+
+// reconsider parks an item whose circumstances changed since it was decided, and has it decided anew.
+func (b *batch) reconsider(x item) outcome {
+	o := reconcile.ParkUntil[Fields](time.Time{}, waitForList.Reason.Code, waitForList.Reason.Text)
+	o.Also = func(ctx context.Context, tx pgx.Tx) error {
+		return revisit(ctx, tx, x.Connection, []string{x.Key}, b.Clock.Now())
+	}
+	return o
+}

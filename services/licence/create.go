@@ -1,0 +1,307 @@
+package licence
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/reconcile"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
+)
+
+// postWithin bounds the wait for a turn before a create is sent: well below the lease, so that a process that was
+// stopped for long does not go on creating what another has taken over.
+const postWithin = time.Minute
+
+// create makes licences in Halo. Those whose earlier create is unclear are looked up first; ids are learnt by listing,
+// because what a POST of many rows answers is not known.
+func (b *batch) create(ctx context.Context, indices []int) {
+	if len(indices) == 0 {
+		return
+	}
+	todo, err := b.stillMissing(ctx, indices)
+	if err != nil {
+		for _, i := range indices {
+			b.out[i] = b.unsent(i, err)
+		}
+		return
+	}
+	claim, err := b.claim(ctx, indices)
+	if err != nil {
+		b.all(todo, failed(err))
+		return
+	}
+	var posted []int
+	for chunk := range slices.Chunk(todo, halo.MaxBatch) {
+		posted = append(posted, b.post(ctx, claim, chunk)...)
+	}
+	b.confirm(ctx, posted)
+}
+
+// unsent is the outcome of an item of which nothing was sent this time; an unclear one stays so.
+func (b *batch) unsent(i int, err error) outcome {
+	if b.items[i].Unclear {
+		return unclear
+	}
+	return failed(err)
+}
+
+// stillMissing settles the items that turn out to have a licence in Halo, or may have, and gives the others.
+func (b *batch) stillMissing(ctx context.Context, indices []int) ([]int, error) {
+	known, err := readInstance(ctx, b.Pool, b.settings.Instance)
+	if err != nil {
+		return nil, err
+	}
+	unclear := slices.DeleteFunc(slices.Clone(indices), func(i int) bool { return !b.items[i].Unclear })
+	if b.Clock.Since(known.ListedAt) > maxAge {
+		err = b.refresh(ctx, nil)
+	} else if len(unclear) > 0 {
+		err = b.refresh(ctx, unclear)
+	}
+	if err != nil {
+		return nil, err
+	}
+	matches, err := b.matches(ctx, indices)
+	if err != nil {
+		return nil, err
+	}
+	var missing []int
+	for _, i := range indices {
+		x := b.items[i]
+		m, ok := matches[x.Key]
+		switch {
+		case m.Adopt != nil && m.Adopt.Fields.Mark == b.settings.Mark(x.Key): // ours already
+			b.out[i] = reconcile.Done(m.Adopt.HaloID, &m.Adopt.Fields)
+			b.out[i].Action = "create"
+		case m.Verdict.State == reconcile.Held && m.Verdict.Reason.Code == "duplicate_mark":
+			b.out[i] = reconcile.HoldFor[Fields](m.Verdict.Reason.Code, m.Verdict.Reason.Text)
+		case !ok || m.Adopt != nil || m.Verdict.State != reconcile.Pending || !x.Desired.Active:
+			b.out[i] = b.reconsider(x)
+		default:
+			missing = append(missing, i)
+		}
+	}
+	return missing, nil
+}
+
+// matches asks adoption again, with what Halo shows now.
+func (b *batch) matches(ctx context.Context, indices []int) (map[string]match, error) {
+	var clients []int64
+	var marks []string
+	var subs []subscription
+	needing := map[string]bool{}
+	for _, i := range indices {
+		x := b.items[i]
+		l, err := unmarshal(x.Facts, &licencev1.Licence{})
+		if err != nil {
+			return nil, err
+		}
+		clients, marks = append(clients, x.Desired.ClientID), append(marks, b.settings.Mark(x.Key))
+		sub := subscription{Subscription: l.GetSubscription()}
+		sub.HaloClientId = x.Desired.ClientID
+		subs, needing[x.Key] = append(subs, sub), true
+	}
+	rows, err := readFound(ctx, b.Pool, b.settings, clients, marks)
+	if err != nil {
+		return nil, err
+	}
+	return matchAll(ctx, b.Pool, b.settings, subs, needing, rows)
+}
+
+// refresh reads Halo's licences anew: all of them (indices nil), or of the customers concerned where that takes fewer
+// requests than all.
+func (b *batch) refresh(ctx context.Context, indices []int) error {
+	started := b.Clock.Now()
+	var customers []int64
+	for _, i := range indices {
+		customers = append(customers, b.items[i].Desired.ClientID)
+	}
+	slices.Sort(customers)
+	customers = slices.Compact(customers)
+	var pages int
+	if err := b.Pool.QueryRow(ctx, `select count(*) / 1000 + 1 from halo_licences where instance = $1`, b.settings.Instance).Scan(&pages); err != nil {
+		return fmt.Errorf("count Halo's licences: %w", err)
+	}
+	if indices == nil || len(customers) > pages {
+		if err := b.store(ctx, b.client, b.settings.Instance, started, 0); err != nil {
+			return err
+		}
+		_, err := b.Pool.Exec(ctx, `insert into instances (instance, listed_at) values ($1, $2)
+			on conflict (instance) do update set listed_at = greatest(instances.listed_at, excluded.listed_at)`, b.settings.Instance, started)
+		if err != nil {
+			return fmt.Errorf("note the listing of %s: %w", b.settings.Instance, err)
+		}
+	} else {
+		for _, customer := range customers {
+			if err := b.store(ctx, b.client, b.settings.Instance, started, customer); err != nil {
+				return err
+			}
+		}
+	}
+	return b.learnMarks(ctx, b.client, b.settings.Instance, customers)
+}
+
+// claim is what these items are claimed under.
+func (b *batch) claim(ctx context.Context, indices []int) (string, error) {
+	x := b.items[indices[0]]
+	var claim string
+	err := b.Pool.QueryRow(ctx, `select coalesce(claim, '') from items where connection = $1 and key = $2`, x.Connection, x.Key).Scan(&claim)
+	if err != nil {
+		return "", fmt.Errorf("read the claim: %w", err)
+	}
+	return claim, nil
+}
+
+// stillOurs tells whether nobody has taken these items over while we waited.
+func (b *batch) stillOurs(ctx context.Context, claim string, chunk []int) (bool, error) {
+	keys := make([]string, len(chunk))
+	for n, i := range chunk {
+		keys[n] = b.items[i].Key
+	}
+	var n int
+	err := b.Pool.QueryRow(ctx, `select count(*) from items where connection = $1 and key = any($2) and claim = $3 and state = 3 and ready_at > $4`,
+		b.connection.GetSlug(), keys, claim, b.Clock.Now()).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("check the claim: %w", err)
+	}
+	return n == len(chunk), nil
+}
+
+// post sends a chunk and gives the items that Halo accepted. A refused chunk may have been applied in part: its marks
+// are looked up before any of it is sent again.
+func (b *batch) post(ctx context.Context, claim string, chunk []int) []int {
+	if len(chunk) == 0 {
+		return nil
+	}
+	ours, err := b.stillOurs(ctx, claim, chunk)
+	if err != nil {
+		b.all(chunk, failed(err))
+		return nil
+	}
+	if !ours {
+		b.all(chunk, unclear)
+		return nil
+	}
+	rows := make([]halo.LicenceWrite, len(chunk))
+	for n, i := range chunk {
+		if rows[n], err = newLicence(b.items[i]); err != nil {
+			b.all(chunk, failed(err))
+			return nil
+		}
+	}
+	within, cancel := context.WithTimeout(ctx, postWithin+b.client.Timeout())
+	defer cancel()
+	_, err = b.client.PostLicences(within, rows)
+	switch class := halo.ClassOf(err); {
+	case err == nil:
+		return chunk
+	case class == halo.Unclear:
+		b.all(chunk, unclear)
+		return nil
+	case class != halo.Refused || len(chunk) == 1:
+		b.all(chunk, failed(err))
+		return nil
+	}
+	if lookErr := b.refresh(ctx, chunk); lookErr != nil {
+		b.all(chunk, unclear)
+		return nil
+	}
+	there, lookErr := b.marked(ctx, chunk)
+	if lookErr != nil {
+		b.all(chunk, unclear)
+		return nil
+	}
+	var posted []int
+	for _, part := range split(chunk, err) {
+		var missing []int
+		for _, i := range part {
+			if len(there[b.items[i].Key]) > 0 {
+				posted = append(posted, i)
+			} else {
+				missing = append(missing, i)
+			}
+		}
+		posted = append(posted, b.post(ctx, claim, missing)...)
+	}
+	return posted
+}
+
+// confirm learns the ids of what was created, by its marks.
+func (b *batch) confirm(ctx context.Context, posted []int) {
+	if len(posted) == 0 {
+		return
+	}
+	err := b.refresh(ctx, posted)
+	var there map[string][]found
+	if err == nil {
+		there, err = b.marked(ctx, posted)
+	}
+	if err != nil {
+		b.Log.WarnContext(ctx, "created licences could not be listed, they are looked up later", "connection", b.connection.GetSlug(), "licences", len(posted), "err", err)
+		b.all(posted, unclear)
+		return
+	}
+	for _, i := range posted {
+		x := b.items[i]
+		switch rows := there[x.Key]; len(rows) {
+		case 0:
+			b.out[i] = unclear
+		case 1:
+			b.out[i] = reconcile.Done(rows[0].HaloID, merge(&rows[0].Fields, x.Desired))
+		default:
+			v := duplicateMark(rows)
+			b.out[i] = reconcile.HoldFor[Fields](v.Reason.Code, v.Reason.Text)
+		}
+	}
+}
+
+// marked gives the licences that carry the marks of these items, by key.
+func (b *batch) marked(ctx context.Context, indices []int) (map[string][]found, error) {
+	keys := map[string]string{}
+	marks := make([]string, len(indices))
+	for n, i := range indices {
+		marks[n] = b.settings.Mark(b.items[i].Key)
+		keys[marks[n]] = b.items[i].Key
+	}
+	rows, err := readShownWhere(ctx, b.Pool, `instance = $1 and mark <> '' and mark = any($2)`, b.settings.Instance, marks)
+	if err != nil {
+		return nil, err
+	}
+	there := map[string][]found{}
+	for _, r := range rows {
+		key := keys[r.Fields.Mark]
+		there[key] = append(there[key], r)
+	}
+	return there, nil
+}
+
+// newLicence is what is posted to create a licence. Its name, product and parties are ours only now: later they belong
+// to the people who work in Halo.
+func newLicence(x item) (halo.LicenceWrite, error) {
+	l, err := unmarshal(x.Facts, &licencev1.Licence{})
+	if err != nil {
+		return halo.LicenceWrite{}, err
+	}
+	g := l.GetSubscription().GetGiacom()
+	empty := x
+	empty.Applied = nil
+	w := change(empty)
+	w.ID, w.Type = 0, whole(halo.TypeSubscription)
+	w.Name, w.ProductSKU, w.TenantID, w.ThirdPartyClient, w.Distributor = g.GetName(), g.GetSku(), g.GetTenantId(), g.GetMexId(), "Giacom"
+	if g.GetMicrosoft() {
+		w.Vendor = "Microsoft"
+	}
+	if w.Price == nil && g.GetRrp().GetAmount() != "" {
+		rrp, err := decimal.NewFromString(g.GetRrp().GetAmount())
+		if err != nil {
+			return w, fmt.Errorf("recommended price of %s: %w", x.Key, err)
+		}
+		rrp = rrp.Round(4)
+		w.Price = money(&rrp)
+	}
+	return w, nil
+}

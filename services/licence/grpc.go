@@ -1,0 +1,260 @@
+package licence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/postgres"
+	"seatline.dev/pkg/reconcile"
+	"seatline.dev/pkg/rpc"
+	"seatline.dev/pkg/rpc/list"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
+)
+
+var licences = list.Spec{
+	Noun: "licences",
+	Fields: map[string]list.Field{
+		"connection": list.Text("i.connection"), "key": list.Text("i.key"), "mex_id": list.Text("s.mex_id"),
+		"customer_name": list.Text("i.customer"), "name": list.Text("s.name"), "sku": list.Text("s.sku"),
+		"state": list.Enum("i.state", itemv1.State(0).Descriptor()), "reason": list.Text("i.reason_code"),
+		"halo_id": list.Integer("i.halo_id"), "halo_client_id": list.Integer("s.client_id"),
+		"count": list.Integer("coalesce((i.desired->>'count')::bigint, 0)"), "update_time": list.Time("i.updated"),
+	},
+	Key:    []string{"connection", "key"},
+	Search: []string{"customer_name", "name", "key"},
+}
+
+// ListLicences pages through licences.
+func (s *service) ListLicences(ctx context.Context, req *licencev1.ListLicencesRequest) (*licencev1.ListLicencesResponse, error) {
+	q, err := licences.Query(req)
+	if err != nil {
+		return nil, err
+	}
+	keys, next, err := list.Collect(ctx, s.Pool, q, list.Select{
+		Columns: "i.connection, i.key", From: "items i join subscriptions s on s.connection = i.connection and s.key = i.key",
+	}, scanKey)
+	if err != nil {
+		return nil, err
+	}
+	ofConnection, ofKey := make([]string, len(keys)), make([]string, len(keys))
+	for i, k := range keys {
+		ofConnection[i], ofKey[i] = k[0], k[1]
+	}
+	items, err := s.engine.Query(ctx, s.Pool, `(connection, key) in (select * from unnest($1::text[], $2::text[]))`, ofConnection, ofKey)
+	if err != nil {
+		return nil, err
+	}
+	byKey := make(map[[2]string]item, len(items))
+	for _, x := range items {
+		byKey[[2]string{x.Connection, x.Key}] = x
+	}
+	resp := &licencev1.ListLicencesResponse{NextPageToken: next}
+	for _, k := range keys {
+		x, ok := byKey[k]
+		if !ok {
+			continue
+		}
+		l, err := licenceOf(x)
+		if err != nil {
+			return nil, err
+		}
+		resp.Licences = append(resp.Licences, l)
+	}
+	return resp, nil
+}
+
+func scanKey(r pgx.CollectableRow) (k [2]string, err error) {
+	var place []string
+	return k, r.Scan(&k[0], &k[1], &place)
+}
+
+// GetLicence returns one licence.
+func (s *service) GetLicence(ctx context.Context, req *licencev1.GetLicenceRequest) (*licencev1.Licence, error) {
+	x, err := s.get(ctx, req.GetConnection(), req.GetKey())
+	if err != nil {
+		return nil, err
+	}
+	return licenceOf(x)
+}
+
+func (s *service) get(ctx context.Context, connection, key string) (item, error) {
+	items, err := s.engine.Query(ctx, s.Pool, `connection = $1 and key = $2`, connection, key)
+	if err != nil {
+		return item{}, err
+	}
+	if len(items) == 0 {
+		return item{}, rpc.NotFound("licence", connection+"/"+key)
+	}
+	return items[0], nil
+}
+
+// AdoptLicence takes over a licence that exists in Halo: a person says that it is this subscription's.
+func (s *service) AdoptLicence(ctx context.Context, req *licencev1.AdoptLicenceRequest) (*licencev1.Licence, error) {
+	x, err := s.get(ctx, req.GetConnection(), req.GetKey())
+	if err != nil {
+		return nil, err
+	}
+	c, err := connections.Read(ctx, s.Pool, x.Connection)
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.halos.Client(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	l, err := client.At(halo.Urgent).Licence(ctx, req.GetHaloId())
+	if halo.ClassOf(err) == halo.NotFound {
+		return nil, rpc.NotFound("licence in Halo", number(req.GetHaloId()))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if int64(l.Type) != halo.TypeSubscription || l.Deleted {
+		return nil, rpc.FailedPrecondition("NOT_A_SUBSCRIPTION", number(req.GetHaloId()), "licence %d in Halo is not a subscription, or is deleted", req.GetHaloId())
+	}
+	if err := save(ctx, s.Pool, x.Instance, s.Clock.Now().UnixMicro(), []halo.Licence{l}); err != nil {
+		return nil, err
+	}
+	return s.resolve(ctx, x, req.GetHaloId())
+}
+
+// CreateLicence makes a new one although a candidate exists, or although ours is gone from Halo.
+func (s *service) CreateLicence(ctx context.Context, req *licencev1.GetLicenceRequest) (*licencev1.Licence, error) {
+	x, err := s.get(ctx, req.GetConnection(), req.GetKey())
+	if err != nil {
+		return nil, err
+	}
+	return s.resolve(ctx, x, 0)
+}
+
+// resolve records a person's decision and decides anew.
+func (s *service) resolve(ctx context.Context, x item, adopt int64) (*licencev1.Licence, error) {
+	err := postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		items, err := s.engine.Query(ctx, tx, `connection = $1 and key = $2 for update`, x.Connection, x.Key)
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		now := items[0]
+		if now.State == reconcile.Applying {
+			return rpc.Unavailable("WRITE_UNDER_WAY", 0, "licence %s/%s is being written to Halo", x.Connection, x.Key).Do("try again when it is done")
+		}
+		if now.HaloID != 0 && now.Reason.Code != "gone_in_halo" {
+			return rpc.FailedPrecondition("HAS_LICENCE", x.Key, "%s/%s has licence %d in Halo already", x.Connection, x.Key, now.HaloID)
+		}
+		if adopt != 0 {
+			var owner string
+			err := tx.QueryRow(ctx, `select i.connection || '/' || i.key from items i join subscriptions s using (connection, key)
+				where i.instance = $1 and i.halo_id = $2 and i.state <> 7 and not s.removed limit 1`, x.Instance, adopt).Scan(&owner)
+			if err == nil {
+				return rpc.FailedPrecondition("LICENCE_TAKEN", number(adopt), "licence %d in Halo belongs to %s", adopt, owner)
+			}
+			if !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+		}
+		if now.HaloID != 0 {
+			if err := s.engine.Retire(ctx, tx, reconcile.Reason{Code: "gone_in_halo", Text: "Its licence is gone from Halo."}, x.Connection, x.Key); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `insert into decisions (connection, key, adopt, who, time) values ($1, $2, $3, $4, $5)
+			on conflict (connection, key) do update set adopt = excluded.adopt, who = excluded.who, time = excluded.time`,
+			x.Connection, x.Key, adopt, rpc.Who(ctx), s.Clock.Now())
+		if err != nil {
+			return fmt.Errorf("record the decision about %s/%s: %w", x.Connection, x.Key, err)
+		}
+		return s.decideKeys(ctx, tx, x.Connection, []string{x.Key})
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.engine.Kick()
+	return s.GetLicence(ctx, &licencev1.GetLicenceRequest{Connection: x.Connection, Key: x.Key})
+}
+
+// RetryLicence tries a failed one again, and has what was held for what Halo showed looked at anew.
+func (s *service) RetryLicence(ctx context.Context, req *licencev1.GetLicenceRequest) (*licencev1.Licence, error) {
+	x, err := s.get(ctx, req.GetConnection(), req.GetKey())
+	if err != nil {
+		return nil, err
+	}
+	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		return s.engine.Release(ctx, tx, x.Connection, x.Key, rpc.Who(ctx), nil)
+	})
+	if errors.Is(err, reconcile.ErrHeldByRule) {
+		if x.Reason.Code == "duplicate_mark" || x.Reason.Code == "possible_duplicate" {
+			if err := wantListing(ctx, s.Pool, x.Instance, s.Clock.Now()); err != nil {
+				return nil, err
+			}
+			return licenceOf(x)
+		}
+		return nil, rpc.FailedPrecondition("HELD_BY_RULE", x.Key, "%s/%s: %s", x.Connection, x.Key, x.Reason.Text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.engine.Kick()
+	return s.GetLicence(ctx, req)
+}
+
+// licenceEvent is the full state of a licence as an event.
+func licenceEvent(x item) (event.Event, error) {
+	l, err := licenceOf(x)
+	if err != nil {
+		return event.Event{}, err
+	}
+	verb := "changed"
+	if x.State == reconcile.Retired {
+		verb = "removed"
+	}
+	return event.Event{Type: "seatline.licence." + verb + ".v1", Entity: "licence", Data: l}, nil
+}
+
+// licenceOf is an item as the contract has it.
+func licenceOf(x item) (*licencev1.Licence, error) {
+	l, err := unmarshal(x.Facts, &licencev1.Licence{})
+	if err != nil {
+		return nil, err
+	}
+	g := l.GetSubscription().GetGiacom()
+	l.Connection, l.Key, l.Instance, l.Status, l.Etag = x.Connection, x.Key, x.Instance, x.Status(), number(x.Revision)
+	for _, f := range []struct {
+		from *Fields
+		into **licencev1.Fields
+	}{{x.Desired, &l.Desired}, {x.Applied, &l.Applied}, {x.Observed, &l.Observed}} {
+		if f.from != nil {
+			*f.into = fieldsProto(f.from, g.GetName(), g.GetSku(), x.Currency)
+		}
+	}
+	return l, nil
+}
+
+func fieldsProto(f *Fields, name, sku, currency string) *licencev1.Fields {
+	amount := func(d *decimal.Decimal) *moneyv1.Money {
+		if d == nil {
+			return nil
+		}
+		return &moneyv1.Money{Amount: d.String(), Currency: currency, Basis: moneyv1.Basis_BASIS_PER_SEAT_PER_CYCLE}
+	}
+	moment := func(s string) *timestamppb.Timestamp {
+		d := date(s)
+		if d == nil {
+			return nil
+		}
+		return timestamppb.New(d.Time)
+	}
+	return &licencev1.Fields{
+		ClientId: f.ClientID, Count: deref(f.Count), PurchasePrice: amount(f.PurchasePrice), StartTime: moment(f.Start), EndTime: moment(f.End),
+		BillingCycle: f.Cycle, TermDuration: f.Term, Active: f.Active, Price: amount(f.Price), Name: name, Sku: sku,
+	}
+}

@@ -1,0 +1,150 @@
+package licence
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/postgres"
+)
+
+// handlers of the events this service follows, by entity.
+func (s *service) handlers() map[string]event.Handler {
+	return map[string]event.Handler{
+		connections.Entity: s.onConnections,
+		"subscription":     s.onSubscriptions,
+		"invoice-line":     s.onLines,
+	}
+}
+
+// onSubscriptions stores what the mapper says and decides at once.
+func (s *service) onSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
+	now := s.Clock.Now()
+	changed, err := saveSubscriptions(ctx, tx, batch, now)
+	if err != nil {
+		return err
+	}
+	for _, connection := range slices.Sorted(maps.Keys(changed)) {
+		_, err := tx.Exec(ctx, `insert into arrivals (connection, at) values ($1, $2)
+			on conflict (connection) do update set at = greatest(arrivals.at, excluded.at)`, connection, now)
+		if err != nil {
+			return fmt.Errorf("note arrivals of %s: %w", connection, err)
+		}
+		if err := s.decideKeys(ctx, tx, connection, changed[connection]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onConnections stores settings, and has everything of a connection decided anew when they matter here.
+func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
+	changes, err := connections.Save(ctx, tx, batch)
+	if err != nil {
+		return err
+	}
+	now := s.Clock.Now()
+	for _, change := range changes {
+		c := change.After
+		if change.Before != nil && settingsOf(change.Before) == settingsOf(c) {
+			continue
+		}
+		_, err = tx.Exec(ctx, `
+			insert into revisits (connection, key, due_at) select connection, key, $2 from subscriptions where connection = $1 order by key
+			on conflict (connection, key) do update set due_at = excluded.due_at`, c.GetSlug(), now)
+		if err != nil {
+			return fmt.Errorf("queue the licences of %s: %w", c.GetSlug(), err)
+		}
+		if !c.GetEnabled() || c.GetDeleted() || c.GetHalo().GetInstance() == "" {
+			continue
+		}
+		known, err := readInstance(ctx, tx, c.GetHalo().GetInstance())
+		if err != nil {
+			return err
+		}
+		if known.ListedAt.IsZero() { // Halo's licences are needed before the first can be created
+			if err := wantListing(ctx, tx, c.GetHalo().GetInstance(), now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// onLines stores what billing says of lines; licences that it concerns are decided anew soon.
+func (s *service) onLines(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
+	return saveLines(ctx, tx, batch, s.Clock.Now())
+}
+
+// revisits decides anew what was queued, until ctx ends.
+func (s *service) revisits(ctx context.Context) error {
+	for {
+		n, err := s.revisitSome(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			s.Log.ErrorContext(ctx, "decide queued licences", "err", err)
+		}
+		if n > 0 && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-s.Clock.After(s.Poll):
+		}
+	}
+}
+
+// revisitSome takes up to 500 queued keys of one connection.
+func (s *service) revisitSome(ctx context.Context) (n int, err error) {
+	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			delete from revisits where (connection, key) in (
+				select connection, key from revisits where due_at <= $1 and connection = (
+					select connection from revisits where due_at <= $1 order by due_at limit 1)
+				order by connection, key limit 500 for update skip locked)
+			returning connection, key`, s.Clock.Now())
+		if err != nil {
+			return fmt.Errorf("take queued licences: %w", err)
+		}
+		var connection, key string
+		var keys []string
+		_, err = pgx.ForEachRow(rows, []any{&connection, &key}, func() error { keys = append(keys, key); return nil })
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		n = len(keys)
+		slices.Sort(keys)
+		return s.decideKeys(ctx, tx, connection, keys)
+	})
+	return n, err
+}
+
+// nudge wakes what waits for queued work.
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// patience bounds how long adoption waits for subscriptions to stop coming in.
+const patience = time.Minute
+
+// unmarshal is proto.Unmarshal for what this service itself has written.
+func unmarshal[M proto.Message](b []byte, m M) (M, error) {
+	if err := proto.Unmarshal(b, m); err != nil {
+		return m, fmt.Errorf("stored %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return m, nil
+}
