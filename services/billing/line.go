@@ -166,7 +166,7 @@ func decideLine(s *Snapshot, b Book, x pair) Decision {
 	if !has.Linked && x.line.ProRata > 0 && len(changes) > 0 {
 		d.first(reconcile.Hold("prorata_pending", "The line has pro-rata rows that Halo has not invoiced yet and would add to a new quantity. It is written once they are invoiced; delete them in Halo to have it written now."))
 	}
-	d.Follows = has.Linked && len(changes) == 0 && !same(d.Facts.QuantityBefore, d.Facts.QuantityAfter)
+	d.Follows = has.Linked && len(changes) == 0 && !(same(d.Facts.QuantityBefore, d.Facts.QuantityAfter) && same(d.Before, d.After))
 	return d
 }
 

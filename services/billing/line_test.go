@@ -157,7 +157,8 @@ func TestLines(t *testing.T) {
 		// Prices.
 		{"a rule sets the price", []func(*world){rules(costPlus("a", "20")), with(linked(910, 501))}, []string{"-94/910: write unit_price=18.11"}},
 		{"a line whose price Halo raises keeps it", []func(*world){rules(costPlus("a", "20")), with(change(linked(910, 501), func(l *Line) { l.AutoRaised = true }))}, []string{"-94/910: in sync"}},
-		{"a line that takes its price from the subscription keeps its own", []func(*world){rules(costPlus("a", "20")), with(change(linked(910, 501), func(l *Line) { l.Rows[0].UsesPrice = true }))}, []string{"-94/910: in sync"}},
+		{"a line that takes its price from the subscription keeps its own", []func(*world){rules(costPlus("a", "20")), with(change(linked(910, 501), func(l *Line) { l.Rows[0].UsesPrice = true }))}, []string{"-94/910: follows"}},
+		{"a line whose subscription has the right price already is in sync", []func(*world){rules(costPlus("a", "20")), licences(aLicence(func(l *Licence) { l.Price = dec("18.11") })), with(change(linked(910, 501), func(l *Line) { l.Rows[0].UsesPrice = true }))}, []string{"-94/910: in sync"}},
 		{"a rule that cannot be applied holds the line", []func(*world){
 			rules(&pricingv1.PriceRule{Name: "r", Price: &pricingv1.PriceRule_Rrp{Rrp: true}}), licences(aLicence(func(l *Licence) { l.RRP = nil })), with(linked(910, 501))}, []string{"-94/910: held rule_needs_rrp"}},
 		{"licences of different cost on one line are held", []func(*world){
