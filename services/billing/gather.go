@@ -1,0 +1,226 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"seatline.dev/pkg/reconcile"
+)
+
+// scope is what was gathered to decide about some customers of an instance.
+type scope struct {
+	snapshot Snapshot
+	book     Book
+	items    []reconcile.Item[Fields] // locked
+}
+
+// reader is a transaction, whose reads lock items, or a pool, whose reads do not.
+type reader interface {
+	querier
+	reconcile.Querier
+}
+
+// gather reads everything that deciding about the customers rests on. Within a transaction the items
+// are locked before the invoices are read: the outcome of a write stores its invoice under the lock of
+// its items, so neither can be seen without the other. fresh stands for the stored one of its id.
+func (s *service) gather(ctx context.Context, q reader, instance string, clients []int64, fresh *Invoice) (*scope, error) {
+	sc := &scope{snapshot: Snapshot{Clients: map[int64]bool{}, Items: map[int64]Item{}, Elsewhere: map[int64]bool{}, Known: map[ItemKey]Known{}, Alarms: map[int64]string{}}}
+	var err error
+	if sc.book, _, err = readBook(ctx, q, instance); err != nil {
+		return nil, err
+	}
+	set := map[int64]bool{}
+	for _, id := range clients {
+		set[id] = true
+	}
+	list := func() []int64 { return sortedKeys(set) }
+	licences, err := readLicences(ctx, q, sc.book, ofClients, instance, list())
+	if err != nil {
+		return nil, err
+	}
+	// Invoices of others may bill these licences, a parent's for example: their customers come along.
+	more, err := column[int64](ctx, q, `select distinct client_id from invoices where instance = $1 and not gone and licence_ids && $2`, instance, haloIDs(licences))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range more {
+		set[id] = true
+	}
+	if fresh != nil {
+		set[fresh.ClientID] = true
+	}
+	if licences, err = readLicences(ctx, q, sc.book, ofClients, instance, list()); err != nil {
+		return nil, err
+	}
+	sc.snapshot.Clients = set
+	ids, err := column[int64](ctx, q, `select id from invoices where instance = $1 and (client_id = any($2) or id = any($3)) order by id`, instance, list(), sc.namedInvoices())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lockItems(ctx, q, sc, instance, ids, list()); err != nil {
+		return nil, err
+	}
+	if err := sc.readInvoices(ctx, q, instance, ids, fresh); err != nil {
+		return nil, err
+	}
+	if sc.snapshot.Licences, err = sc.withNamed(ctx, q, instance, licences); err != nil {
+		return nil, err
+	}
+	if err := readAlarms(ctx, q, instance, ids, sc.snapshot.Alarms); err != nil {
+		return nil, err
+	}
+	loaded := make([]int64, len(sc.snapshot.Invoices))
+	for i, inv := range sc.snapshot.Invoices {
+		loaded[i] = inv.ID
+	}
+	elsewhere, err := column[int64](ctx, q, `select distinct l from invoices, unnest(licence_ids) l
+		where instance = $1 and not gone and licence_ids && $2 and l = any($2) and id <> all($3)`, instance, haloIDs(sc.snapshot.Licences), loaded)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range elsewhere {
+		sc.snapshot.Elsewhere[id] = true
+	}
+	return sc, nil
+}
+
+// ofClients are the licences that customers have, or had while lines may still link them. In the words
+// of the indexes.
+const ofClients = `instance = $1 and (client_id = any($2) or old_client_id <> 0 and old_client_id = any($2) or left_client_id <> 0 and left_client_id = any($2))`
+
+// namedInvoices are those that price rules name for new lines.
+func (sc *scope) namedInvoices() []int64 {
+	ids := []int64{}
+	for _, rules := range sc.book.Rules {
+		for _, r := range rules {
+			if id := r.Add.GetInvoiceId(); id != 0 {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// lockItems reads the items of the invoices, and those of lines to be added for licences that the
+// customers have, or had.
+func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance string, invoices, clients []int64) error {
+	groups := make([]string, len(invoices))
+	for i, id := range invoices {
+		groups[i] = strconv.FormatInt(id, 10)
+	}
+	adds, err := column[string](ctx, q, `select '`+addPrefix+`' || key from licences where `+ofClients, instance, clients)
+	if err != nil {
+		return err
+	}
+	where := `(instance = $1 and grp = any($2) or connection = any($3) and key = any($4)) and state <> 7 order by connection, key`
+	if _, ok := q.(*pgxpool.Pool); !ok {
+		where += ` for update`
+	}
+	sc.items, err = s.engine.Query(ctx, q, where, instance, groups, sortedKeys(sc.book.Settings), adds)
+	if err != nil {
+		return err
+	}
+	for _, x := range sc.items {
+		k := Known{InFlight: x.State == reconcile.Applying || x.Unclear}
+		if err := json.Unmarshal(x.Facts, &k.Facts); err != nil {
+			return fmt.Errorf("facts of line %s/%s: %w", x.Connection, x.Key, err)
+		}
+		if x.Group != "" {
+			if k.Aim, err = strconv.ParseInt(x.Group, 10, 64); err != nil {
+				return fmt.Errorf("invoice of line %s/%s: %w", x.Connection, x.Key, err)
+			}
+		}
+		sc.snapshot.Known[ItemKey{x.Connection, x.Key}] = k
+	}
+	return nil
+}
+
+// readInvoices reads the invoices and the items that lines are made of.
+func (sc *scope) readInvoices(ctx context.Context, q reader, instance string, ids []int64, fresh *Invoice) error {
+	digests, err := column[[]byte](ctx, q, `select digest from invoices where instance = $1 and id = any($2) and not gone order by id`, instance, ids)
+	if err != nil {
+		return err
+	}
+	for _, b := range digests {
+		var inv Invoice
+		if err := json.Unmarshal(b, &inv); err != nil {
+			return fmt.Errorf("stored recurring invoice: %w", err)
+		}
+		if fresh == nil || inv.ID != fresh.ID {
+			sc.snapshot.Invoices = append(sc.snapshot.Invoices, inv)
+		}
+	}
+	if fresh != nil {
+		sc.snapshot.Invoices = append(sc.snapshot.Invoices, *fresh)
+	}
+	items, err := column[[]byte](ctx, q, `select items from instances where instance = $1`, instance)
+	if err != nil {
+		return err
+	}
+	for _, b := range items {
+		var list []Item
+		if err := json.Unmarshal(b, &list); err != nil {
+			return fmt.Errorf("stored items of Halo: %w", err)
+		}
+		for _, i := range list {
+			sc.snapshot.Items[i.ID] = i
+		}
+	}
+	return nil
+}
+
+// withNamed adds the licences that lines name, or once billed, and whose customers are others.
+func (sc *scope) withNamed(ctx context.Context, q reader, instance string, licences []Licence) ([]Licence, error) {
+	have := map[ItemKey]bool{}
+	for _, l := range licences {
+		have[ItemKey{l.Connection, l.Key}] = true
+	}
+	named := map[int64]bool{}
+	for _, inv := range sc.snapshot.Invoices {
+		for _, l := range inv.Lines {
+			for _, id := range l.linked() {
+				named[id] = true
+			}
+		}
+	}
+	keys := map[string]bool{}
+	for _, k := range sc.snapshot.Known {
+		for _, key := range k.Facts.Licences {
+			keys[key] = true
+		}
+	}
+	others, err := readLicences(ctx, q, sc.book, `instance = $1 and (halo_id = any($2) and halo_id <> 0 or connection = any($3) and key = any($4))`,
+		instance, sortedKeys(named), sortedKeys(sc.book.Settings), sortedKeys(keys))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range others {
+		if !have[ItemKey{l.Connection, l.Key}] {
+			licences = append(licences, l)
+		}
+	}
+	return licences, nil
+}
+
+func haloIDs(licences []Licence) []int64 {
+	ids := []int64{}
+	for _, l := range licences {
+		if l.HaloID != 0 {
+			ids = append(ids, l.HaloID)
+		}
+	}
+	return ids
+}
+
+func column[T any](ctx context.Context, q querier, sql string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[T])
+}
