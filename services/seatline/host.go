@@ -22,6 +22,7 @@ import (
 	"seatline.dev/services/billing"
 	"seatline.dev/services/console"
 	"seatline.dev/services/fetcher"
+	"seatline.dev/services/licence"
 	"seatline.dev/services/mapper"
 	"seatline.dev/services/seatline/ctl"
 )
@@ -87,6 +88,11 @@ func (h *host) run(ctx context.Context, service, addr string, listening func(add
 		return fetcher.Run(ctx, fetcher.Config{Pool: pool, Bus: h.bus, Secrets: secrets, RPC: listener, Serving: up, Log: log})
 	case ctl.Mapper:
 		return mapper.Run(ctx, mapper.Config{
+			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Secrets: secrets, Log: log,
+			HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle, Listening: up,
+		})
+	case ctl.Licence:
+		return licence.Run(ctx, licence.Config{
 			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Secrets: secrets, Log: log,
 			HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle, Listening: up,
 		})
