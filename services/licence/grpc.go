@@ -173,11 +173,15 @@ func (s *service) resolve(ctx context.Context, x item, adopt int64) (*licencev1.
 		if err != nil {
 			return fmt.Errorf("record the decision about %s/%s: %w", x.Connection, x.Key, err)
 		}
-		return s.decideKeys(ctx, tx, x.Connection, []string{x.Key})
+		if err := s.decideKeys(ctx, tx, x.Connection, []string{x.Key}); err != nil || now.Desired == nil {
+			return err
+		}
+		return requeueRivals(ctx, tx, x.Connection, []int64{now.Desired.ClientID}, []string{x.Key}, s.Clock.Now())
 	})
 	if err != nil {
 		return nil, err
 	}
+	nudge(s.wake)
 	s.engine.Kick()
 	return s.GetLicence(ctx, &licencev1.GetLicenceRequest{Connection: x.Connection, Key: x.Key})
 }

@@ -131,6 +131,11 @@ func requeueNeighbours(ctx context.Context, tx pgx.Tx, connection string, situat
 	if len(keys) == 0 {
 		return nil
 	}
+	return requeueRivals(ctx, tx, connection, clients, keys, now)
+}
+
+// requeueRivals queues what is held or parked for a candidate at these customers, besides keys.
+func requeueRivals(ctx context.Context, tx pgx.Tx, connection string, clients []int64, keys []string, now time.Time) error {
 	_, err := tx.Exec(ctx, `
 		insert into revisits (connection, key, due_at)
 		select connection, key, $4 from items join subscriptions s using (connection, key)
