@@ -47,7 +47,7 @@ func (s situation) holds() Fields {
 	switch {
 	case s.inFlight() && s.Item.Desired != nil:
 		return *merge(s.Item.Applied, s.Item.Desired)
-	case s.Item.Applied != nil:
+	case s.Item != nil && s.Item.Applied != nil:
 		return *s.Item.Applied
 	}
 	return Fields{}

@@ -15,6 +15,7 @@ import (
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 	"seatline.dev/services/seatline/ctl"
 )
@@ -99,7 +100,25 @@ func (s *stack) summarise(ctx context.Context, connection string) (*summary, err
 			}
 		}
 	}
-	return sum, nil
+	return sum, s.addDeadLetters(ctx, sum)
+}
+
+// addDeadLetters: what a service could not digest is missing from everything above.
+func (s *stack) addDeadLetters(ctx context.Context, sum *summary) error {
+	for _, service := range ctl.Services() {
+		client := opsv1.NewOpsServiceClient(s.clients[service])
+		err := pages(func(token string) (string, error) {
+			page, err := client.ListDeadLetters(ctx, &opsv1.ListDeadLettersRequest{PageSize: 1000, PageToken: token})
+			if n := len(page.GetDeadLetters()); n > 0 {
+				sum.waiting[waiting{"event", "not digested", "see dead-letters of " + service}] += n
+			}
+			return page.GetNextPageToken(), err
+		})
+		if err != nil {
+			return fmt.Errorf("count dead letters of %s: %w", service, err)
+		}
+	}
+	return nil
 }
 
 func (s *summary) addLines(ctx context.Context, client invoicelinev1.LineServiceClient, filter string) error {
