@@ -343,3 +343,15 @@ func TestEachMethodAndVersion(t *testing.T) {
 		})
 	}
 }
+
+// Nested loops over tables without statistics once took a minute for 30,000 rows.
+func TestTheFirstPollsOfALargeAccountAreNotQuadratic(t *testing.T) {
+	w := newWorld(t).configure(nil).estate(200, 100)
+	for range 2 {
+		began := time.Now()
+		w.succeeded(w.poll())
+		if took := time.Since(began); took > 15*time.Second {
+			t.Fatalf("20,000 subscriptions took %s", took)
+		}
+	}
+}

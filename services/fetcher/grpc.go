@@ -139,7 +139,7 @@ func (s *runServer) ReleaseRun(ctx context.Context, req *runv1.DecideRunRequest)
 				Code: "staging_lost", Text: "what the run had found was lost when the database restarted; nothing was published. Start a new run.",
 			})
 		}
-		if _, err := tx.Exec(ctx, `set local jit = off`); err != nil {
+		if err := planned(ctx, tx, r.Id); err != nil {
 			return err
 		}
 		if err := apply(ctx, tx, r.Id, r.Connection); err != nil {

@@ -194,7 +194,7 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 		if err != nil {
 			return fmt.Errorf("store what the pull proves: %w", err)
 		}
-		if _, err := tx.Exec(ctx, `set local jit = off`); err != nil {
+		if err := planned(ctx, tx, run.Id); err != nil {
 			return err
 		}
 		found, err := compare(ctx, tx, run.Id, run.Connection)
