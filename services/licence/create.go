@@ -188,7 +188,7 @@ func (b *batch) post(ctx context.Context, claim string, chunk []int) []int {
 	}
 	rows := make([]halo.LicenceWrite, len(chunk))
 	for n, i := range chunk {
-		if rows[n], err = newLicence(b.items[i]); err != nil {
+		if rows[n], err = newLicence(b.items[i], b.settings); err != nil {
 			b.all(chunk, failed(err))
 			return nil
 		}
@@ -281,7 +281,7 @@ func (b *batch) marked(ctx context.Context, indices []int) (map[string][]found, 
 
 // newLicence is what is posted to create a licence. Its name, product and parties are ours only now: later they belong
 // to the people who work in Halo.
-func newLicence(x item) (halo.LicenceWrite, error) {
+func newLicence(x item, settings Settings) (halo.LicenceWrite, error) {
 	l, err := unmarshal(x.Facts, &licencev1.Licence{})
 	if err != nil {
 		return halo.LicenceWrite{}, err
@@ -295,13 +295,11 @@ func newLicence(x item) (halo.LicenceWrite, error) {
 	if g.GetMicrosoft() {
 		w.Vendor = "Microsoft"
 	}
-	if w.Price == nil && g.GetRrp().GetAmount() != "" {
-		rrp, err := decimal.NewFromString(g.GetRrp().GetAmount())
-		if err != nil {
-			return w, fmt.Errorf("recommended price of %s: %w", x.Key, err)
+	if w.Price == nil {
+		// The recommended price is per the same time as the purchase price.
+		if rrp, code, _ := perCycle(g.GetRrp(), w.BillingCycle, w.TermDuration, settings); code == "" {
+			w.Price = money(&rrp)
 		}
-		rrp = rrp.Round(4)
-		w.Price = money(&rrp)
 	}
 	return w, nil
 }
