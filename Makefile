@@ -13,7 +13,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint generate build image clean
+.PHONY: help run test bench lint generate build image env clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,7 +40,14 @@ build: ## build dist/seatline
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -tags timetzdata -o dist/seatline ./services/seatline
 
 image: build ## build the container image from dist/seatline; needs no network
-	printf 'FROM scratch\nCOPY seatline /seatline\nUSER 65532:65532\nENTRYPOINT ["/seatline"]\n' | docker build -t $(IMAGE) -f - dist
+	@mkdir -p dist/data
+	docker build -t $(IMAGE) -t seatline:latest -f deploy/docker/prebuilt.Dockerfile dist
+
+env: ## write .env from .env.example with fresh secrets, unless it is there
+	@test -e .env && echo ".env is there already" || { umask 077; \
+	while IFS= read -r line; do case $$line in \
+	POSTGRES_PASSWORD=|SEATLINE_*TOKEN=) echo "$$line$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" ;; *) echo "$$line" ;; esac; \
+	done <.env.example >.env && echo "wrote .env"; }
 
 clean: ## remove what was built
 	rm -rf dist
