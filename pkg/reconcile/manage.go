@@ -45,10 +45,6 @@ func (e *Engine[D]) Observe(ctx context.Context, tx pgx.Tx, seen ...Seen[D]) err
 		if x == nil || x.State == Applying || x.State == Retired {
 			continue
 		}
-		same, err := unequal(x.Observed, s.Observed)
-		if err != nil {
-			return err
-		}
 		var drift []Field
 		switch {
 		case s.Observed == nil && x.HaloID != 0:
@@ -59,21 +55,17 @@ func (e *Engine[D]) Observe(ctx context.Context, tx pgx.Tx, seen ...Seen[D]) err
 				drift[i].Before, drift[i].After = drift[i].After, drift[i].Before
 			}
 		}
-		if !same && len(drift) == 0 {
-			continue
+		if len(drift) == 0 {
+			continue // Halo holds what we put there: nothing to remember, nothing to tell
 		}
-		x.Observed = s.Observed
-		if len(drift) > 0 {
-			c := e.entry(x, "drifted", now)
-			c.fields, c.action = drift, "none"
-			logged = append(logged, c)
-			x.Drifted = names(drift)
-			x.Applied = s.Observed
-			if s.Observed == nil {
-				x.HaloID = 0
-			}
-			e.settle(x, true, now)
+		c := e.entry(x, "drifted", now)
+		c.fields, c.action = drift, "none"
+		logged = append(logged, c)
+		x.Observed, x.Applied, x.Drifted = s.Observed, s.Observed, names(drift)
+		if s.Observed == nil {
+			x.HaloID = 0
 		}
+		e.settle(x, true, now)
 		rows = append(rows, x)
 	}
 	return e.record(ctx, tx, rows, now, logged)

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shopspring/decimal"
-
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
