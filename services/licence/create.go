@@ -128,16 +128,14 @@ func (b *batch) refresh(ctx context.Context, indices []int) error {
 		if err := b.store(ctx, b.client, b.settings.Instance, started, 0); err != nil {
 			return err
 		}
-		_, err := b.Pool.Exec(ctx, `insert into instances (instance, listed_at) values ($1, $2)
-			on conflict (instance) do update set listed_at = greatest(instances.listed_at, excluded.listed_at)`, b.settings.Instance, started)
-		if err != nil {
-			return fmt.Errorf("note the listing of %s: %w", b.settings.Instance, err)
+		if err := b.learnMarks(ctx, b.client, b.settings.Instance, nil); err != nil {
+			return err
 		}
-	} else {
-		for _, customer := range customers {
-			if err := b.store(ctx, b.client, b.settings.Instance, started, customer); err != nil {
-				return err
-			}
+		return b.conclude(ctx, b.settings.Instance, started) // others may have waited for a list
+	}
+	for _, customer := range customers {
+		if err := b.store(ctx, b.client, b.settings.Instance, started, customer); err != nil {
+			return err
 		}
 	}
 	return b.learnMarks(ctx, b.client, b.settings.Instance, customers)

@@ -140,6 +140,9 @@ func (s *service) CreateLicence(ctx context.Context, req *licencev1.GetLicenceRe
 // resolve records a person's decision and decides anew.
 func (s *service) resolve(ctx context.Context, x item, adopt int64) (*licencev1.Licence, error) {
 	err := postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		if err := takeTurn(ctx, tx, x.Connection); err != nil {
+			return err
+		}
 		items, err := s.engine.Query(ctx, tx, `connection = $1 and key = $2 for update`, x.Connection, x.Key)
 		if err != nil || len(items) == 0 {
 			return err

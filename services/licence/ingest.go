@@ -2,6 +2,7 @@ package licence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,6 +27,9 @@ func (s *service) handlers() map[string]event.Handler {
 
 // onSubscriptions stores what the mapper says and decides at once.
 func (s *service) onSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
+	if err := takeTurn(ctx, tx, connectionsOf(batch)...); err != nil {
+		return err
+	}
 	now := s.Clock.Now()
 	changed, err := saveSubscriptions(ctx, tx, batch, now)
 	if err != nil {
@@ -46,6 +50,9 @@ func (s *service) onSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.
 
 // onConnections stores settings, and has everything of a connection decided anew when they matter here.
 func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
+	if err := takeTurn(ctx, tx, connectionsOf(batch)...); err != nil {
+		return err
+	}
 	changes, err := connections.Save(ctx, tx, batch)
 	if err != nil {
 		return err
@@ -80,6 +87,9 @@ func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Ev
 
 // onLines stores what billing says of lines; licences that it concerns are decided anew soon.
 func (s *service) onLines(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
+	if err := takeTurn(ctx, tx, connectionsOf(batch)...); err != nil {
+		return err
+	}
 	return saveLines(ctx, tx, batch, s.Clock.Now())
 }
 
@@ -108,18 +118,26 @@ func (s *service) revisits(ctx context.Context) error {
 // revisitSome takes up to 500 queued keys of one connection.
 func (s *service) revisitSome(ctx context.Context) (n int, err error) {
 	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		now := s.Clock.Now()
+		var connection string
+		err := tx.QueryRow(ctx, `select connection from revisits where due_at <= $1 order by due_at limit 1`, now).Scan(&connection)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look for queued licences: %w", err)
+		}
+		if err := takeTurn(ctx, tx, connection); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, `
-			delete from revisits where (connection, key) in (
-				select connection, key from revisits where due_at <= $1 and connection = (
-					select connection from revisits where due_at <= $1 order by due_at limit 1)
-				order by connection, key limit 500 for update skip locked)
-			returning connection, key`, s.Clock.Now())
+			delete from revisits where connection = $2 and key in (
+				select key from revisits where connection = $2 and due_at <= $1 order by key limit 500 for update skip locked)
+			returning key`, now, connection)
 		if err != nil {
 			return fmt.Errorf("take queued licences: %w", err)
 		}
-		var connection, key string
-		var keys []string
-		_, err = pgx.ForEachRow(rows, []any{&connection, &key}, func() error { keys = append(keys, key); return nil })
+		keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil || len(keys) == 0 {
 			return err
 		}
@@ -128,6 +146,27 @@ func (s *service) revisitSome(ctx context.Context) (n int, err error) {
 		return s.decideKeys(ctx, tx, connection, keys)
 	})
 	return n, err
+}
+
+// takeTurn makes this the only transaction that decides about these connections. What decisions rest on (settings,
+// subscriptions, lines, what Halo shows) changes under the same lock, and whoever changes it queues what it concerns: so
+// a decision has either seen the change or is made anew.
+func takeTurn(ctx context.Context, tx pgx.Tx, names ...string) error {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		_, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('licence ' || current_schema() || ' ' || $1, 0))`, name)
+		if err != nil {
+			return fmt.Errorf("wait for the turn of connection %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func connectionsOf(batch []event.Event) []string {
+	names := make([]string, len(batch))
+	for i, e := range batch {
+		names[i] = e.Connection
+	}
+	return names
 }
 
 // nudge wakes what waits for queued work.

@@ -102,21 +102,44 @@ func (s *service) list(ctx context.Context, client *halo.Client, c *connectionv1
 	if err := s.compare(ctx, client, instance, started); err != nil {
 		return err
 	}
-	_, err := s.Pool.Exec(ctx, `
-		with listed as (
-			update instances set listed_at = $2, reading_until = null, failures = 0 where instance = $1 returning instance
-		)
-		insert into revisits (connection, key, due_at)
-		select i.connection, i.key, $3 from items i join listed using (instance)
-		where i.reason_code in ('halo_list', 'possible_duplicate', 'duplicate_mark') and i.state in (4, 5)
-			or i.state <> 7 and i.halo_id <> 0 and i.applied->>'mark' in (
-				select mark from halo_licences h where h.instance = $1 and mark <> '' group by mark having count(*) > 1)
-		order by 1, 2 on conflict (connection, key) do update set due_at = excluded.due_at`, instance, started, s.Clock.Now())
-	if err != nil {
+	if err := s.conclude(ctx, instance, started); err != nil {
 		return fmt.Errorf("conclude the listing of %s: %w", instance, err)
 	}
 	nudge(s.wake)
 	return nil
+}
+
+// conclude notes a complete listing, and queues what waited for one or shows a mark twice.
+func (s *service) conclude(ctx context.Context, instance string, started time.Time) error {
+	return postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		all, err := connections.All(ctx, tx)
+		if err != nil {
+			return err
+		}
+		var users []string
+		for _, c := range all {
+			if c.GetHalo().GetInstance() == instance {
+				users = append(users, c.GetSlug())
+			}
+		}
+		if err := takeTurn(ctx, tx, users...); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			insert into instances as n (instance, listed_at) values ($1, $2) on conflict (instance) do update set
+				listed_at = greatest(n.listed_at, excluded.listed_at), reading_until = null, failures = 0`, instance, started)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			insert into revisits (connection, key, due_at)
+			select i.connection, i.key, $2 from items i where i.instance = $1 and (
+				i.reason_code in ('halo_list', 'possible_duplicate', 'may_be_renewal', 'duplicate_mark') and i.state in (4, 5)
+				or i.state <> 7 and i.halo_id <> 0 and i.applied->>'mark' in (
+					select mark from halo_licences h where h.instance = $1 and mark <> '' group by mark having count(*) > 1))
+			order by 1, 2 on conflict (connection, key) do update set due_at = excluded.due_at`, instance, s.Clock.Now())
+		return err
+	})
 }
 
 // store lists licences, of one customer or all, active or not, into our copy, and drops what Halo no longer shows.

@@ -145,6 +145,16 @@ func (w *world) settle() {
 	})
 }
 
+// arrived waits until the service has decided about n subscriptions.
+func (w *world) arrived(n int) {
+	w.Helper()
+	eventtest.Eventually(w.TB, fmt.Sprint(n, " subscriptions decided"), func() bool {
+		var items int
+		err := w.pool.QueryRow(context.Background(), `select count(*) from items where reason_code <> 'halo_list'`).Scan(&items)
+		return err == nil && items >= n
+	})
+}
+
 // in is a licence in Halo in words: "client seats active mark".
 func in(l halosim.Licence) string {
 	return fmt.Sprintf("%d %d %t %s", l.ClientID, l.Count, l.IsActive, l.SnowID)
@@ -319,7 +329,7 @@ func TestNothingIsCreatedTwice(t *testing.T) {
 				subs = append(subs, sub(fmt.Sprintf("giacom/%02d", i), int64(i%3+1), i))
 			}
 			w.send(subs...)
-			eventtest.Eventually(t, "all created", func() bool { return len(w.sim.State().Licences) >= 60 })
+			w.arrived(60)
 			w.settle()
 			marks := map[string]int{}
 			for _, l := range w.sim.State().Licences {
@@ -349,7 +359,7 @@ func TestOneBadRowDoesNotStopTheOthers(t *testing.T) {
 		subs = append(subs, sub(fmt.Sprintf("giacom/%02d", i), 1, i))
 	}
 	w.send(subs...)
-	eventtest.Eventually(t, "the others created", func() bool { return len(w.sim.State().Licences) >= 29 })
+	w.arrived(30)
 	w.wantState("giacom/07", "failed refused")
 	if n := len(w.sim.State().Licences); n != 29 {
 		t.Errorf("%d licences, want 29", n)
