@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 
 	"seatline.dev/pkg/halo"
@@ -29,6 +30,8 @@ type HaloConfig struct {
 	// Transport is http.DefaultTransport if nil. Timeout of one request; 0 for the client's default.
 	Transport http.RoundTripper
 	Timeout   time.Duration
+	// Meters is OpenTelemetry's global provider if nil.
+	Meters metric.MeterProvider
 }
 
 // Halo makes and keeps one Halo client per connection, and one budget per Halo instance.
@@ -52,7 +55,9 @@ type budgetKey struct {
 
 // NewHalo makes no request.
 func NewHalo(c HaloConfig) *Halo {
-	return &Halo{HaloConfig: c, clients: map[string]kept{}, budgets: map[budgetKey]*halo.Budget{}}
+	h := &Halo{HaloConfig: c, clients: map[string]kept{}, budgets: map[budgetKey]*halo.Budget{}}
+	h.measure()
+	return h
 }
 
 // Client of a connection. It is made anew when the connection's settings for Halo or their secret changed.
@@ -73,7 +78,7 @@ func (h *Halo) Client(ctx context.Context, c *connectionv1.Connection) (*halo.Cl
 	client, err := halo.New(halo.Config{
 		BaseURL: settings.GetBaseUrl(), AuthURL: settings.GetAuthUrl(),
 		Credentials: halo.Credentials{ClientID: settings.GetClientId(), Secret: secrets.GetHaloClientSecret(), Tenant: settings.GetTenant()},
-		Budget:      h.budget(settings), Transport: h.Transport, Timeout: h.Timeout, Log: h.Log, Clock: h.Clock,
+		Budget:      h.budget(settings), Transport: h.Transport, Timeout: h.Timeout, Log: h.Log, Clock: h.Clock, Meters: h.Meters,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %w", c.GetSlug(), err)

@@ -7,9 +7,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // Client reads one Giacom account. It is safe for use by several goroutines.
@@ -18,6 +22,7 @@ type Client struct {
 	http     *http.Client
 	token    tokenSource
 	requests atomic.Int64
+	measured metric.Int64Counter
 }
 
 // New checks cfg and returns a client; nothing is sent yet. Its error is of class [Misconfigured].
@@ -31,7 +36,12 @@ func New(cfg Config) (*Client, error) {
 		own = *cfg.HTTP
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c := &Client{cfg: cfg, http: &own}
+	measured, err := cfg.Meters.Meter("seatline.dev/pkg/giacom").Int64Counter("seatline.giacom.requests",
+		metric.WithDescription("Requests of the Giacom API, by path and outcome."))
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, http: &own, measured: measured}
 	c.token.client = c
 	return c, nil
 }
@@ -56,6 +66,7 @@ type callerError struct{ error }
 func (c *Client) get(ctx context.Context, address string, read func(http.Header, io.Reader) error) error {
 	for try := 1; ; try++ {
 		err := c.once(ctx, address, read)
+		c.measure(ctx, address, err)
 		if err == nil {
 			return nil
 		}
@@ -81,6 +92,20 @@ func (c *Client) get(ctx context.Context, address string, read func(http.Header,
 		case <-c.cfg.Clock.After(wait):
 		}
 	}
+}
+
+// measure counts a request. Only the last part of its path is told, and never its query.
+func (c *Client) measure(ctx context.Context, address string, err error) {
+	class := "ok"
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		class = string(e.Class)
+	case ctx.Err() != nil:
+		class = "cancelled"
+	}
+	feed, _, _ := strings.Cut(address, "?")
+	c.measured.Add(context.WithoutCancel(ctx), 1, metric.WithAttributes(attribute.String("feed", path.Base(feed)), attribute.String("class", class)))
 }
 
 // wait is how long to sit out e before the next try: what Giacom asks for, else twice as long each time, with up to half

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 
 	"seatline.dev/pkg/telemetry"
 )
@@ -96,6 +98,8 @@ type Config struct {
 	Clock clockwork.Clock
 	// Log hears of retries; nil discards. The key never reaches it.
 	Log *slog.Logger
+	// Meters counts requests; nil means OpenTelemetry's global one.
+	Meters metric.MeterProvider
 }
 
 // withDefaults fills what is empty.
@@ -140,6 +144,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Meters == nil {
+		c.Meters = otel.GetMeterProvider()
 	}
 	return c
 }

@@ -22,6 +22,11 @@ import (
 
 // Run applies until ctx ends, then waits up to Grace for what is in hand.
 func (e *Engine[D]) Run(ctx context.Context) error {
+	stop, err := e.observe()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	for range e.Workers {
 		g.Go(func() error { return e.work(ctx) })

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jonboulle/clockwork"
 	"github.com/shopspring/decimal"
+	"go.opentelemetry.io/otel/metric"
 
 	"seatline.dev/pkg/event"
 )
@@ -45,6 +46,8 @@ type Config[D any] struct {
 	Settle    time.Duration // how long after that a call may still land in Halo; default 3 min
 	Grace     time.Duration // how long a shutdown waits for what is in hand; default 20 s
 	Poll      time.Duration // how often to look for work nobody announced; default 500 ms
+
+	Meters metric.MeterProvider // of the counts of items, while Run runs; OpenTelemetry's global one if nil
 }
 
 // Engine reconciles the items of one service.
