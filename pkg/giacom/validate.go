@@ -93,7 +93,7 @@ func (c *Client) needed() []needed {
 
 // glance counts the rows of a page of one.
 func (c *Client) glance(ctx context.Context, path string) (int, error) {
-	small := &Client{cfg: c.cfg, http: c.http}
+	small := &Client{cfg: c.cfg, http: c.http, measured: c.measured}
 	small.cfg.PageSize = 1
 	small.token.client = small
 	t, _, err := small.page(ctx, feed{path: path, row: func(dec *json.Decoder, _ *tally) error {
