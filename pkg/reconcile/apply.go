@@ -94,7 +94,7 @@ func (e *Engine[D]) take(ctx context.Context, claim string) (batch []*row[D], er
 		lease := now.Add(e.Lease + e.Settle)
 		var instance, group string
 		pick := `select instance, '' from items where ready_at <= $1 order by priority, ready_at limit 1`
-		args := []any{now}
+		args := []any{now.Add(-e.Linger)}
 		if e.Grouped {
 			// A random one of the first few, so that replicas do not all fight for the same group.
 			pick = `insert into writers (instance, grp, owner, lease_until)

@@ -46,6 +46,7 @@ type Config[D any] struct {
 	Settle    time.Duration // how long after that a call may still land in Halo; default 3 min
 	Grace     time.Duration // how long a shutdown waits for what is in hand; default 20 s
 	Poll      time.Duration // how often to look for work nobody announced; default 500 ms
+	Linger    time.Duration // how long the oldest item waits for company before a claim is made; default none
 
 	Meters metric.MeterProvider // of the counts of items, while Run runs; OpenTelemetry's global one if nil
 }

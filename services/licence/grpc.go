@@ -157,7 +157,7 @@ func (s *service) resolve(ctx context.Context, x item, adopt int64) (*licencev1.
 		if adopt != 0 {
 			var owner string
 			err := tx.QueryRow(ctx, `select i.connection || '/' || i.key from items i join subscriptions s using (connection, key)
-				where i.instance = $1 and i.halo_id = $2 and i.state <> 7 and not s.removed limit 1`, x.Instance, adopt).Scan(&owner)
+				where i.instance = $1 and i.halo_id = $2 and i.halo_id <> 0 and i.state <> 7 and not s.removed limit 1`, x.Instance, adopt).Scan(&owner)
 			if err == nil {
 				return rpc.FailedPrecondition("LICENCE_TAKEN", number(adopt), "licence %d in Halo belongs to %s", adopt, owner)
 			}

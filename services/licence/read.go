@@ -216,7 +216,7 @@ func (s *service) learnMarks(ctx context.Context, client *halo.Client, instance 
 	rows, err := s.Pool.Query(ctx, `
 		select h.halo_id from halo_licences h
 		where h.instance = $1 and not h.mark_known
-			and not exists (select from items i where i.instance = h.instance and i.halo_id = h.halo_id and i.state <> 7)
+			and not exists (select from items i where i.instance = h.instance and i.halo_id = h.halo_id and i.halo_id <> 0 and i.state <> 7)
 			and h.client_id in (
 				select unnest($2::bigint[]) union all
 				select s.client_id from subscriptions s left join items i using (connection, key)

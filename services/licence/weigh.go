@@ -462,13 +462,16 @@ func readDecisions(ctx context.Context, q querier, connection string, needing ma
 // readFound reads the active licences of customers, and those with certain marks whatever their customer, and says to
 // whom each belongs.
 func readFound(ctx context.Context, q querier, settings Settings, clients []int64, marks []string) ([]found, error) {
+	slices.Sort(clients)
+	clients = slices.Compact(clients)
 	rows, err := q.Query(ctx, `
 		select h.halo_id, h.client_id, h.type, h.name, h.sku, h.active, h.mark, h.mark_known, h.fields,
 			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null
 		from halo_licences h
-		left join items i on i.instance = h.instance and i.halo_id = h.halo_id and i.state <> 7
-		left join subscriptions s on s.connection = coalesce(i.connection, $5) and s.key = coalesce(i.key,
-			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end)
+		left join lateral (select connection, key from items
+			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 limit 1) i on true
+		left join lateral (select key, absent, removed from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
+			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end) limit 1) s on true
 		where h.instance = $1 and (h.active and h.client_id = any($2) or h.mark <> '' and h.mark = any($3))`,
 		settings.Instance, clients, marks, settings.Mark(""), settings.Connection)
 	if err != nil {

@@ -1,0 +1,119 @@
+package licence
+
+import (
+	"testing"
+
+	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/reconcile"
+	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
+	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
+)
+
+func TestPricePerCycle(t *testing.T) {
+	const perMonth, perTerm, nobodySaid = moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH, moneyv1.Basis_BASIS_PER_SEAT_PER_TERM, moneyv1.Basis_BASIS_UNSPECIFIED
+	for _, c := range []struct {
+		price, cycle, term string
+		basis              moneyv1.Basis
+		want, code         string
+	}{
+		{"16.60", "Monthly", "Monthly", nobodySaid, "16.6", ""},
+		{"16.60", "", "", nobodySaid, "16.6", ""},
+		{"0", "Monthly", "", nobodySaid, "0", ""},
+		{"16.60", "Monthly", "Annual", nobodySaid, "", "price_basis"},
+		{"16.60", "Monthly", "Annual", perMonth, "16.6", ""},
+		{"100", "Monthly", "Annual", perTerm, "8.3333", ""},
+		{"16.60", "Annual", "Annual", perMonth, "199.2", ""},
+		{"199.20", "Annual", "Annual", perTerm, "199.2", ""},
+		{"100", "Annual", "Triennial", perTerm, "33.3333", ""},
+		{"100", "Annual", "", perTerm, "100", ""},
+		{"0.00005", "Monthly", "Monthly", nobodySaid, "0.0001", ""},
+		{"9", "One-Time", "", nobodySaid, "9", ""},
+		{"", "Monthly", "Monthly", nobodySaid, "", "price_missing"},
+	} {
+		got, code, _ := perCycle(&moneyv1.Money{Amount: c.price}, c.cycle, c.term, Settings{Currency: "GBP", Basis: c.basis})
+		if code != c.code || code == "" && got.String() != c.want {
+			t.Errorf("%s %s/%s %v: %s %q, want %s %q", c.price, c.cycle, c.term, c.basis, got, code, c.want, c.code)
+		}
+	}
+	if _, code, _ := perCycle(&moneyv1.Money{Amount: "1", Currency: "EUR"}, "Monthly", "Monthly", Settings{Currency: "GBP"}); code != "currency" {
+		t.Errorf("a price in euros: %q", code)
+	}
+}
+
+func TestWhatIsHeldAndWhatIsBilled(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*subscriptionv1.Subscription)
+		want   string
+	}{
+		"active":             {func(*subscriptionv1.Subscription) {}, ""},
+		"suspended":          {func(s *subscriptionv1.Subscription) { s.Giacom.Status = giacomv1.Status_STATUS_SUSPENDED }, ""},
+		"no status":          {func(s *subscriptionv1.Subscription) { s.Giacom.Status = giacomv1.Status_STATUS_UNSPECIFIED }, ""},
+		"no seats":           {func(s *subscriptionv1.Subscription) { s.Giacom.Quantity = "0" }, ""},
+		"pending":            {func(s *subscriptionv1.Subscription) { s.Giacom.Status = giacomv1.Status_STATUS_PENDING }, "pending_in_giacom"},
+		"expired":            {func(s *subscriptionv1.Subscription) { s.Giacom.Status = giacomv1.Status_STATUS_EXPIRED }, "status"},
+		"unknown status":     {func(s *subscriptionv1.Subscription) { s.Giacom.Status = giacomv1.Status_STATUS_UNKNOWN }, "status"},
+		"half a seat":        {func(s *subscriptionv1.Subscription) { s.Giacom.Quantity = "1.5" }, "quantity"},
+		"quantity missing":   {func(s *subscriptionv1.Subscription) { s.Giacom.Quantity = "" }, "quantity"},
+		"negative seats":     {func(s *subscriptionv1.Subscription) { s.Giacom.Quantity = "-1" }, "quantity"},
+		"unknown cycle":      {func(s *subscriptionv1.Subscription) { s.Giacom.Cycle = giacomv1.Cycle_CYCLE_UNKNOWN }, "cycle_unknown"},
+		"unknown term":       {func(s *subscriptionv1.Subscription) { s.Giacom.Term = giacomv1.Term_TERM_UNKNOWN }, "term_unknown"},
+		"price missing":      {func(s *subscriptionv1.Subscription) { s.Giacom.PurchasePrice = nil }, "price_missing"},
+		"customer to create": {func(s *subscriptionv1.Subscription) { s.State = subscriptionv1.State_STATE_CLIENT_PENDING }, "client_pending"},
+		"not mapped":         {func(s *subscriptionv1.Subscription) { s.State = subscriptionv1.State_STATE_UNRESOLVED }, "customer_not_mapped"},
+		"never created":      {removed, "removed"},
+	} {
+		s := situation{Sub: sub("giacom/1", 1, 5, c.change), Settings: Settings{Account: "acct", Currency: "GBP"}, Match: &match{Verdict: reconcile.Go()}}
+		if d := decide(s); d.Verdict.Reason.Code != c.want {
+			t.Errorf("%s: %q (%s), want %q", name, d.Verdict.Reason.Code, d.Verdict.Reason.Text, c.want)
+		}
+	}
+}
+
+func TestALicenceWaitsForTheLineOfItsOldCustomer(t *testing.T) {
+	five := int64(5)
+	x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.InSync, Applied: &Fields{ClientID: 1, Count: &five, Active: true}}
+	s := situation{Sub: sub("giacom/1", 2, 5), Settings: Settings{Account: "acct", Currency: "GBP"}, Item: x, LinkedAt: -94}
+	if d := decide(s); d.Verdict.Reason.Code != "line" || d.Desired.ClientID != 2 {
+		t.Errorf("got %+v, want it parked for the line", d.Verdict)
+	}
+	s.LinkedAt = 0
+	if d := decide(s); d.Verdict.State != reconcile.Pending {
+		t.Errorf("got %+v, want it to move", d.Verdict)
+	}
+	s.Asks = []decimal.Decimal{decimal.NewFromInt(20), decimal.NewFromInt(21)}
+	if d := decide(s); d.Verdict.Reason.Code != "price_conflict" {
+		t.Errorf("got %+v, want two prices held", d.Verdict)
+	}
+}
+
+func TestRemovalChangesNothingButActive(t *testing.T) {
+	five, cost := int64(5), decimal.NewFromInt(3)
+	x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.InSync, Applied: &Fields{ClientID: 1, Count: &five, PurchasePrice: &cost, Active: true, Mark: "m"}}
+	s := situation{Sub: sub("giacom/1", 2, 9, removed), Settings: Settings{Deactivate: true}, Item: x}
+	d := decide(s)
+	if f := diff(x.Applied, d.Desired); len(f) != 1 || f[0].Name != "is_active" || d.Verdict.State != reconcile.Pending {
+		t.Errorf("would change %v, %+v", f, d.Verdict)
+	}
+	s.Settings.Deactivate = false
+	if d := decide(s); d.Verdict.Reason.Code != "gone" || !d.Gone || len(diff(x.Applied, d.Desired)) != 0 {
+		t.Errorf("with the option off: %+v", d)
+	}
+}
+
+func TestProductsByNameLoseTheirStatus(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"Microsoft 365", "microsoft 365 (Active)", true},
+		{"Microsoft 365", "Microsoft 365 - (Suspended)", true},
+		{"Teams (Annual)", "Teams", false},
+		{"Exchange (Plan 1)", "Exchange (Plan 2)", false},
+	} {
+		if got := sameProduct(newcomer{Name: c.a}, found{Name: c.b}); got != c.same {
+			t.Errorf("%q and %q: same %v", c.a, c.b, got)
+		}
+	}
+}
