@@ -21,8 +21,9 @@ const (
 	maxParentheses = 100
 )
 
-// filter translates an AIP-160 filter into a condition; empty for an empty filter.
-func (s Spec) filter(source string) (fragment, error) {
+// filter translates an AIP-160 filter into a condition; empty for an empty filter. Fields for which
+// it leaves one value only are added to fixed.
+func (s Spec) filter(source string, fixed map[string]bool) (fragment, error) {
 	source = strings.TrimSpace(source)
 	switch {
 	case source == "":
@@ -39,7 +40,25 @@ func (s Spec) filter(source string) (fragment, error) {
 		return fragment{}, syntaxError(source, err)
 	}
 	t := translator{s, source, parsed.GetSourceInfo().GetPositions()}
+	t.fix(parsed.GetExpr(), fixed)
 	return t.condition(parsed.GetExpr())
+}
+
+// fix finds the equalities that every row must meet: those joined by AND alone.
+func (t translator) fix(e *expr.Expr, fixed map[string]bool) {
+	call := e.GetCallExpr()
+	switch call.GetFunction() {
+	case filtering.FunctionAnd, filtering.FunctionFuzzyAnd:
+		for _, arg := range call.GetArgs() {
+			t.fix(arg, fixed)
+		}
+	case filtering.FunctionEquals:
+		name, isField := memberName(call.GetArgs()[0])
+		value, err := t.literal(call.GetArgs()[1])
+		if isField && err == nil && !strings.Contains(value, "*") {
+			fixed[name] = true
+		}
+	}
 }
 
 // syntaxError finds the innermost complaint, which names the place.

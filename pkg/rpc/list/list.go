@@ -74,7 +74,8 @@ type Field struct {
 // The expression of a field that callers may order by must not be null, since null has no place in
 // a keyset: wrap nullable columns with coalesce, or declare them Unsorted.
 
-// Text supports =, != (both with * as wildcard), <, <=, >, >=, ":" (contains, whatever the case).
+// Text supports =, != (both with * as wildcard), <, <=, >, >=, ":" (contains, whatever the
+// case; of letters beyond ASCII only where the database's locale knows their case).
 func Text(sql string) Field { return Field{sql: sql, kind: text} }
 
 // Texts is an array of text; ":" asks whether it holds a value.

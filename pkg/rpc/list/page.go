@@ -79,8 +79,19 @@ func orderSQL(keys []sortKey) string {
 	return strings.Join(parts, ", ")
 }
 
-// after is the condition "comes after the row with these values".
-func after(keys []sortKey, values []string) fragment {
+// after is the condition "comes after the row with these values". Fields that the query fixes to one
+// value are left out: beside connection = 'a', PostgreSQL finds the place of key > 'k' in an index,
+// but for (connection, key) > ('a', 'k') it reads from the beginning of 'a'.
+func after(keys []sortKey, values []string, fixed map[string]bool) fragment {
+	keys, values = slices.Clone(keys), slices.Clone(values)
+	for i := len(keys) - 1; i >= 0; i-- {
+		if fixed[keys[i].name] {
+			keys, values = slices.Delete(keys, i, i+1), slices.Delete(values, i, i+1)
+		}
+	}
+	if len(keys) == 0 { // the one row that the query can find was on the page before
+		return fragment{"false", nil}
+	}
 	uniform := !slices.ContainsFunc(keys, func(k sortKey) bool { return k.desc != keys[0].desc })
 	var names, marks []string
 	var args []any

@@ -47,6 +47,7 @@ func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
 		return nil, err
 	}
 	conditions := []fragment{}
+	fixed := map[string]bool{}
 	for _, scope := range scopes {
 		for name, value := range scope {
 			if value == "" {
@@ -56,7 +57,7 @@ func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
 			if !ok {
 				return nil, fmt.Errorf("list of %s: scope names the undeclared field %q", s.Noun, name)
 			}
-			q.scope[name] = value
+			q.scope[name], fixed[name] = value, true
 			equal, err := compare(field, "=", value)
 			if err != nil {
 				return nil, rpc.InvalidArgument(name, "%q: %v", value, err)
@@ -69,7 +70,7 @@ func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
 	}
 	if filtered, ok := req.(interface{ GetFilter() string }); ok {
 		q.source = filtered.GetFilter()
-		condition, err := s.filter(q.source)
+		condition, err := s.filter(q.source, fixed)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +81,7 @@ func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
 		if err != nil {
 			return nil, err
 		}
-		conditions = append(conditions, after(q.keys, values))
+		conditions = append(conditions, after(q.keys, values, fixed))
 	}
 	q.where = join("and", conditions...)
 	return q, nil
