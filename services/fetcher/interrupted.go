@@ -34,7 +34,7 @@ func (f *fetcher) interrupted(ctx context.Context) error {
 			return err
 		}
 	}
-	return f.sweep(ctx, open)
+	return f.sweep(ctx)
 }
 
 // closeDead marks one such run, under its lock, unless it was closed since it was read.
@@ -65,7 +65,7 @@ func (f *fetcher) closeDead(ctx context.Context, conn *pgx.Conn, r record) error
 
 // sweep drops staging tables that no open run owns, such as that of a process killed after closing its run. A table is
 // made after its run is stored, so what has no open run in a later look has none at all.
-func (f *fetcher) sweep(ctx context.Context, open []record) error {
+func (f *fetcher) sweep(ctx context.Context) error {
 	rows, err := f.Pool.Query(ctx, `
 		select c.relname from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and starts_with(c.relname, $1)`, stagingPrefix)
 	if err != nil {
@@ -78,7 +78,8 @@ func (f *fetcher) sweep(ctx context.Context, open []record) error {
 	if len(tables) == 0 {
 		return nil
 	}
-	if open, err = openRuns(ctx, f.Pool, ""); err != nil {
+	open, err := openRuns(ctx, f.Pool, "")
+	if err != nil {
 		return err
 	}
 	owned := map[string]bool{}

@@ -3,7 +3,6 @@ package mapper
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -249,14 +248,3 @@ func normalise(name string) string {
 
 // mexID is the form in which Giacom customer ids are compared and stored.
 func mexID(s string) string { return strings.ToUpper(strings.TrimSpace(s)) }
-
-// changedMappings returns the ids whose mapping differs from what it was, in order.
-func changedMappings(customers []customer, decided map[string]mapping) []string {
-	changed := map[string]bool{}
-	for _, c := range customers {
-		if decided[c.MexID] != c.Now {
-			changed[c.MexID] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(changed))
-}

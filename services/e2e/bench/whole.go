@@ -71,7 +71,7 @@ func measure(ctx context.Context, m measurement) (s Size, err error) {
 	s.EndToEnd = float64(m.subscriptions) / s.Seconds
 	s.HaloRequests = w.Halo.Requests()
 	if n := len(w.Halo.State().Licences); n != m.subscriptions {
-		return s, fmt.Errorf("Halo has %d licences", n)
+		return s, fmt.Errorf("the simulated Halo has %d licences", n)
 	}
 	if s.UnchangedPoll, err = unchanged(ctx, w, m.subscriptions); err != nil {
 		return s, err
