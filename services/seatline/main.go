@@ -60,7 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Description("Turns the seats an MSP buys from Giacom into the lines it bills from HaloPSA."),
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.ExplicitGroups([]kong.Group{{Key: "run", Title: "Run:"}, {Key: "operate", Title: "Operate (clients of running services):"}}),
+		kong.ExplicitGroups([]kong.Group{{Key: "run", Title: "Run:"}, {Key: "operate", Title: "Operate (clients of running services):", Description: ctl.ExitCodes}}),
 		kong.Vars{"data_dir": ctl.DefaultDataDir, "version": version},
 		kong.Resolvers(file),
 		kong.BindTo(ctx, (*context.Context)(nil)),

@@ -2,18 +2,20 @@
 // tail of events, of NATS; they know no database.
 //
 // Every command prints a table, or with -o json what protobuf's JSON mapping makes of the answer
-// (lists as an array, streams as one document per line). Exit codes:
-//
-//	0  done
-//	1  something broke that the caller cannot mend
-//	2  the command or a value in it is wrong
-//	3  what was named does not exist
-//	4  the state of things forbids it
-//	5  no token, a wrong one, or one whose role may not
-//	6  no answer, or too slow a one: try again
-//	7  done as far as possible; something waits for a person (a held run)
-//	8  carried out without success (a failed run or check, rows of a file refused)
+// (lists as an array, streams as one document per line). What their exit codes mean is in ExitCodes.
 package ctl
+
+// ExitCodes for people, as the help shows them; the constants are those of package rpc.
+const ExitCodes = `Exit codes:
+  0  done
+  1  something broke that the caller cannot mend; a log says more
+  2  the command or a value in it is wrong
+  3  what was named does not exist
+  4  the state of things forbids it
+  5  no token, a wrong one, or one whose role may not
+  6  no answer, or too slow a one: try again
+  7  done as far as possible; something waits for a person (a held run)
+  8  carried out without success (a failed run or check, rows of a file refused)`
 
 // Commands is what the binary's command line embeds. Its main binds a context.Context for Run.
 type Commands struct {
