@@ -31,10 +31,10 @@ lint: ## gofmt, go vet, staticcheck, and buf on the contracts
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
 	$(GO) vet $(PACKAGES)
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(PACKAGES)
-	cd proto && $(GO) tool -modfile=tools.mod buf lint
+	cd proto && GOWORK=off $(GO) tool -modfile=tools.mod buf lint
 
 generate: ## generate the Go code of the contracts
-	cd proto && $(GO) tool -modfile=tools.mod buf generate
+	cd proto && GOWORK=off $(GO) tool -modfile=tools.mod buf generate
 
 build: ## build dist/seatline
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -tags timetzdata -o dist/seatline ./services/seatline
