@@ -55,7 +55,7 @@ func (b *batch) stillMissing(ctx context.Context, indices []int) ([]int, error) 
 		return nil, err
 	}
 	unclear := slices.DeleteFunc(slices.Clone(indices), func(i int) bool { return !b.items[i].Unclear })
-	if b.Clock.Since(known.ListedAt) > maxAge {
+	if b.outdated(known.ListedAt) {
 		err = b.refresh(ctx, nil)
 	} else if len(unclear) > 0 {
 		err = b.refresh(ctx, unclear)

@@ -66,6 +66,8 @@ type service struct {
 	halos  *connections.Halo
 	engine *reconcile.Engine[Fields]
 	wake   chan struct{}
+	// began: what is known of Halo from before may be of a database that has been set back to an older dump.
+	began time.Time
 	licencev1.UnimplementedLicenceServiceServer
 }
 
@@ -91,7 +93,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("open the budget bucket %s: %w", bus.BudgetBucket, err)
 	}
-	s := &service{Config: cfg, Pool: pool, wake: make(chan struct{}, 1)}
+	s := &service{Config: cfg, Pool: pool, wake: make(chan struct{}, 1), began: cfg.Clock.Now()}
 	s.halos = connections.NewHalo(connections.HaloConfig{
 		Secrets: cfg.Secrets, Bucket: bucket, Clock: cfg.Clock, Log: cfg.Log, Transport: cfg.Transport, Timeout: cfg.HaloTimeout,
 	})

@@ -21,6 +21,12 @@ import (
 // maxAge of a listing that a licence may be created on: somebody may have made one by hand since.
 const maxAge = 15 * time.Minute
 
+// outdated tells whether a listing is too old to create licences on. One from before this process always is: the
+// database may have been set back to an older dump, and what was created since is not in it.
+func (s *service) outdated(listedAt time.Time) bool {
+	return s.Clock.Since(listedAt) > maxAge || listedAt.Before(s.began)
+}
+
 // decideKeys decides subscriptions of one connection and hands the result to the engine, all in tx.
 func (s *service) decideKeys(ctx context.Context, tx pgx.Tx, connection string, keys []string) error {
 	keys, err := withHeirs(ctx, tx, connection, keys)
@@ -51,6 +57,9 @@ func (s *service) decideKeys(ctx context.Context, tx pgx.Tx, connection string, 
 			heirs[d.Replaces] = x.Sub.GetKey()
 		}
 	}
+	if err := s.awaitHeirs(ctx, tx, connection, situations, decisions, heirs); err != nil {
+		return err
+	}
 	var wants []reconcile.Want[Fields]
 	for i, x := range situations {
 		if x.Item != nil && x.Item.State == reconcile.Retired && x.Item.Reason.Code == "replaced" && decisions[i].Desired == nil {
@@ -76,12 +85,12 @@ func (s *service) decideKeys(ctx context.Context, tx pgx.Tx, connection string, 
 	return requeueNeighbours(ctx, tx, connection, situations, decisions, s.Clock.Now())
 }
 
-// withHeirs adds the subscriptions that wait for the proof that one of the keys is gone: they are decided together,
-// or the licence would be deactivated before its heir could take it over.
+// withHeirs adds the subscriptions that may take over the licence of one of the keys that is gone: they are decided
+// together, or the licence would be deactivated before its heir could have it.
 func withHeirs(ctx context.Context, tx pgx.Tx, connection string, keys []string) ([]string, error) {
 	rows, err := tx.Query(ctx, `
-		select i.key from items i join subscriptions s using (connection, key)
-		where i.connection = $1 and i.reason_code = 'may_be_renewal' and i.key <> all($2) and s.client_id in (
+		select s.key from subscriptions s left join items i using (connection, key)
+		where s.connection = $1 and not s.removed and not s.absent and coalesce(i.halo_id, 0) = 0 and s.key <> all($2) and s.client_id in (
 			select (g.applied->>'client')::bigint from subscriptions r join items g using (connection, key)
 			where r.connection = $1 and r.key = any($2) and r.removed and g.halo_id <> 0)`, connection, keys)
 	if err != nil {
@@ -89,6 +98,27 @@ func withHeirs(ctx context.Context, tx pgx.Tx, connection string, keys []string)
 	}
 	heirs, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return append(slices.Clone(keys), heirs...), err
+}
+
+// awaitHeirs puts deactivations off while subscriptions are still coming in: the renewal that takes over a licence may
+// arrive after the word that its predecessor is gone.
+func (s *service) awaitHeirs(ctx context.Context, tx pgx.Tx, connection string, situations []situation, decisions []decision, heirs map[string]string) error {
+	now := s.Clock.Now()
+	quiet, err := s.isQuiet(ctx, tx, connection, now)
+	if err != nil || quiet {
+		return err
+	}
+	var later []string
+	for i, x := range situations {
+		removed, _ := removalOf(x.Sub)
+		if d := decisions[i].Desired; !removed || d == nil || d.Active || !x.holds().Active || heirs[x.Sub.GetKey()] != "" {
+			continue
+		}
+		f := x.holds()
+		decisions[i] = decision{Desired: &f, Verdict: reconcile.Park("removal_settles", "Gone from Giacom; deactivated in a moment, unless a renewal takes over its licence.")}
+		later = append(later, x.Sub.GetKey())
+	}
+	return revisit(ctx, tx, connection, later, now.Add(s.Quiet))
 }
 
 // replace retires the item whose licence another one takes over.
@@ -320,10 +350,10 @@ func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings,
 		byMark := m.Adopt != nil && m.Adopt.Fields.Mark == settings.Mark(key)
 		switch {
 		case byMark:
-		case undecided && now.Sub(known.ListedAt) > maxAge:
+		case undecided && s.outdated(known.ListedAt):
 			stale = true
 			continue // waits for the list
-		case (m.Adopt != nil || len(m.Candidates) > 0) && !quiet && now.Sub(sub.FirstSeen) < patience:
+		case (m.Adopt != nil || len(m.Candidates) > 0) && !quiet && now.Sub(sub.FirstSeen) < patience && (x.Item == nil || x.Item.Reason.Code != "may_be_renewal"):
 			later = append(later, key)
 			continue
 		}
@@ -465,10 +495,11 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 	slices.Sort(clients)
 	clients = slices.Compact(clients)
 	rows, err := q.Query(ctx, `
-		select h.halo_id, h.client_id, h.type, h.name, h.sku, h.active, h.mark, h.mark_known, h.fields,
+		select h.halo_id, h.client_id, h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active), h.mark, h.mark_known,
+			coalesce(h.fields || i.applied, h.fields), -- what we wrote since the listing counts
 			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null
 		from halo_licences h
-		left join lateral (select connection, key from items
+		left join lateral (select connection, key, applied from items
 			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 limit 1) i on true
 		left join lateral (select key, absent, removed from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
 			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end) limit 1) s on true
