@@ -51,6 +51,7 @@ func readAsyncAPI(t *testing.T) asyncAPI {
 }
 
 func TestCatalogueHasTheStreamsOfTheBus(t *testing.T) {
+	t.Parallel()
 	doc := readAsyncAPI(t)
 	conn := bustest.New(t)
 	for name, s := range doc.Streams {
@@ -74,6 +75,7 @@ func TestCatalogueHasTheStreamsOfTheBus(t *testing.T) {
 
 // The catalogue in README.md is the same: "| `licence` | `licence.changed`, `.removed` | …".
 func TestREADMETellsTheSameEvents(t *testing.T) {
+	t.Parallel()
 	content, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +104,7 @@ func TestREADMETellsTheSameEvents(t *testing.T) {
 
 // What a Seatline at work publishes is documented, from its first import to the end of a subscription.
 func TestWhatIsPublishedIsDocumented(t *testing.T) {
+	t.Parallel()
 	doc := readAsyncAPI(t)
 	s := tell(t, plot{estate: small(), rules: keepAndAdd})
 	var mu sync.Mutex

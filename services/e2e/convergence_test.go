@@ -52,6 +52,7 @@ var troubles = []halosim.Fault{
 // After any sequence of changes at Giacom, with every kind of trouble at Halo and at Giacom, and with
 // services killed in between, Halo holds what the oracle says and nothing exists twice.
 func TestConvergence(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(seed(t), 1))
 	data := estate.Plain(estate.Config{Seed: rng.Uint64(), Customers: 12, Subscriptions: 96, Now: time.Now()}, estate.LinkedLines)
 	s := tell(t, plot{estate: data, rules: keepAndAdd})
@@ -100,6 +101,7 @@ func TestConvergence(t *testing.T) {
 }
 
 func TestTwoReplicasOfEverything(t *testing.T) {
+	t.Parallel()
 	data := estate.Plain(estate.Config{Seed: 11, Customers: 40, Subscriptions: 400, Now: time.Now()}, estate.LinkedLines)
 	s := tell(t, plot{estate: data, rules: keepAndAdd, world: world.Options{Replicas: 2}})
 	s.poll(true)
@@ -137,8 +139,10 @@ func TestTwoReplicasOfEverything(t *testing.T) {
 
 // The database of one service is set back to an older dump, and the streams are deleted: both heal.
 func TestRestoresHeal(t *testing.T) {
+	t.Parallel()
 	for _, service := range []string{ctl.Fetcher, ctl.Mapper, ctl.Licence, ctl.Billing} {
 		t.Run("an older dump of "+service, func(t *testing.T) {
+			t.Parallel()
 			s := tell(t, plot{estate: small(), rules: keepAndAdd})
 			s.poll(true)
 			s.dump(service)
@@ -159,6 +163,7 @@ func TestRestoresHeal(t *testing.T) {
 		})
 	}
 	t.Run("deleted streams", func(t *testing.T) {
+		t.Parallel()
 		s := tell(t, plot{estate: small(), rules: keepAndAdd})
 		s.poll(true)
 		for _, stream := range []string{bus.StateStream, bus.LogStream} {

@@ -66,6 +66,7 @@ func (s *story) lastSequence() uint64 {
 }
 
 func TestAnUnchangedPollCostsNothing(t *testing.T) {
+	t.Parallel()
 	s := tell(t, plot{estate: estate.Generate(estate.Config{Seed: 4, Customers: 60, Subscriptions: 400, Now: time.Now()}), rules: keepAndAdd})
 	s.poll(true)
 	s.right("after the first import")
@@ -114,7 +115,9 @@ func spent(before, after map[string]int) (posts, all int) {
 }
 
 func TestManyChangesTakeFewRequests(t *testing.T) {
+	t.Parallel()
 	t.Run("1,000 changed counts on linked lines, at most 30 requests", func(t *testing.T) {
+		t.Parallel()
 		data := estate.Plain(estate.Config{Seed: 2, Customers: 150, Subscriptions: 1000, Now: time.Now()}, estate.LinkedLines)
 		s := tell(t, plot{estate: data, rules: keepAndAdd})
 		s.poll(true)
@@ -154,6 +157,7 @@ func TestManyChangesTakeFewRequests(t *testing.T) {
 		"when pages are capped at 100":          func(p *plot) { p.world.Halo.MaxPageSize = 100 },
 	} {
 		t.Run("10,000 new licences "+name, func(t *testing.T) {
+			t.Parallel()
 			p := plot{estate: estate.Plain(estate.Config{Seed: 2, Customers: 500, Subscriptions: 10_000, Now: time.Now()}, estate.NoLines)}
 			change(&p)
 			s := tell(t, p)

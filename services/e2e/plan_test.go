@@ -69,6 +69,7 @@ func pounds(t *testing.T, m *moneyv1.Money) decimal.Decimal {
 }
 
 func TestObserveShowsExactlyWhatAutoDoes(t *testing.T) {
+	t.Parallel()
 	data := estate.Plain(estate.Config{Seed: 9, Customers: 20, Subscriptions: 200, Now: time.Now()}, estate.LinkedLines)
 	for i := range data.Giacom.Subscriptions { // what Halo has is out of date
 		s := &data.Giacom.Subscriptions[i]

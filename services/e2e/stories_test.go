@@ -25,6 +25,7 @@ import (
 )
 
 func TestFirstImportOfARealEstate(t *testing.T) {
+	t.Parallel()
 	s := tell(t, plot{estate: estate.Generate(estate.Config{Seed: 1, Now: time.Now()}), rules: keepAndAdd})
 	s.poll(true)
 	s.right("after the first import")
@@ -34,6 +35,7 @@ func TestFirstImportOfARealEstate(t *testing.T) {
 
 // The everyday life of a subscription, each step checked against the oracle.
 func TestTheLifeOfASubscription(t *testing.T) {
+	t.Parallel()
 	s := tell(t, plot{estate: small(), rules: []*pricingv1.PriceRule{{Name: "plus 20 %", Price: &pricingv1.PriceRule_CostPlusPercent{CostPlusPercent: "20"}, AddLine: &pricingv1.AddLine{}}}})
 	sub := s.sub(0)
 	mark := "microsoft/" + sub.GUID
@@ -80,6 +82,7 @@ func TestTheLifeOfASubscription(t *testing.T) {
 }
 
 func TestRemovalsThatMayNotDeactivate(t *testing.T) {
+	t.Parallel()
 	gone := func(s *story, mark string) *licencev1.Licence {
 		s.Helper()
 		l, err := licencev1.NewLicenceServiceClient(s.w.Client(ctl.Licence)).GetLicence(s.ctx, &licencev1.GetLicenceRequest{Connection: "acme", Key: mark})
@@ -87,6 +90,7 @@ func TestRemovalsThatMayNotDeactivate(t *testing.T) {
 		return l
 	}
 	t.Run("with the option off they are shown and untouched", func(t *testing.T) {
+		t.Parallel()
 		s := tell(t, plot{estate: small(), rules: keepAndAdd, settings: func(c *connectionv1.Connection) { c.Licences.DeactivateRemoved = false }})
 		mark := "microsoft/" + s.sub(0).GUID
 		s.poll(true)
@@ -105,6 +109,7 @@ func TestRemovalsThatMayNotDeactivate(t *testing.T) {
 		}
 	})
 	t.Run("manual runs alone never deactivate", func(t *testing.T) {
+		t.Parallel()
 		s := tell(t, plot{estate: small(), rules: keepAndAdd})
 		mark := "microsoft/" + s.sub(0).GUID
 		s.poll(false)
@@ -123,6 +128,7 @@ func TestRemovalsThatMayNotDeactivate(t *testing.T) {
 		}
 	})
 	t.Run("incomplete pulls prove nothing", func(t *testing.T) {
+		t.Parallel()
 		s := tell(t, plot{estate: small(), rules: keepAndAdd})
 		mark := "microsoft/" + s.sub(0).GUID
 		s.poll(true)
@@ -138,6 +144,7 @@ func TestRemovalsThatMayNotDeactivate(t *testing.T) {
 		}
 	})
 	t.Run("a run that removes too much is held, released, rejected", func(t *testing.T) {
+		t.Parallel()
 		s := tell(t, plot{estate: small(), rules: keepAndAdd, settings: func(c *connectionv1.Connection) {
 			c.Guards.MaxRemovals, c.Guards.AllowCustomerRemoval = 1, false
 		}})
@@ -172,6 +179,7 @@ func TestRemovalsThatMayNotDeactivate(t *testing.T) {
 }
 
 func TestMappings(t *testing.T) {
+	t.Parallel()
 	data := small()
 	for i := range data.Halo.Clients[:1] {
 		data.Halo.Clients[i].Name = "Nobody would guess"
@@ -220,6 +228,7 @@ func TestMappings(t *testing.T) {
 }
 
 func TestEveryMethod(t *testing.T) {
+	t.Parallel()
 	for _, m := range []struct {
 		name   string
 		method connectionv1.ImportMethod
@@ -231,6 +240,7 @@ func TestEveryMethod(t *testing.T) {
 		{"both", connectionv1.ImportMethod_IMPORT_METHOD_BOTH, connectionv1.AllProductsFeed_ALL_PRODUCTS_FEED_SUBSCRIPTIONS},
 	} {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			s := tell(t, plot{estate: small(), rules: keepAndAdd, settings: func(c *connectionv1.Connection) {
 				c.Giacom.Method, c.Giacom.AllProductsFeed = m.method, m.feed
 			}})
@@ -244,6 +254,7 @@ func TestEveryMethod(t *testing.T) {
 }
 
 func TestRenewalUnderANewGUID(t *testing.T) {
+	t.Parallel()
 	s := tell(t, plot{estate: small(), rules: keepAndAdd})
 	s.poll(true)
 	licences := len(s.w.Halo.State().Licences)
@@ -262,6 +273,7 @@ func TestRenewalUnderANewGUID(t *testing.T) {
 }
 
 func TestVersion2IsRefusedForProduction(t *testing.T) {
+	t.Parallel()
 	s := tell(t, plot{estate: small(), rules: keepAndAdd})
 	c := s.w.Connection("other")
 	c.Giacom.Version, c.Giacom.BaseUrl = connectionv1.GiacomVersion_GIACOM_VERSION_V2, "https://api.integrations.giacom.com/v2"
@@ -272,6 +284,7 @@ func TestVersion2IsRefusedForProduction(t *testing.T) {
 }
 
 func TestPriceBasisThatNobodyKnowsHolds(t *testing.T) {
+	t.Parallel()
 	data := small()
 	for i := range data.Giacom.Subscriptions {
 		data.Giacom.Subscriptions[i].Term = "Annual"

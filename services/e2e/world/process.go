@@ -40,15 +40,15 @@ func (w *World) Spawn(ctx context.Context, service string, replica int) (*Proces
 		return nil, err
 	}
 	p.addr = "127.0.0.1:" + strconv.Itoa(port)
-	if service == ctl.Console && replica == 0 && w.addrs[service] != "" {
-		p.addr = w.addrs[service] // the others know it by its address
+	if addr := w.addr(service); service == ctl.Console && replica == 0 && addr != "" {
+		p.addr = addr // the others know it by its address
 	}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	console := w.addrs[ctl.Console]
+	console := w.addr(ctl.Console)
 	if service == ctl.Console {
 		console = p.addr
 	}
@@ -70,7 +70,9 @@ func (w *World) Spawn(ctx context.Context, service string, replica int) (*Proces
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	go func() { _ = p.cmd.Wait(); close(p.done) }()
+	w.mu.Lock()
 	w.processes = append(w.processes, p)
+	w.mu.Unlock()
 	if err := p.await(ctx); err != nil {
 		return nil, err
 	}
@@ -84,6 +86,22 @@ func (w *World) Spawn(ctx context.Context, service string, replica int) (*Proces
 func (p *Process) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	// gRPC waits a second after a refused connection: knock first.
+	for {
+		knock, err := net.DialTimeout("tcp", p.addr, time.Second)
+		if err == nil {
+			knock.Close()
+			break
+		}
+		select {
+		case <-p.done:
+			text, _ := os.ReadFile(p.log)
+			return fmt.Errorf("%s ended:\n%s", p.Name, strings.TrimSpace(string(text)))
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not listen", p.Name)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 	conn, err := rpc.Dial(rpc.Endpoint{Addr: p.addr})
 	if err != nil {
 		return err

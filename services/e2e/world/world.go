@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"seatline.dev/pkg/bus"
@@ -48,6 +50,7 @@ type World struct {
 	NATS      *bus.Embedded
 	Bus       *bus.Conn
 
+	mu        sync.Mutex // guards what starting processes side by side writes
 	processes []*Process
 	clients   map[string]*grpc.ClientConn
 	addrs     map[string]string
@@ -93,14 +96,18 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if err := bus.EnsureStreams(ctx, w.Bus.JS, 1); err != nil {
 		return w, err
 	}
+	if _, err := w.Spawn(ctx, ctl.Console, 0); err != nil { // the others ask it for secrets
+		return w, err
+	}
+	var group errgroup.Group
 	for _, service := range ctl.Services() {
 		for i := range o.Replicas {
-			if _, err := w.Spawn(ctx, service, i); err != nil {
-				return w, err
+			if service != ctl.Console || i > 0 {
+				group.Go(func() error { _, err := w.Spawn(ctx, service, i); return err })
 			}
 		}
 	}
-	return w, nil
+	return w, group.Wait()
 }
 
 // database makes one of the world's own on the server.
@@ -134,7 +141,16 @@ func (w *World) database(ctx context.Context) error {
 // Client of a service, as an operator.
 func (w *World) Client(service string) *grpc.ClientConn { return w.clients[service] }
 
+// addr of a service's first replica.
+func (w *World) addr(service string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.addrs[service]
+}
+
 func (w *World) dial(service, addr string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.addrs[service] = addr
 	if old := w.clients[service]; old != nil {
 		_ = old.Close()
