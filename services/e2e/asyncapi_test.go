@@ -108,12 +108,13 @@ func TestWhatIsPublishedIsDocumented(t *testing.T) {
 	doc := readAsyncAPI(t)
 	s := tell(t, plot{estate: small(), rules: keepAndAdd})
 	var mu sync.Mutex
+	began := s.now
 	seen := map[string]map[string]bool{} // types by entity
 	ctx, stop := context.WithCancel(t.Context())
 	var listening sync.WaitGroup
 	for _, log := range []bool{false, true} {
 		listening.Go(func() {
-			err := event.Subscribe(ctx, s.w.Bus, event.SubscribeConfig{Log: log, Since: s.now, Handler: func(_ context.Context, e event.Event) error {
+			err := event.Subscribe(ctx, s.w.Bus, event.SubscribeConfig{Log: log, Since: began, Handler: func(_ context.Context, e event.Event) error {
 				mu.Lock()
 				defer mu.Unlock()
 				if seen[e.Entity] == nil {

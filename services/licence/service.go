@@ -75,7 +75,7 @@ type service struct {
 // are created at once, the fewer lists it takes to learn their ids, and the fuller the batches are.
 const (
 	claimSize = 3000
-	linger    = 500 * time.Millisecond
+	linger    = 1500 * time.Millisecond
 )
 
 // Run serves until ctx ends, and returns nil then.

@@ -378,9 +378,10 @@ func TestRequestsSpent(t *testing.T) {
 		licences, budget int
 		updates          int
 	}{
-		"10,000 new ones":                     {halosim.Config{}, 10_000, 260, 30},
-		"pages of 100 only":                   {halosim.Config{MaxPageSize: 100}, 2_000, 120, 30},
-		"lists without marks":                 {halosim.Config{NoListMarks: true}, 1_000, 1_100, 30},
+		"10,000 new ones":   {halosim.Config{}, 10_000, 260, 30},
+		"pages of 100 only": {halosim.Config{MaxPageSize: 100}, 2_000, 120, 30},
+		// Each licence is read by itself, on a slow machine twice: how many arrive together decides.
+		"lists without marks":                 {halosim.Config{NoListMarks: true}, 1_000, 2_200, 30},
 		"posts answered with one object only": {halosim.Config{ReplyLast: true}, 2_000, 60, 30},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -121,7 +121,7 @@ func rawPublish(ctx context.Context, conn *bus.Conn, all []event.Event) error {
 		}
 		part := all[start:min(start+1000, len(all))]
 		for i, e := range part {
-			e.Connection = "floor"
+			e.Connection, e.ID = "floor", fmt.Sprint("floor-", start+i)
 			m, err := event.Encode(e)
 			if err != nil {
 				return err
