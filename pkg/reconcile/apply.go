@@ -162,7 +162,9 @@ func (e *Engine[D]) heartbeat(ctx context.Context, claim string) func() {
 			case <-e.Clock.After(e.Lease / 3):
 			}
 			lease := e.Clock.Now().Add(e.Lease + e.Settle)
-			_, err := e.Pool.Exec(ctx, `update items set ready_at = $2 where claim = $1`, claim, lease)
+			_, err := e.Pool.Exec(ctx, `
+				update items set ready_at = $2 where (connection, key) in (
+					select connection, key from items where claim = $1 order by connection, key for update)`, claim, lease)
 			if err == nil && e.Grouped {
 				_, err = e.Pool.Exec(ctx, `update writers set lease_until = $2 where owner = $1`, claim, lease)
 			}

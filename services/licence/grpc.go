@@ -74,8 +74,7 @@ func (s *service) ListLicences(ctx context.Context, req *licencev1.ListLicencesR
 }
 
 func scanKey(r pgx.CollectableRow) (k [2]string, err error) {
-	var place []string
-	return k, r.Scan(&k[0], &k[1], &place)
+	return k, r.Scan(&k[0], &k[1])
 }
 
 // GetLicence returns one licence.
