@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/giacom"
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
@@ -19,33 +20,9 @@ func (f *fetcher) client(ctx context.Context, c *connectionv1.Connection) (*giac
 	if err != nil {
 		return nil, &reasonError{"secrets", "the console did not give the API key; check that it runs and that the fetcher may read secrets", err}
 	}
-	cfg := clientConfig(c.GetGiacom(), telemetry.Secret(secrets.GetGiacomApiKey()))
+	cfg := connections.Giacom(c, telemetry.Secret(secrets.GetGiacomApiKey()))
 	cfg.HTTP, cfg.Clock, cfg.Log = f.HTTP, f.Clock, f.Log.With("connection", c.GetSlug())
 	return giacom.New(cfg)
-}
-
-// clientConfig translates a connection's settings; what is empty keeps pkg/giacom's default.
-func clientConfig(g *connectionv1.Giacom, key telemetry.Secret) giacom.Config {
-	cfg := giacom.Config{
-		Version: giacom.V1, BaseURL: g.GetBaseUrl(), Key: key, KeyHeader: g.GetKeyHeader(),
-		DeriveCustomers: g.GetCustomersFrom() == connectionv1.CustomersFrom_CUSTOMERS_FROM_DERIVED,
-		CustomersPath:   g.GetCustomersPath(), SubscriptionsPath: g.GetSubscriptionsPath(), ReportPath: g.GetReportPath(),
-		AccountTotalsPath: g.GetAccountTotalsPath(), PageSizeArgument: g.GetPageSizeArgument(), PageArgument: g.GetPageNumberArgument(),
-		PageSize: int(g.GetPageSize()), AuthURL: g.GetAuthUrl(), ClientID: g.GetClientId(),
-	}
-	if g.GetVersion() == connectionv1.GiacomVersion_GIACOM_VERSION_V2 {
-		cfg.Version = giacom.V2
-	}
-	switch g.GetMethod() {
-	case connectionv1.ImportMethod_IMPORT_METHOD_REPORT:
-		cfg.Method = giacom.MethodReport
-	case connectionv1.ImportMethod_IMPORT_METHOD_BOTH:
-		cfg.Method = giacom.MethodBoth
-	}
-	if g.GetAllProductsFeed() == connectionv1.AllProductsFeed_ALL_PRODUCTS_FEED_ACCOUNT_TOTALS {
-		cfg.AllProducts = giacom.FromAccountTotals
-	}
-	return cfg
 }
 
 // stageRows is how many rows are copied at once: the only rows of a pull in memory.
