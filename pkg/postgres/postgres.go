@@ -3,6 +3,7 @@ package postgres
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,15 @@ import (
 type Migrations struct {
 	Name string
 	FS   fs.FS
+}
+
+// Embedded are the migrations that a package compiles in, in its folder "migrations".
+func Embedded(name string, files embed.FS) Migrations {
+	sub, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic(err) // only a folder name that is not valid fails
+	}
+	return Migrations{Name: name, FS: sub}
 }
 
 // oldest server version that Seatline runs on, as server_version_num says it.
