@@ -38,6 +38,9 @@ type Token struct {
 type Caller struct {
 	Name string
 	Role Role
+	// Via is the name of the service that acts for the caller, a person who is signed in there;
+	// empty for a caller who came with a token or certificate of their own.
+	Via string
 }
 
 type callerKey struct{}
@@ -118,6 +121,9 @@ func (a authenticator) authorise(ctx context.Context, fullMethod string) (contex
 	if err != nil {
 		return nil, err
 	}
+	if caller, err = represented(ctx, caller); err != nil {
+		return nil, err
+	}
 	if !caller.Role.may(need) {
 		return nil, Errorf(codes.PermissionDenied, "ROLE_FORBIDS", "%s has the role %s, which may not call %s", caller.Name, caller.Role, fullMethod)
 	}
@@ -132,7 +138,7 @@ func (a authenticator) caller(ctx context.Context) (Caller, error) {
 			return Caller{}, Errorf(codes.Unauthenticated, "SCHEME_UNKNOWN", "the authorization is not a bearer token")
 		}
 		if token, ok := a.match(strings.TrimSpace(given)); ok {
-			return Caller{token.Name, token.Role}, nil
+			return Caller{Name: token.Name, Role: token.Role}, nil
 		}
 		return Caller{}, Errorf(codes.Unauthenticated, "TOKEN_UNKNOWN", "the token is not known to this service")
 	}
@@ -140,7 +146,7 @@ func (a authenticator) caller(ctx context.Context) (Caller, error) {
 		return caller, nil
 	}
 	if a.open {
-		return Caller{"local", RoleOperator}, nil
+		return Caller{Name: "local", Role: RoleOperator}, nil
 	}
 	return Caller{}, Errorf(codes.Unauthenticated, "TOKEN_MISSING", "the call carries no token")
 }
@@ -171,7 +177,7 @@ func certificateCaller(ctx context.Context) (Caller, bool) {
 	subject := info.State.VerifiedChains[0][0].Subject
 	for _, unit := range subject.OrganizationalUnit {
 		if role := Role(unit); role.Valid() && subject.CommonName != "" {
-			return Caller{subject.CommonName, role}, true
+			return Caller{Name: subject.CommonName, Role: role}, true
 		}
 	}
 	return Caller{}, false

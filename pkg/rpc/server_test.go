@@ -148,7 +148,7 @@ func TestLoopbackWithoutTokensStillGuardsSecrets(t *testing.T) {
 	if _, err := client.GetConnection(t.Context(), &connectionv1.GetConnectionRequest{}); err != nil {
 		t.Error(err)
 	}
-	if want := (Caller{"local", RoleOperator}); caller != want {
+	if want := (Caller{Name: "local", Role: RoleOperator}); caller != want {
 		t.Errorf("caller %v, want %v", caller, want)
 	}
 	if _, err := client.GetSecrets(t.Context(), &connectionv1.GetConnectionRequest{}); status.Code(err) != codes.PermissionDenied {

@@ -98,7 +98,7 @@ func TestClientCertificateNamesCallerAndRole(t *testing.T) {
 	if err := get(ca.client(t, "alice", "viewer")); err != nil {
 		t.Fatal(err)
 	}
-	if want := (Caller{"alice", RoleViewer}); caller != want {
+	if want := (Caller{Name: "alice", Role: RoleViewer}); caller != want {
 		t.Errorf("caller %v, want %v", caller, want)
 	}
 	for name, tls := range map[string]TLS{
