@@ -5,7 +5,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -102,9 +101,6 @@ type Spec struct {
 // Run serves until ctx ends, or one part fails, and returns when all parts have ended: nil after ctx ended.
 func Run(ctx context.Context, env Env, spec Spec) error {
 	env = env.WithDefaults()
-	if env.Pool == nil || env.Bus == nil {
-		return errors.New("a service needs a database and a connection to NATS")
-	}
 	if err := postgres.Migrate(ctx, env.Pool, append([]postgres.Migrations{event.Schema}, spec.Schemas...)...); err != nil {
 		return err
 	}

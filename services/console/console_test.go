@@ -12,13 +12,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"seatline.dev/pkg/bus"
-	"seatline.dev/pkg/bus/bustest"
 	"seatline.dev/pkg/event/eventtest"
-	"seatline.dev/pkg/postgres/postgrestest"
 	"seatline.dev/pkg/rpc"
+	"seatline.dev/pkg/service"
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
+	"seatline.dev/services/servicetest"
 )
 
 // running is a console that runs on a real database and a real NATS server, and its clients.
@@ -41,20 +41,16 @@ func start(t *testing.T) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{pool: postgrestest.New(t), bus: bustest.New(t), log: &lockedBuffer{}}
+	env, log := servicetest.Env(t), &lockedBuffer{}
+	env.Log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	env.RPC.InsecureLoopback = false
 	tokens := map[rpc.Role]telemetry.Secret{}
-	cfg := Config{
-		Bus: r.bus, Sealer: sealer, Log: slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		RPC: rpc.Config{Addr: "127.0.0.1:0"},
-	}
 	for _, role := range []rpc.Role{rpc.RoleOperator, rpc.RoleViewer, rpc.RoleService} {
 		tokens[role] = telemetry.Secret("token-of-the-" + string(role))
-		cfg.RPC.Tokens = append(cfg.RPC.Tokens, rpc.Token{Name: string(role), Role: role, Secret: tokens[role]})
+		env.RPC.Tokens = append(env.RPC.Tokens, rpc.Token{Name: string(role), Role: role, Secret: tokens[role]})
 	}
-	addr := make(chan string, 1)
-	cfg.Listening = func(a string) { addr <- a }
-	eventtest.Run(t, func(ctx context.Context) error { return serve(ctx, cfg.withDefaults(), r.pool) })
-	r.addr = <-addr
+	conn, _ := servicetest.Start(t, env, func(ctx context.Context, env service.Env) error { return Run(ctx, Config{Env: env, Sealer: sealer}) })
+	r := &running{pool: env.Pool, bus: env.Bus, log: log, addr: conn.Target()}
 	dial := func(role rpc.Role) connectionv1.ConnectionServiceClient {
 		conn, err := rpc.Dial(rpc.Endpoint{Addr: r.addr, Token: tokens[role]})
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strconv"
 	"time"
 
@@ -23,13 +22,7 @@ import (
 var files embed.FS
 
 // Migrations of the console's own tables.
-func Migrations() postgres.Migrations {
-	sub, err := fs.Sub(files, "migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return postgres.Migrations{Name: "console", FS: sub}
-}
+func Migrations() postgres.Migrations { return postgres.Embedded(Service, files) }
 
 // Entity and types of the events.
 const (

@@ -17,6 +17,7 @@ import (
 	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/rpc"
+	"seatline.dev/pkg/service"
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	"seatline.dev/services/billing"
@@ -49,60 +50,55 @@ type host struct {
 }
 
 // run serves one service until ctx ends; listening is called once it answers calls.
-func (h *host) run(ctx context.Context, service, addr string, listening func(addr string)) error {
+func (h *host) run(ctx context.Context, name, addr string, listening func(addr string)) error {
+	if err := h.serve(ctx, name, addr, listening); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func (h *host) serve(ctx context.Context, name, addr string, listening func(addr string)) error {
 	listener, err := h.listener(addr, h.tel)
 	if err != nil {
 		return err
 	}
-	log := h.log.With("part", service)
-	up := func(addr string) {
+	pool, err := postgres.Open(ctx, h.DatabaseURL.Reveal(), name) // the schema has the name of the service
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	env := service.Env{Pool: pool, Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: h.log.With("part", name), Listening: func(addr string) {
 		h.mu.Lock()
 		if h.addrs == nil {
 			h.addrs = map[string]string{}
 		}
-		h.addrs[service] = addr
+		h.addrs[name] = addr
 		h.mu.Unlock()
 		listening(addr)
-	}
-	if service == ctl.Console {
+	}}
+	if name == ctl.Console {
 		sealer, err := h.sealer()
 		if err != nil {
 			return err
 		}
-		return console.Run(ctx, console.Config{
-			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Sealer: sealer, Log: log, Listening: up,
-		})
+		return console.Run(ctx, console.Config{Env: env, Sealer: sealer})
 	}
 	secrets, closeConn, err := h.secrets(ctx)
 	if err != nil {
 		return err
 	}
 	defer closeConn()
-	switch service {
+	switch name {
 	case ctl.Fetcher:
-		pool, err := postgres.Open(ctx, h.DatabaseURL.Reveal(), service)
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		return fetcher.Run(ctx, fetcher.Config{Pool: pool, Bus: h.bus, Secrets: secrets, RPC: listener, Serving: up, Log: log})
+		return fetcher.Run(ctx, fetcher.Config{Pool: pool, Bus: h.bus, Secrets: secrets, RPC: listener, Serving: env.Listening, Log: env.Log})
 	case ctl.Mapper:
-		return mapper.Run(ctx, mapper.Config{
-			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Secrets: secrets, Log: log,
-			HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle, Listening: up,
-		})
+		return mapper.Run(ctx, mapper.Config{Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: env.Log, Listening: env.Listening, Secrets: secrets, HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle})
 	case ctl.Licence:
-		return licence.Run(ctx, licence.Config{
-			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Secrets: secrets, Log: log,
-			HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle, Listening: up,
-		})
+		return licence.Run(ctx, licence.Config{Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: env.Log, Listening: env.Listening, Secrets: secrets, HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle})
 	case ctl.Billing:
-		return billing.Run(ctx, billing.Config{
-			Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Secrets: secrets, Log: log,
-			Timeout: h.HaloTimeout, Settle: h.ApplySettle, Listening: up,
-		})
+		return billing.Run(ctx, billing.Config{Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: env.Log, Listening: env.Listening, Secrets: secrets, Timeout: h.HaloTimeout, Settle: h.ApplySettle})
 	default:
-		return fmt.Errorf("there is no service %q", service)
+		return fmt.Errorf("there is no service %q", name)
 	}
 }
 

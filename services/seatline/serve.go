@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 
@@ -54,8 +53,5 @@ func (c serveCommand) Run(ctx context.Context) error {
 			log.Info("serving", "grpc", addr, "http", web, "version", version)
 		})
 	})
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("%s: %w", c.Service, err)
-	}
-	return nil
+	return group.Wait()
 }
