@@ -164,11 +164,17 @@ func TestASingleSubscriptionGoesItsOwnWay(t *testing.T) {
 	if _, err := w.subscriptions.ExcludeSubscription(ctx, &subscriptionv1.ExcludeSubscriptionRequest{Connection: "demo", Key: "giacom/2", Reason: "free of charge"}); err != nil {
 		t.Fatal(err)
 	}
+	// Two operators looked at the same state: the second is told who was first.
+	_, err = w.subscriptions.ExcludeSubscription(ctx, &subscriptionv1.ExcludeSubscriptionRequest{Connection: "demo", Key: "giacom/1", Reason: "internal", Etag: "stale"})
+	fails(t, "a stale etag", err, codes.Aborted, "giacom/1")
+	if again, err := w.subscriptions.AssignSubscription(ctx, &subscriptionv1.AssignSubscriptionRequest{Connection: "demo", Key: "giacom/1", HaloClientId: 8, Etag: x.Etag}); err != nil || again.Etag == x.Etag {
+		t.Fatalf("with the etag just read: %v, %v", again, err)
+	}
 	// Giacom's next word about them changes nothing of that.
 	w.send(subscriptionEvent("giacom/1", "A", ""), subscriptionEvent("giacom/2", "A", ""))
 	w.wantSubs(map[string]string{"giacom/1": "resolved 8", "giacom/2": "unresolved 0 excluded"})
 	for _, key := range []string{"giacom/1", "giacom/2"} {
-		if _, err := w.subscriptions.ResetSubscription(ctx, &subscriptionv1.GetSubscriptionRequest{Connection: "demo", Key: key}); err != nil {
+		if _, err := w.subscriptions.ResetSubscription(ctx, &subscriptionv1.ResetSubscriptionRequest{Connection: "demo", Key: key}); err != nil {
 			t.Fatal(err)
 		}
 	}

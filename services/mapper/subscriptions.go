@@ -3,8 +3,11 @@ package mapper
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	"seatline.dev/pkg/event"
@@ -54,8 +57,13 @@ func (s subscription) read() (*subscriptionv1.Subscription, error) {
 	if err := proto.Unmarshal(s.Body, g); err != nil {
 		return nil, fmt.Errorf("stored subscription %s/%s: %w", s.Connection, s.Key, err)
 	}
-	return s.proto(g), nil
+	p := s.proto(g)
+	p.Etag = s.etag()
+	return p, nil
 }
+
+// etag moves with every revision that was published, so also with what a person decided.
+func (s subscription) etag() string { return strconv.FormatInt(s.OutRevision, 36) }
 
 // GetSubscription returns one subscription.
 func (s *service) GetSubscription(ctx context.Context, req *subscriptionv1.GetSubscriptionRequest) (*subscriptionv1.Subscription, error) {
@@ -83,7 +91,7 @@ func (s *service) AssignSubscription(ctx context.Context, req *subscriptionv1.As
 	if err != nil {
 		return nil, err
 	}
-	return s.choose(ctx, req.GetConnection(), req.GetKey(), choice{
+	return s.choose(ctx, req.GetConnection(), req.GetKey(), req.GetEtag(), choice{
 		State: subscriptionv1.State_STATE_RESOLVED, ClientID: to.ID, ClientName: to.Name, Who: rpc.Who(ctx),
 	})
 }
@@ -93,18 +101,19 @@ func (s *service) ExcludeSubscription(ctx context.Context, req *subscriptionv1.E
 	if req.GetReason() == "" {
 		return nil, rpc.InvalidArgument("reason", "is missing: whoever finds the subscription unbilled will want to know why")
 	}
-	return s.choose(ctx, req.GetConnection(), req.GetKey(), choice{
+	return s.choose(ctx, req.GetConnection(), req.GetKey(), req.GetEtag(), choice{
 		State: subscriptionv1.State_STATE_UNRESOLVED, Reason: req.GetReason(), Who: rpc.Who(ctx),
 	})
 }
 
 // ResetSubscription undoes both: the subscription goes where its customer's go.
-func (s *service) ResetSubscription(ctx context.Context, req *subscriptionv1.GetSubscriptionRequest) (*subscriptionv1.Subscription, error) {
-	return s.choose(ctx, req.GetConnection(), req.GetKey(), choice{Who: rpc.Who(ctx)})
+func (s *service) ResetSubscription(ctx context.Context, req *subscriptionv1.ResetSubscriptionRequest) (*subscriptionv1.Subscription, error) {
+	return s.choose(ctx, req.GetConnection(), req.GetKey(), req.GetEtag(), choice{Who: rpc.Who(ctx)})
 }
 
-// choose stores a person's choice about a subscription and publishes what follows from it.
-func (s *service) choose(ctx context.Context, connection, key string, c choice) (*subscriptionv1.Subscription, error) {
+// choose stores a person's choice about a subscription and publishes what follows from it. With an etag it refuses to
+// overwrite what came between.
+func (s *service) choose(ctx context.Context, connection, key, etag string, c choice) (*subscriptionv1.Subscription, error) {
 	err := postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		found, err := readSubscriptions(ctx, tx, `connection = $1 and key = $2`, connection, key)
 		if err != nil {
@@ -122,6 +131,9 @@ func (s *service) choose(ctx context.Context, connection, key string, c choice) 
 			return err
 		}
 		x := found[0]
+		if etag != "" && etag != x.etag() {
+			return overtaken(x)
+		}
 		now := s.Clock.Now()
 		x.Choice, x.Updated, x.OutRevision = c, now, event.NewRevision(x.OutRevision, now)
 		x.Run, x.Cause, x.Trace = "", "", ""
@@ -134,4 +146,15 @@ func (s *service) choose(ctx context.Context, connection, key string, c choice) 
 		return nil, err
 	}
 	return s.GetSubscription(ctx, &subscriptionv1.GetSubscriptionRequest{Connection: connection, Key: key})
+}
+
+// overtaken says when something came between, and who it was if a person decided.
+func overtaken(x subscription) error {
+	who := "Giacom's next word, or its customer's mapping"
+	if x.Choice.Who != "" {
+		who = x.Choice.Who
+	}
+	return rpc.Errorf(codes.Aborted, "CHANGED_MEANWHILE", "subscription %s/%s was changed by %s on %s UTC, after you read it",
+		x.Connection, x.Key, who, x.Updated.UTC().Format("2 January 2006 at 15:04")).
+		Do("look at it again, then decide").With("who", x.Choice.Who).With("update_time", x.Updated.UTC().Format(time.RFC3339))
 }

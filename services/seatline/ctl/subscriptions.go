@@ -87,15 +87,21 @@ func (cmd *SubscriptionsGet) Run(ctx context.Context, c *Client) error {
 	})
 }
 
+// etagFlag keeps two people from overwriting each other.
+type etagFlag struct {
+	Etag string `help:"Refuse if it changed since this etag was read."`
+}
+
 // SubscriptionsAssign is `subscriptions assign`.
 type SubscriptionsAssign struct {
 	keyArgs
 	HaloID int64 `arg:"" name:"halo-id" help:"Halo's id of the customer."`
+	etagFlag
 }
 
 func (cmd *SubscriptionsAssign) Run(ctx context.Context, c *Client) error {
 	return c.subscriptions(ctx, func(ctx context.Context, client subscriptionv1.SubscriptionServiceClient) error {
-		s, err := client.AssignSubscription(ctx, &subscriptionv1.AssignSubscriptionRequest{Connection: cmd.Connection, Key: cmd.Key, HaloClientId: cmd.HaloID})
+		s, err := client.AssignSubscription(ctx, &subscriptionv1.AssignSubscriptionRequest{Connection: cmd.Connection, Key: cmd.Key, HaloClientId: cmd.HaloID, Etag: cmd.Etag})
 		if err != nil {
 			return err
 		}
@@ -107,11 +113,12 @@ func (cmd *SubscriptionsAssign) Run(ctx context.Context, c *Client) error {
 type SubscriptionsExclude struct {
 	keyArgs
 	Reason string `required:"" help:"Why it is not billed."`
+	etagFlag
 }
 
 func (cmd *SubscriptionsExclude) Run(ctx context.Context, c *Client) error {
 	return c.subscriptions(ctx, func(ctx context.Context, client subscriptionv1.SubscriptionServiceClient) error {
-		s, err := client.ExcludeSubscription(ctx, &subscriptionv1.ExcludeSubscriptionRequest{Connection: cmd.Connection, Key: cmd.Key, Reason: cmd.Reason})
+		s, err := client.ExcludeSubscription(ctx, &subscriptionv1.ExcludeSubscriptionRequest{Connection: cmd.Connection, Key: cmd.Key, Reason: cmd.Reason, Etag: cmd.Etag})
 		if err != nil {
 			return err
 		}
@@ -120,11 +127,14 @@ func (cmd *SubscriptionsExclude) Run(ctx context.Context, c *Client) error {
 }
 
 // SubscriptionsReset is `subscriptions reset`.
-type SubscriptionsReset struct{ keyArgs }
+type SubscriptionsReset struct {
+	keyArgs
+	etagFlag
+}
 
 func (cmd *SubscriptionsReset) Run(ctx context.Context, c *Client) error {
 	return c.subscriptions(ctx, func(ctx context.Context, client subscriptionv1.SubscriptionServiceClient) error {
-		s, err := client.ResetSubscription(ctx, &subscriptionv1.GetSubscriptionRequest{Connection: cmd.Connection, Key: cmd.Key})
+		s, err := client.ResetSubscription(ctx, &subscriptionv1.ResetSubscriptionRequest{Connection: cmd.Connection, Key: cmd.Key, Etag: cmd.Etag})
 		if err != nil {
 			return err
 		}

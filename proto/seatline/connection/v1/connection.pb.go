@@ -1078,6 +1078,61 @@ func (x *Guards) GetAllowCustomerRemoval() bool {
 	return false
 }
 
+// Canary narrows mode auto to a few customers: leaving observe can begin with one.
+type Canary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Customers of Halo.
+	HaloClientIds []int64 `protobuf:"varint,1,rep,packed,name=halo_client_ids,json=haloClientIds,proto3" json:"halo_client_ids,omitempty"`
+	// Customers of Giacom.
+	MexIds        []string `protobuf:"bytes,2,rep,name=mex_ids,json=mexIds,proto3" json:"mex_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Canary) Reset() {
+	*x = Canary{}
+	mi := &file_seatline_connection_v1_connection_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Canary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Canary) ProtoMessage() {}
+
+func (x *Canary) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Canary.ProtoReflect.Descriptor instead.
+func (*Canary) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Canary) GetHaloClientIds() []int64 {
+	if x != nil {
+		return x.HaloClientIds
+	}
+	return nil
+}
+
+func (x *Canary) GetMexIds() []string {
+	if x != nil {
+		return x.MexIds
+	}
+	return nil
+}
+
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// [a-z0-9-]{1,40}; immutable, never reused.
@@ -1093,17 +1148,20 @@ type Connection struct {
 	Schedule    *Schedule  `protobuf:"bytes,10,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	Guards      *Guards    `protobuf:"bytes,11,opt,name=guards,proto3" json:"guards,omitempty"`
 	// Changes with every write; send it back with an update, so that no update is lost.
-	Etag          string                 `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	Deleted       bool                   `protobuf:"varint,15,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	Etag       string                 `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	Deleted    bool                   `protobuf:"varint,15,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// Present: in mode auto only what concerns these customers is written, all else stays as in
+	// observe, held as "canary". An empty one lets nothing be written. Absent: everything is.
+	Canary        *Canary `protobuf:"bytes,16,opt,name=canary,proto3" json:"canary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_seatline_connection_v1_connection_proto_msgTypes[9]
+	mi := &file_seatline_connection_v1_connection_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1173,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_proto_msgTypes[9]
+	mi := &file_seatline_connection_v1_connection_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1186,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_proto_rawDescGZIP(), []int{9}
+	return file_seatline_connection_v1_connection_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Connection) GetSlug() string {
@@ -1236,6 +1294,13 @@ func (x *Connection) GetDeleted() bool {
 	return false
 }
 
+func (x *Connection) GetCanary() *Canary {
+	if x != nil {
+		return x.Canary
+	}
+	return nil
+}
+
 var File_seatline_connection_v1_connection_proto protoreflect.FileDescriptor
 
 const file_seatline_connection_v1_connection_proto_rawDesc = "" +
@@ -1313,7 +1378,10 @@ const file_seatline_connection_v1_connection_proto_rawDesc = "" +
 	"\x10removal_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0fremovalInterval\x12!\n" +
 	"\fmax_removals\x18\x03 \x01(\x05R\vmaxRemovals\x12.\n" +
 	"\x13max_removal_percent\x18\x04 \x01(\x01R\x11maxRemovalPercent\x124\n" +
-	"\x16allow_customer_removal\x18\x05 \x01(\bR\x14allowCustomerRemoval\"\xd1\x05\n" +
+	"\x16allow_customer_removal\x18\x05 \x01(\bR\x14allowCustomerRemoval\"I\n" +
+	"\x06Canary\x12&\n" +
+	"\x0fhalo_client_ids\x18\x01 \x03(\x03R\rhaloClientIds\x12\x17\n" +
+	"\amex_ids\x18\x02 \x03(\tR\x06mexIds\"\x89\x06\n" +
 	"\n" +
 	"Connection\x12\x12\n" +
 	"\x04slug\x18\x01 \x01(\tR\x04slug\x12!\n" +
@@ -1333,7 +1401,8 @@ const file_seatline_connection_v1_connection_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x18\n" +
-	"\adeleted\x18\x0f \x01(\bR\adeleted*=\n" +
+	"\adeleted\x18\x0f \x01(\bR\adeleted\x126\n" +
+	"\x06canary\x18\x10 \x01(\v2\x1e.seatline.connection.v1.CanaryR\x06canary*=\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fMODE_OBSERVE\x10\x01\x12\r\n" +
@@ -1370,7 +1439,7 @@ func file_seatline_connection_v1_connection_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_connection_v1_connection_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_seatline_connection_v1_connection_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_seatline_connection_v1_connection_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_seatline_connection_v1_connection_proto_goTypes = []any{
 	(Mode)(0),                     // 0: seatline.connection.v1.Mode
 	(GiacomVersion)(0),            // 1: seatline.connection.v1.GiacomVersion
@@ -1386,10 +1455,11 @@ var file_seatline_connection_v1_connection_proto_goTypes = []any{
 	(*Billing)(nil),               // 11: seatline.connection.v1.Billing
 	(*Schedule)(nil),              // 12: seatline.connection.v1.Schedule
 	(*Guards)(nil),                // 13: seatline.connection.v1.Guards
-	(*Connection)(nil),            // 14: seatline.connection.v1.Connection
-	(v1.Basis)(0),                 // 15: seatline.money.v1.Basis
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Canary)(nil),                // 14: seatline.connection.v1.Canary
+	(*Connection)(nil),            // 15: seatline.connection.v1.Connection
+	(v1.Basis)(0),                 // 16: seatline.money.v1.Basis
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_seatline_connection_v1_connection_proto_depIdxs = []int32{
 	1,  // 0: seatline.connection.v1.Giacom.version:type_name -> seatline.connection.v1.GiacomVersion
@@ -1397,15 +1467,15 @@ var file_seatline_connection_v1_connection_proto_depIdxs = []int32{
 	2,  // 2: seatline.connection.v1.Giacom.method:type_name -> seatline.connection.v1.ImportMethod
 	3,  // 3: seatline.connection.v1.Giacom.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
 	4,  // 4: seatline.connection.v1.Giacom.customers_from:type_name -> seatline.connection.v1.CustomersFrom
-	15, // 5: seatline.connection.v1.Giacom.annual_price_basis:type_name -> seatline.money.v1.Basis
+	16, // 5: seatline.connection.v1.Giacom.annual_price_basis:type_name -> seatline.money.v1.Basis
 	5,  // 6: seatline.connection.v1.Halo.client_secret:type_name -> seatline.connection.v1.SecretRef
-	16, // 7: seatline.connection.v1.Halo.budget_window:type_name -> google.protobuf.Duration
+	17, // 7: seatline.connection.v1.Halo.budget_window:type_name -> google.protobuf.Duration
 	8,  // 8: seatline.connection.v1.Halo.capabilities:type_name -> seatline.connection.v1.Capabilities
-	17, // 9: seatline.connection.v1.Capabilities.probe_time:type_name -> google.protobuf.Timestamp
-	16, // 10: seatline.connection.v1.Billing.quiet_before_run:type_name -> google.protobuf.Duration
-	16, // 11: seatline.connection.v1.Billing.refresh_interval:type_name -> google.protobuf.Duration
-	16, // 12: seatline.connection.v1.Schedule.interval:type_name -> google.protobuf.Duration
-	16, // 13: seatline.connection.v1.Guards.removal_interval:type_name -> google.protobuf.Duration
+	18, // 9: seatline.connection.v1.Capabilities.probe_time:type_name -> google.protobuf.Timestamp
+	17, // 10: seatline.connection.v1.Billing.quiet_before_run:type_name -> google.protobuf.Duration
+	17, // 11: seatline.connection.v1.Billing.refresh_interval:type_name -> google.protobuf.Duration
+	17, // 12: seatline.connection.v1.Schedule.interval:type_name -> google.protobuf.Duration
+	17, // 13: seatline.connection.v1.Guards.removal_interval:type_name -> google.protobuf.Duration
 	0,  // 14: seatline.connection.v1.Connection.mode:type_name -> seatline.connection.v1.Mode
 	6,  // 15: seatline.connection.v1.Connection.giacom:type_name -> seatline.connection.v1.Giacom
 	7,  // 16: seatline.connection.v1.Connection.halo:type_name -> seatline.connection.v1.Halo
@@ -1414,13 +1484,14 @@ var file_seatline_connection_v1_connection_proto_depIdxs = []int32{
 	11, // 19: seatline.connection.v1.Connection.billing:type_name -> seatline.connection.v1.Billing
 	12, // 20: seatline.connection.v1.Connection.schedule:type_name -> seatline.connection.v1.Schedule
 	13, // 21: seatline.connection.v1.Connection.guards:type_name -> seatline.connection.v1.Guards
-	17, // 22: seatline.connection.v1.Connection.create_time:type_name -> google.protobuf.Timestamp
-	17, // 23: seatline.connection.v1.Connection.update_time:type_name -> google.protobuf.Timestamp
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	18, // 22: seatline.connection.v1.Connection.create_time:type_name -> google.protobuf.Timestamp
+	18, // 23: seatline.connection.v1.Connection.update_time:type_name -> google.protobuf.Timestamp
+	14, // 24: seatline.connection.v1.Connection.canary:type_name -> seatline.connection.v1.Canary
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_seatline_connection_v1_connection_proto_init() }
@@ -1437,7 +1508,7 @@ func file_seatline_connection_v1_connection_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_connection_v1_connection_proto_rawDesc), len(file_seatline_connection_v1_connection_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -646,6 +646,718 @@ func (x *RefreshLinesResponse) GetLines() int32 {
 	return 0
 }
 
+type ListLicenceBillingRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Licences by their Halo id, at most 1000, with the seats that Halo counts.
+	Licences      []*Seats `protobuf:"bytes,2,rep,name=licences,proto3" json:"licences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLicenceBillingRequest) Reset() {
+	*x = ListLicenceBillingRequest{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLicenceBillingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLicenceBillingRequest) ProtoMessage() {}
+
+func (x *ListLicenceBillingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLicenceBillingRequest.ProtoReflect.Descriptor instead.
+func (*ListLicenceBillingRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListLicenceBillingRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListLicenceBillingRequest) GetLicences() []*Seats {
+	if x != nil {
+		return x.Licences
+	}
+	return nil
+}
+
+type Seats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HaloId        int64                  `protobuf:"varint,1,opt,name=halo_id,json=haloId,proto3" json:"halo_id,omitempty"`
+	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seats) Reset() {
+	*x = Seats{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seats) ProtoMessage() {}
+
+func (x *Seats) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seats.ProtoReflect.Descriptor instead.
+func (*Seats) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Seats) GetHaloId() int64 {
+	if x != nil {
+		return x.HaloId
+	}
+	return 0
+}
+
+func (x *Seats) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type ListLicenceBillingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Licences that no enabled recurring invoice bills are left out.
+	Licences      []*LicenceBilling `protobuf:"bytes,1,rep,name=licences,proto3" json:"licences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLicenceBillingResponse) Reset() {
+	*x = ListLicenceBillingResponse{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLicenceBillingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLicenceBillingResponse) ProtoMessage() {}
+
+func (x *ListLicenceBillingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLicenceBillingResponse.ProtoReflect.Descriptor instead.
+func (*ListLicenceBillingResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListLicenceBillingResponse) GetLicences() []*LicenceBilling {
+	if x != nil {
+		return x.Licences
+	}
+	return nil
+}
+
+type LicenceBilling struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	HaloId   int64                  `protobuf:"varint,1,opt,name=halo_id,json=haloId,proto3" json:"halo_id,omitempty"`
+	LineKeys []string               `protobuf:"bytes,2,rep,name=line_keys,json=lineKeys,proto3" json:"line_keys,omitempty"`
+	// Per month ex VAT; absent when a line's sum cannot be told. A line of several licences counts with
+	// the first of them that was asked for.
+	Billed        *v1.Money `protobuf:"bytes,3,opt,name=billed,proto3" json:"billed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LicenceBilling) Reset() {
+	*x = LicenceBilling{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LicenceBilling) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LicenceBilling) ProtoMessage() {}
+
+func (x *LicenceBilling) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LicenceBilling.ProtoReflect.Descriptor instead.
+func (*LicenceBilling) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LicenceBilling) GetHaloId() int64 {
+	if x != nil {
+		return x.HaloId
+	}
+	return 0
+}
+
+func (x *LicenceBilling) GetLineKeys() []string {
+	if x != nil {
+		return x.LineKeys
+	}
+	return nil
+}
+
+func (x *LicenceBilling) GetBilled() *v1.Money {
+	if x != nil {
+		return x.Billed
+	}
+	return nil
+}
+
+type ListMarginsRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	PageSize   int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken  string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Fields: client_id, client_name, currency, lines, cost, price, margin, percent.
+	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMarginsRequest) Reset() {
+	*x = ListMarginsRequest{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMarginsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMarginsRequest) ProtoMessage() {}
+
+func (x *ListMarginsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMarginsRequest.ProtoReflect.Descriptor instead.
+func (*ListMarginsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListMarginsRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListMarginsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMarginsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListMarginsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListMarginsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+type ListMarginsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Margins       []*Margin              `protobuf:"bytes,1,rep,name=margins,proto3" json:"margins,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Of all rows that the filter gives, one per currency; client_id is 0.
+	Totals        []*Margin `protobuf:"bytes,3,rep,name=totals,proto3" json:"totals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMarginsResponse) Reset() {
+	*x = ListMarginsResponse{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMarginsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMarginsResponse) ProtoMessage() {}
+
+func (x *ListMarginsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMarginsResponse.ProtoReflect.Descriptor instead.
+func (*ListMarginsResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListMarginsResponse) GetMargins() []*Margin {
+	if x != nil {
+		return x.Margins
+	}
+	return nil
+}
+
+func (x *ListMarginsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListMarginsResponse) GetTotals() []*Margin {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+// Margin of one customer in one currency, per month ex VAT, over the lines that bill licences of
+// ours: what Halo bills now, less what Giacom charges for the seats that Halo counts now.
+type Margin struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ClientId   int64                  `protobuf:"varint,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	ClientName string                 `protobuf:"bytes,2,opt,name=client_name,json=clientName,proto3" json:"client_name,omitempty"`
+	Lines      int64                  `protobuf:"varint,3,opt,name=lines,proto3" json:"lines,omitempty"`
+	Cost       *v1.Money              `protobuf:"bytes,4,opt,name=cost,proto3" json:"cost,omitempty"`
+	Price      *v1.Money              `protobuf:"bytes,5,opt,name=price,proto3" json:"price,omitempty"`
+	Margin     *v1.Money              `protobuf:"bytes,6,opt,name=margin,proto3" json:"margin,omitempty"`
+	// Of the price, one decimal: "16.7"; empty without a price.
+	Percent       string `protobuf:"bytes,7,opt,name=percent,proto3" json:"percent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Margin) Reset() {
+	*x = Margin{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Margin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Margin) ProtoMessage() {}
+
+func (x *Margin) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Margin.ProtoReflect.Descriptor instead.
+func (*Margin) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Margin) GetClientId() int64 {
+	if x != nil {
+		return x.ClientId
+	}
+	return 0
+}
+
+func (x *Margin) GetClientName() string {
+	if x != nil {
+		return x.ClientName
+	}
+	return ""
+}
+
+func (x *Margin) GetLines() int64 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
+func (x *Margin) GetCost() *v1.Money {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *Margin) GetPrice() *v1.Money {
+	if x != nil {
+		return x.Price
+	}
+	return nil
+}
+
+func (x *Margin) GetMargin() *v1.Money {
+	if x != nil {
+		return x.Margin
+	}
+	return nil
+}
+
+func (x *Margin) GetPercent() string {
+	if x != nil {
+		return x.Percent
+	}
+	return ""
+}
+
+type ListInvoiceRunsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Filter        string                 `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	OrderBy       string                 `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvoiceRunsRequest) Reset() {
+	*x = ListInvoiceRunsRequest{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvoiceRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvoiceRunsRequest) ProtoMessage() {}
+
+func (x *ListInvoiceRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvoiceRunsRequest.ProtoReflect.Descriptor instead.
+func (*ListInvoiceRunsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListInvoiceRunsRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListInvoiceRunsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListInvoiceRunsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListInvoiceRunsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListInvoiceRunsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+type ListInvoiceRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The soonest first.
+	Runs          []*InvoiceRun `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	NextPageToken string        `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvoiceRunsResponse) Reset() {
+	*x = ListInvoiceRunsResponse{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvoiceRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvoiceRunsResponse) ProtoMessage() {}
+
+func (x *ListInvoiceRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvoiceRunsResponse.ProtoReflect.Descriptor instead.
+func (*ListInvoiceRunsResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListInvoiceRunsResponse) GetRuns() []*InvoiceRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *ListInvoiceRunsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// InvoiceRun is all recurring invoices with lines of ours whose next invoice Halo makes at one time.
+type InvoiceRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// From then on their lines are not written until the run is over.
+	QuietTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=quiet_time,json=quietTime,proto3" json:"quiet_time,omitempty"`
+	Invoices  int64                  `protobuf:"varint,3,opt,name=invoices,proto3" json:"invoices,omitempty"`
+	Lines     int64                  `protobuf:"varint,4,opt,name=lines,proto3" json:"lines,omitempty"`
+	// Lines that are not as they should be: waiting to be written, parked, held, failed.
+	Pending int64 `protobuf:"varint,5,opt,name=pending,proto3" json:"pending,omitempty"`
+	Parked  int64 `protobuf:"varint,6,opt,name=parked,proto3" json:"parked,omitempty"`
+	Held    int64 `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`
+	Failed  int64 `protobuf:"varint,8,opt,name=failed,proto3" json:"failed,omitempty"`
+	// What these lines bill now and should bill, per month, one sum per currency.
+	AffectedBefore []*v1.Money `protobuf:"bytes,9,rep,name=affected_before,json=affectedBefore,proto3" json:"affected_before,omitempty"`
+	AffectedAfter  []*v1.Money `protobuf:"bytes,10,rep,name=affected_after,json=affectedAfter,proto3" json:"affected_after,omitempty"`
+	// When the least recently read of these invoices was read.
+	ReadTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
+	// Filter of ListLines that gives the lines that are not as they should be.
+	Filter        string `protobuf:"bytes,12,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvoiceRun) Reset() {
+	*x = InvoiceRun{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvoiceRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvoiceRun) ProtoMessage() {}
+
+func (x *InvoiceRun) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvoiceRun.ProtoReflect.Descriptor instead.
+func (*InvoiceRun) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *InvoiceRun) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *InvoiceRun) GetQuietTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.QuietTime
+	}
+	return nil
+}
+
+func (x *InvoiceRun) GetInvoices() int64 {
+	if x != nil {
+		return x.Invoices
+	}
+	return 0
+}
+
+func (x *InvoiceRun) GetLines() int64 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
+func (x *InvoiceRun) GetPending() int64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *InvoiceRun) GetParked() int64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *InvoiceRun) GetHeld() int64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *InvoiceRun) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *InvoiceRun) GetAffectedBefore() []*v1.Money {
+	if x != nil {
+		return x.AffectedBefore
+	}
+	return nil
+}
+
+func (x *InvoiceRun) GetAffectedAfter() []*v1.Money {
+	if x != nil {
+		return x.AffectedAfter
+	}
+	return nil
+}
+
+func (x *InvoiceRun) GetReadTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadTime
+	}
+	return nil
+}
+
+func (x *InvoiceRun) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
 var File_seatline_invoiceline_v1_invoiceline_proto protoreflect.FileDescriptor
 
 const file_seatline_invoiceline_v1_invoiceline_proto_rawDesc = "" +
@@ -710,17 +1422,84 @@ const file_seatline_invoiceline_v1_invoiceline_proto_rawDesc = "" +
 	"connection\"H\n" +
 	"\x14RefreshLinesResponse\x12\x1a\n" +
 	"\binvoices\x18\x01 \x01(\x05R\binvoices\x12\x14\n" +
-	"\x05lines\x18\x02 \x01(\x05R\x05lines*=\n" +
+	"\x05lines\x18\x02 \x01(\x05R\x05lines\"w\n" +
+	"\x19ListLicenceBillingRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12:\n" +
+	"\blicences\x18\x02 \x03(\v2\x1e.seatline.invoiceline.v1.SeatsR\blicences\"6\n" +
+	"\x05Seats\x12\x17\n" +
+	"\ahalo_id\x18\x01 \x01(\x03R\x06haloId\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"a\n" +
+	"\x1aListLicenceBillingResponse\x12C\n" +
+	"\blicences\x18\x01 \x03(\v2'.seatline.invoiceline.v1.LicenceBillingR\blicences\"x\n" +
+	"\x0eLicenceBilling\x12\x17\n" +
+	"\ahalo_id\x18\x01 \x01(\x03R\x06haloId\x12\x1b\n" +
+	"\tline_keys\x18\x02 \x03(\tR\blineKeys\x120\n" +
+	"\x06billed\x18\x03 \x01(\v2\x18.seatline.money.v1.MoneyR\x06billed\"\xa3\x01\n" +
+	"\x12ListMarginsRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06filter\x18\x04 \x01(\tR\x06filter\x12\x19\n" +
+	"\border_by\x18\x05 \x01(\tR\aorderBy\"\xb1\x01\n" +
+	"\x13ListMarginsResponse\x129\n" +
+	"\amargins\x18\x01 \x03(\v2\x1f.seatline.invoiceline.v1.MarginR\amargins\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x127\n" +
+	"\x06totals\x18\x03 \x03(\v2\x1f.seatline.invoiceline.v1.MarginR\x06totals\"\x86\x02\n" +
+	"\x06Margin\x12\x1b\n" +
+	"\tclient_id\x18\x01 \x01(\x03R\bclientId\x12\x1f\n" +
+	"\vclient_name\x18\x02 \x01(\tR\n" +
+	"clientName\x12\x14\n" +
+	"\x05lines\x18\x03 \x01(\x03R\x05lines\x12,\n" +
+	"\x04cost\x18\x04 \x01(\v2\x18.seatline.money.v1.MoneyR\x04cost\x12.\n" +
+	"\x05price\x18\x05 \x01(\v2\x18.seatline.money.v1.MoneyR\x05price\x120\n" +
+	"\x06margin\x18\x06 \x01(\v2\x18.seatline.money.v1.MoneyR\x06margin\x12\x18\n" +
+	"\apercent\x18\a \x01(\tR\apercent\"\xa7\x01\n" +
+	"\x16ListInvoiceRunsRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06filter\x18\x04 \x01(\tR\x06filter\x12\x19\n" +
+	"\border_by\x18\x05 \x01(\tR\aorderBy\"z\n" +
+	"\x17ListInvoiceRunsResponse\x127\n" +
+	"\x04runs\x18\x01 \x03(\v2#.seatline.invoiceline.v1.InvoiceRunR\x04runs\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdc\x03\n" +
+	"\n" +
+	"InvoiceRun\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x129\n" +
+	"\n" +
+	"quiet_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tquietTime\x12\x1a\n" +
+	"\binvoices\x18\x03 \x01(\x03R\binvoices\x12\x14\n" +
+	"\x05lines\x18\x04 \x01(\x03R\x05lines\x12\x18\n" +
+	"\apending\x18\x05 \x01(\x03R\apending\x12\x16\n" +
+	"\x06parked\x18\x06 \x01(\x03R\x06parked\x12\x12\n" +
+	"\x04held\x18\a \x01(\x03R\x04held\x12\x16\n" +
+	"\x06failed\x18\b \x01(\x03R\x06failed\x12A\n" +
+	"\x0faffected_before\x18\t \x03(\v2\x18.seatline.money.v1.MoneyR\x0eaffectedBefore\x12?\n" +
+	"\x0eaffected_after\x18\n" +
+	" \x03(\v2\x18.seatline.money.v1.MoneyR\raffectedAfter\x127\n" +
+	"\tread_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\x12\x16\n" +
+	"\x06filter\x18\f \x01(\tR\x06filter*=\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_LINKED\x10\x01\x12\x0e\n" +
 	"\n" +
-	"KIND_FIXED\x10\x022\x86\x03\n" +
+	"KIND_FIXED\x10\x022\xe5\x05\n" +
 	"\vLineService\x12b\n" +
 	"\tListLines\x12).seatline.invoiceline.v1.ListLinesRequest\x1a*.seatline.invoiceline.v1.ListLinesResponse\x12Q\n" +
 	"\aGetLine\x12'.seatline.invoiceline.v1.GetLineRequest\x1a\x1d.seatline.invoiceline.v1.Line\x12S\n" +
 	"\tRetryLine\x12'.seatline.invoiceline.v1.GetLineRequest\x1a\x1d.seatline.invoiceline.v1.Line\x12k\n" +
-	"\fRefreshLines\x12,.seatline.invoiceline.v1.RefreshLinesRequest\x1a-.seatline.invoiceline.v1.RefreshLinesResponseB\xe7\x01\n" +
+	"\fRefreshLines\x12,.seatline.invoiceline.v1.RefreshLinesRequest\x1a-.seatline.invoiceline.v1.RefreshLinesResponse\x12}\n" +
+	"\x12ListLicenceBilling\x122.seatline.invoiceline.v1.ListLicenceBillingRequest\x1a3.seatline.invoiceline.v1.ListLicenceBillingResponse\x12h\n" +
+	"\vListMargins\x12+.seatline.invoiceline.v1.ListMarginsRequest\x1a,.seatline.invoiceline.v1.ListMarginsResponse\x12t\n" +
+	"\x0fListInvoiceRuns\x12/.seatline.invoiceline.v1.ListInvoiceRunsRequest\x1a0.seatline.invoiceline.v1.ListInvoiceRunsResponseB\xe7\x01\n" +
 	"\x1bcom.seatline.invoiceline.v1B\x10InvoicelineProtoP\x01Z8seatline.dev/proto/seatline/invoiceline/v1;invoicelinev1\xa2\x02\x03SIX\xaa\x02\x17Seatline.Invoiceline.V1\xca\x02\x17Seatline\\Invoiceline\\V1\xe2\x02#Seatline\\Invoiceline\\V1\\GPBMetadata\xea\x02\x19Seatline::Invoiceline::V1b\x06proto3"
 
 var (
@@ -736,46 +1515,76 @@ func file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_invoiceline_v1_invoiceline_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_seatline_invoiceline_v1_invoiceline_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_seatline_invoiceline_v1_invoiceline_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_seatline_invoiceline_v1_invoiceline_proto_goTypes = []any{
-	(Kind)(0),                     // 0: seatline.invoiceline.v1.Kind
-	(*Fields)(nil),                // 1: seatline.invoiceline.v1.Fields
-	(*Line)(nil),                  // 2: seatline.invoiceline.v1.Line
-	(*ListLinesRequest)(nil),      // 3: seatline.invoiceline.v1.ListLinesRequest
-	(*ListLinesResponse)(nil),     // 4: seatline.invoiceline.v1.ListLinesResponse
-	(*GetLineRequest)(nil),        // 5: seatline.invoiceline.v1.GetLineRequest
-	(*RefreshLinesRequest)(nil),   // 6: seatline.invoiceline.v1.RefreshLinesRequest
-	(*RefreshLinesResponse)(nil),  // 7: seatline.invoiceline.v1.RefreshLinesResponse
-	(*v1.Money)(nil),              // 8: seatline.money.v1.Money
-	(*v11.Status)(nil),            // 9: seatline.item.v1.Status
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(Kind)(0),                          // 0: seatline.invoiceline.v1.Kind
+	(*Fields)(nil),                     // 1: seatline.invoiceline.v1.Fields
+	(*Line)(nil),                       // 2: seatline.invoiceline.v1.Line
+	(*ListLinesRequest)(nil),           // 3: seatline.invoiceline.v1.ListLinesRequest
+	(*ListLinesResponse)(nil),          // 4: seatline.invoiceline.v1.ListLinesResponse
+	(*GetLineRequest)(nil),             // 5: seatline.invoiceline.v1.GetLineRequest
+	(*RefreshLinesRequest)(nil),        // 6: seatline.invoiceline.v1.RefreshLinesRequest
+	(*RefreshLinesResponse)(nil),       // 7: seatline.invoiceline.v1.RefreshLinesResponse
+	(*ListLicenceBillingRequest)(nil),  // 8: seatline.invoiceline.v1.ListLicenceBillingRequest
+	(*Seats)(nil),                      // 9: seatline.invoiceline.v1.Seats
+	(*ListLicenceBillingResponse)(nil), // 10: seatline.invoiceline.v1.ListLicenceBillingResponse
+	(*LicenceBilling)(nil),             // 11: seatline.invoiceline.v1.LicenceBilling
+	(*ListMarginsRequest)(nil),         // 12: seatline.invoiceline.v1.ListMarginsRequest
+	(*ListMarginsResponse)(nil),        // 13: seatline.invoiceline.v1.ListMarginsResponse
+	(*Margin)(nil),                     // 14: seatline.invoiceline.v1.Margin
+	(*ListInvoiceRunsRequest)(nil),     // 15: seatline.invoiceline.v1.ListInvoiceRunsRequest
+	(*ListInvoiceRunsResponse)(nil),    // 16: seatline.invoiceline.v1.ListInvoiceRunsResponse
+	(*InvoiceRun)(nil),                 // 17: seatline.invoiceline.v1.InvoiceRun
+	(*v1.Money)(nil),                   // 18: seatline.money.v1.Money
+	(*v11.Status)(nil),                 // 19: seatline.item.v1.Status
+	(*timestamppb.Timestamp)(nil),      // 20: google.protobuf.Timestamp
 }
 var file_seatline_invoiceline_v1_invoiceline_proto_depIdxs = []int32{
-	8,  // 0: seatline.invoiceline.v1.Fields.unit_cost:type_name -> seatline.money.v1.Money
-	8,  // 1: seatline.invoiceline.v1.Fields.unit_price:type_name -> seatline.money.v1.Money
+	18, // 0: seatline.invoiceline.v1.Fields.unit_cost:type_name -> seatline.money.v1.Money
+	18, // 1: seatline.invoiceline.v1.Fields.unit_price:type_name -> seatline.money.v1.Money
 	0,  // 2: seatline.invoiceline.v1.Line.kind:type_name -> seatline.invoiceline.v1.Kind
 	1,  // 3: seatline.invoiceline.v1.Line.desired:type_name -> seatline.invoiceline.v1.Fields
 	1,  // 4: seatline.invoiceline.v1.Line.applied:type_name -> seatline.invoiceline.v1.Fields
 	1,  // 5: seatline.invoiceline.v1.Line.observed:type_name -> seatline.invoiceline.v1.Fields
-	9,  // 6: seatline.invoiceline.v1.Line.status:type_name -> seatline.item.v1.Status
-	8,  // 7: seatline.invoiceline.v1.Line.monthly_before:type_name -> seatline.money.v1.Money
-	8,  // 8: seatline.invoiceline.v1.Line.monthly_after:type_name -> seatline.money.v1.Money
-	10, // 9: seatline.invoiceline.v1.Line.next_invoice_time:type_name -> google.protobuf.Timestamp
-	8,  // 10: seatline.invoiceline.v1.Line.licence_price:type_name -> seatline.money.v1.Money
+	19, // 6: seatline.invoiceline.v1.Line.status:type_name -> seatline.item.v1.Status
+	18, // 7: seatline.invoiceline.v1.Line.monthly_before:type_name -> seatline.money.v1.Money
+	18, // 8: seatline.invoiceline.v1.Line.monthly_after:type_name -> seatline.money.v1.Money
+	20, // 9: seatline.invoiceline.v1.Line.next_invoice_time:type_name -> google.protobuf.Timestamp
+	18, // 10: seatline.invoiceline.v1.Line.licence_price:type_name -> seatline.money.v1.Money
 	2,  // 11: seatline.invoiceline.v1.ListLinesResponse.lines:type_name -> seatline.invoiceline.v1.Line
-	3,  // 12: seatline.invoiceline.v1.LineService.ListLines:input_type -> seatline.invoiceline.v1.ListLinesRequest
-	5,  // 13: seatline.invoiceline.v1.LineService.GetLine:input_type -> seatline.invoiceline.v1.GetLineRequest
-	5,  // 14: seatline.invoiceline.v1.LineService.RetryLine:input_type -> seatline.invoiceline.v1.GetLineRequest
-	6,  // 15: seatline.invoiceline.v1.LineService.RefreshLines:input_type -> seatline.invoiceline.v1.RefreshLinesRequest
-	4,  // 16: seatline.invoiceline.v1.LineService.ListLines:output_type -> seatline.invoiceline.v1.ListLinesResponse
-	2,  // 17: seatline.invoiceline.v1.LineService.GetLine:output_type -> seatline.invoiceline.v1.Line
-	2,  // 18: seatline.invoiceline.v1.LineService.RetryLine:output_type -> seatline.invoiceline.v1.Line
-	7,  // 19: seatline.invoiceline.v1.LineService.RefreshLines:output_type -> seatline.invoiceline.v1.RefreshLinesResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	9,  // 12: seatline.invoiceline.v1.ListLicenceBillingRequest.licences:type_name -> seatline.invoiceline.v1.Seats
+	11, // 13: seatline.invoiceline.v1.ListLicenceBillingResponse.licences:type_name -> seatline.invoiceline.v1.LicenceBilling
+	18, // 14: seatline.invoiceline.v1.LicenceBilling.billed:type_name -> seatline.money.v1.Money
+	14, // 15: seatline.invoiceline.v1.ListMarginsResponse.margins:type_name -> seatline.invoiceline.v1.Margin
+	14, // 16: seatline.invoiceline.v1.ListMarginsResponse.totals:type_name -> seatline.invoiceline.v1.Margin
+	18, // 17: seatline.invoiceline.v1.Margin.cost:type_name -> seatline.money.v1.Money
+	18, // 18: seatline.invoiceline.v1.Margin.price:type_name -> seatline.money.v1.Money
+	18, // 19: seatline.invoiceline.v1.Margin.margin:type_name -> seatline.money.v1.Money
+	17, // 20: seatline.invoiceline.v1.ListInvoiceRunsResponse.runs:type_name -> seatline.invoiceline.v1.InvoiceRun
+	20, // 21: seatline.invoiceline.v1.InvoiceRun.time:type_name -> google.protobuf.Timestamp
+	20, // 22: seatline.invoiceline.v1.InvoiceRun.quiet_time:type_name -> google.protobuf.Timestamp
+	18, // 23: seatline.invoiceline.v1.InvoiceRun.affected_before:type_name -> seatline.money.v1.Money
+	18, // 24: seatline.invoiceline.v1.InvoiceRun.affected_after:type_name -> seatline.money.v1.Money
+	20, // 25: seatline.invoiceline.v1.InvoiceRun.read_time:type_name -> google.protobuf.Timestamp
+	3,  // 26: seatline.invoiceline.v1.LineService.ListLines:input_type -> seatline.invoiceline.v1.ListLinesRequest
+	5,  // 27: seatline.invoiceline.v1.LineService.GetLine:input_type -> seatline.invoiceline.v1.GetLineRequest
+	5,  // 28: seatline.invoiceline.v1.LineService.RetryLine:input_type -> seatline.invoiceline.v1.GetLineRequest
+	6,  // 29: seatline.invoiceline.v1.LineService.RefreshLines:input_type -> seatline.invoiceline.v1.RefreshLinesRequest
+	8,  // 30: seatline.invoiceline.v1.LineService.ListLicenceBilling:input_type -> seatline.invoiceline.v1.ListLicenceBillingRequest
+	12, // 31: seatline.invoiceline.v1.LineService.ListMargins:input_type -> seatline.invoiceline.v1.ListMarginsRequest
+	15, // 32: seatline.invoiceline.v1.LineService.ListInvoiceRuns:input_type -> seatline.invoiceline.v1.ListInvoiceRunsRequest
+	4,  // 33: seatline.invoiceline.v1.LineService.ListLines:output_type -> seatline.invoiceline.v1.ListLinesResponse
+	2,  // 34: seatline.invoiceline.v1.LineService.GetLine:output_type -> seatline.invoiceline.v1.Line
+	2,  // 35: seatline.invoiceline.v1.LineService.RetryLine:output_type -> seatline.invoiceline.v1.Line
+	7,  // 36: seatline.invoiceline.v1.LineService.RefreshLines:output_type -> seatline.invoiceline.v1.RefreshLinesResponse
+	10, // 37: seatline.invoiceline.v1.LineService.ListLicenceBilling:output_type -> seatline.invoiceline.v1.ListLicenceBillingResponse
+	13, // 38: seatline.invoiceline.v1.LineService.ListMargins:output_type -> seatline.invoiceline.v1.ListMarginsResponse
+	16, // 39: seatline.invoiceline.v1.LineService.ListInvoiceRuns:output_type -> seatline.invoiceline.v1.ListInvoiceRunsResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_seatline_invoiceline_v1_invoiceline_proto_init() }
@@ -790,7 +1599,7 @@ func file_seatline_invoiceline_v1_invoiceline_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_invoiceline_v1_invoiceline_proto_rawDesc), len(file_seatline_invoiceline_v1_invoiceline_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

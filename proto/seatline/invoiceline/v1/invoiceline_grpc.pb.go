@@ -21,10 +21,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	LineService_ListLines_FullMethodName    = "/seatline.invoiceline.v1.LineService/ListLines"
-	LineService_GetLine_FullMethodName      = "/seatline.invoiceline.v1.LineService/GetLine"
-	LineService_RetryLine_FullMethodName    = "/seatline.invoiceline.v1.LineService/RetryLine"
-	LineService_RefreshLines_FullMethodName = "/seatline.invoiceline.v1.LineService/RefreshLines"
+	LineService_ListLines_FullMethodName          = "/seatline.invoiceline.v1.LineService/ListLines"
+	LineService_GetLine_FullMethodName            = "/seatline.invoiceline.v1.LineService/GetLine"
+	LineService_RetryLine_FullMethodName          = "/seatline.invoiceline.v1.LineService/RetryLine"
+	LineService_RefreshLines_FullMethodName       = "/seatline.invoiceline.v1.LineService/RefreshLines"
+	LineService_ListLicenceBilling_FullMethodName = "/seatline.invoiceline.v1.LineService/ListLicenceBilling"
+	LineService_ListMargins_FullMethodName        = "/seatline.invoiceline.v1.LineService/ListMargins"
+	LineService_ListInvoiceRuns_FullMethodName    = "/seatline.invoiceline.v1.LineService/ListInvoiceRuns"
 )
 
 // LineServiceClient is the client API for LineService service.
@@ -39,6 +42,12 @@ type LineServiceClient interface {
 	RetryLine(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*Line, error)
 	// Reads the recurring invoices again now.
 	RefreshLines(ctx context.Context, in *RefreshLinesRequest, opts ...grpc.CallOption) (*RefreshLinesResponse, error)
+	// What Halo's lines bill for licences, also for those that are no subscription's.
+	ListLicenceBilling(ctx context.Context, in *ListLicenceBillingRequest, opts ...grpc.CallOption) (*ListLicenceBillingResponse, error)
+	// Cost and price of our lines by customer.
+	ListMargins(ctx context.Context, in *ListMarginsRequest, opts ...grpc.CallOption) (*ListMarginsResponse, error)
+	// When Halo makes invoices next, and what would not be on them as it should.
+	ListInvoiceRuns(ctx context.Context, in *ListInvoiceRunsRequest, opts ...grpc.CallOption) (*ListInvoiceRunsResponse, error)
 }
 
 type lineServiceClient struct {
@@ -89,6 +98,36 @@ func (c *lineServiceClient) RefreshLines(ctx context.Context, in *RefreshLinesRe
 	return out, nil
 }
 
+func (c *lineServiceClient) ListLicenceBilling(ctx context.Context, in *ListLicenceBillingRequest, opts ...grpc.CallOption) (*ListLicenceBillingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLicenceBillingResponse)
+	err := c.cc.Invoke(ctx, LineService_ListLicenceBilling_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lineServiceClient) ListMargins(ctx context.Context, in *ListMarginsRequest, opts ...grpc.CallOption) (*ListMarginsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListMarginsResponse)
+	err := c.cc.Invoke(ctx, LineService_ListMargins_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lineServiceClient) ListInvoiceRuns(ctx context.Context, in *ListInvoiceRunsRequest, opts ...grpc.CallOption) (*ListInvoiceRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListInvoiceRunsResponse)
+	err := c.cc.Invoke(ctx, LineService_ListInvoiceRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LineServiceServer is the server API for LineService service.
 // All implementations must embed UnimplementedLineServiceServer
 // for forward compatibility.
@@ -101,6 +140,12 @@ type LineServiceServer interface {
 	RetryLine(context.Context, *GetLineRequest) (*Line, error)
 	// Reads the recurring invoices again now.
 	RefreshLines(context.Context, *RefreshLinesRequest) (*RefreshLinesResponse, error)
+	// What Halo's lines bill for licences, also for those that are no subscription's.
+	ListLicenceBilling(context.Context, *ListLicenceBillingRequest) (*ListLicenceBillingResponse, error)
+	// Cost and price of our lines by customer.
+	ListMargins(context.Context, *ListMarginsRequest) (*ListMarginsResponse, error)
+	// When Halo makes invoices next, and what would not be on them as it should.
+	ListInvoiceRuns(context.Context, *ListInvoiceRunsRequest) (*ListInvoiceRunsResponse, error)
 	mustEmbedUnimplementedLineServiceServer()
 }
 
@@ -122,6 +167,15 @@ func (UnimplementedLineServiceServer) RetryLine(context.Context, *GetLineRequest
 }
 func (UnimplementedLineServiceServer) RefreshLines(context.Context, *RefreshLinesRequest) (*RefreshLinesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RefreshLines not implemented")
+}
+func (UnimplementedLineServiceServer) ListLicenceBilling(context.Context, *ListLicenceBillingRequest) (*ListLicenceBillingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLicenceBilling not implemented")
+}
+func (UnimplementedLineServiceServer) ListMargins(context.Context, *ListMarginsRequest) (*ListMarginsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListMargins not implemented")
+}
+func (UnimplementedLineServiceServer) ListInvoiceRuns(context.Context, *ListInvoiceRunsRequest) (*ListInvoiceRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListInvoiceRuns not implemented")
 }
 func (UnimplementedLineServiceServer) mustEmbedUnimplementedLineServiceServer() {}
 func (UnimplementedLineServiceServer) testEmbeddedByValue()                     {}
@@ -216,6 +270,60 @@ func _LineService_RefreshLines_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LineService_ListLicenceBilling_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLicenceBillingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServiceServer).ListLicenceBilling(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LineService_ListLicenceBilling_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServiceServer).ListLicenceBilling(ctx, req.(*ListLicenceBillingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LineService_ListMargins_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListMarginsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServiceServer).ListMargins(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LineService_ListMargins_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServiceServer).ListMargins(ctx, req.(*ListMarginsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LineService_ListInvoiceRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListInvoiceRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServiceServer).ListInvoiceRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LineService_ListInvoiceRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServiceServer).ListInvoiceRuns(ctx, req.(*ListInvoiceRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LineService_ServiceDesc is the grpc.ServiceDesc for LineService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -238,6 +346,18 @@ var LineService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RefreshLines",
 			Handler:    _LineService_RefreshLines_Handler,
+		},
+		{
+			MethodName: "ListLicenceBilling",
+			Handler:    _LineService_ListLicenceBilling_Handler,
+		},
+		{
+			MethodName: "ListMargins",
+			Handler:    _LineService_ListMargins_Handler,
+		},
+		{
+			MethodName: "ListInvoiceRuns",
+			Handler:    _LineService_ListInvoiceRuns_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -611,6 +611,106 @@ func (x *Change) GetMonthlyAfter() *v1.Money {
 	return nil
 }
 
+// Standing is how many things of one class there are, and their money, each sum ex VAT per month and
+// one per currency. What is not known counts in no sum.
+type Standing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable, in snake_case; the list that has the rows is filtered by it.
+	Class string `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
+	// The class for a person, as the end of "41 subscriptions …".
+	Text  string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Count int64  `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	// What Giacom charges for them.
+	Cost []*v1.Money `protobuf:"bytes,4,rep,name=cost,proto3" json:"cost,omitempty"`
+	// What Halo's lines bill for them now.
+	Billed []*v1.Money `protobuf:"bytes,5,rep,name=billed,proto3" json:"billed,omitempty"`
+	// What they should bill.
+	Wanted []*v1.Money `protobuf:"bytes,6,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	// Filter of that list that gives exactly these rows.
+	Filter        string `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_seatline_item_v1_item_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_item_v1_item_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_seatline_item_v1_item_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Standing) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Standing) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Standing) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Standing) GetCost() []*v1.Money {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *Standing) GetBilled() []*v1.Money {
+	if x != nil {
+		return x.Billed
+	}
+	return nil
+}
+
+func (x *Standing) GetWanted() []*v1.Money {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *Standing) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
 var File_seatline_item_v1_item_proto protoreflect.FileDescriptor
 
 const file_seatline_item_v1_item_proto_rawDesc = "" +
@@ -667,7 +767,15 @@ const file_seatline_item_v1_item_proto_rawDesc = "" +
 	"\ahalo_id\x18\x0e \x01(\x03R\x06haloId\x12.\n" +
 	"\x04time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12?\n" +
 	"\x0emonthly_before\x18\x10 \x01(\v2\x18.seatline.money.v1.MoneyR\rmonthlyBefore\x12=\n" +
-	"\rmonthly_after\x18\x11 \x01(\v2\x18.seatline.money.v1.MoneyR\fmonthlyAfter*\x9f\x01\n" +
+	"\rmonthly_after\x18\x11 \x01(\v2\x18.seatline.money.v1.MoneyR\fmonthlyAfter\"\xf4\x01\n" +
+	"\bStanding\x12\x14\n" +
+	"\x05class\x18\x01 \x01(\tR\x05class\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\x12,\n" +
+	"\x04cost\x18\x04 \x03(\v2\x18.seatline.money.v1.MoneyR\x04cost\x120\n" +
+	"\x06billed\x18\x05 \x03(\v2\x18.seatline.money.v1.MoneyR\x06billed\x120\n" +
+	"\x06wanted\x18\x06 \x03(\v2\x18.seatline.money.v1.MoneyR\x06wanted\x12\x16\n" +
+	"\x06filter\x18\a \x01(\tR\x06filter*\x9f\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_IN_SYNC\x10\x01\x12\x11\n" +
@@ -693,7 +801,7 @@ func file_seatline_item_v1_item_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_item_v1_item_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_seatline_item_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_seatline_item_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_seatline_item_v1_item_proto_goTypes = []any{
 	(State)(0),                    // 0: seatline.item.v1.State
 	(*Reason)(nil),                // 1: seatline.item.v1.Reason
@@ -701,27 +809,31 @@ var file_seatline_item_v1_item_proto_goTypes = []any{
 	(*FieldChange)(nil),           // 3: seatline.item.v1.FieldChange
 	(*PlanItem)(nil),              // 4: seatline.item.v1.PlanItem
 	(*Change)(nil),                // 5: seatline.item.v1.Change
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*v1.Money)(nil),              // 7: seatline.money.v1.Money
+	(*Standing)(nil),              // 6: seatline.item.v1.Standing
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*v1.Money)(nil),              // 8: seatline.money.v1.Money
 }
 var file_seatline_item_v1_item_proto_depIdxs = []int32{
 	0,  // 0: seatline.item.v1.Status.state:type_name -> seatline.item.v1.State
 	1,  // 1: seatline.item.v1.Status.reason:type_name -> seatline.item.v1.Reason
-	6,  // 2: seatline.item.v1.Status.update_time:type_name -> google.protobuf.Timestamp
+	7,  // 2: seatline.item.v1.Status.update_time:type_name -> google.protobuf.Timestamp
 	2,  // 3: seatline.item.v1.PlanItem.status:type_name -> seatline.item.v1.Status
 	3,  // 4: seatline.item.v1.PlanItem.changes:type_name -> seatline.item.v1.FieldChange
-	7,  // 5: seatline.item.v1.PlanItem.monthly_before:type_name -> seatline.money.v1.Money
-	7,  // 6: seatline.item.v1.PlanItem.monthly_after:type_name -> seatline.money.v1.Money
+	8,  // 5: seatline.item.v1.PlanItem.monthly_before:type_name -> seatline.money.v1.Money
+	8,  // 6: seatline.item.v1.PlanItem.monthly_after:type_name -> seatline.money.v1.Money
 	3,  // 7: seatline.item.v1.Change.changes:type_name -> seatline.item.v1.FieldChange
 	1,  // 8: seatline.item.v1.Change.reason:type_name -> seatline.item.v1.Reason
-	6,  // 9: seatline.item.v1.Change.time:type_name -> google.protobuf.Timestamp
-	7,  // 10: seatline.item.v1.Change.monthly_before:type_name -> seatline.money.v1.Money
-	7,  // 11: seatline.item.v1.Change.monthly_after:type_name -> seatline.money.v1.Money
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	7,  // 9: seatline.item.v1.Change.time:type_name -> google.protobuf.Timestamp
+	8,  // 10: seatline.item.v1.Change.monthly_before:type_name -> seatline.money.v1.Money
+	8,  // 11: seatline.item.v1.Change.monthly_after:type_name -> seatline.money.v1.Money
+	8,  // 12: seatline.item.v1.Standing.cost:type_name -> seatline.money.v1.Money
+	8,  // 13: seatline.item.v1.Standing.billed:type_name -> seatline.money.v1.Money
+	8,  // 14: seatline.item.v1.Standing.wanted:type_name -> seatline.money.v1.Money
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_seatline_item_v1_item_proto_init() }
@@ -735,7 +847,7 @@ func file_seatline_item_v1_item_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_item_v1_item_proto_rawDesc), len(file_seatline_item_v1_item_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

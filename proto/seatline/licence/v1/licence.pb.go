@@ -596,6 +596,457 @@ func (x *AdoptLicenceRequest) GetHaloId() int64 {
 	return 0
 }
 
+type GetParityRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Counts only rows that this filter of ListParity gives; empty: all.
+	Filter        string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetParityRequest) Reset() {
+	*x = GetParityRequest{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetParityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetParityRequest) ProtoMessage() {}
+
+func (x *GetParityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetParityRequest.ProtoReflect.Descriptor instead.
+func (*GetParityRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetParityRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *GetParityRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+// Parity of a connection: what agrees between Giacom and Halo, and what does not, whether or not
+// anything was written yet.
+type Parity struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Live in Giacom; the classes besides "gone" and "stray" add up to it.
+	Subscriptions int64 `protobuf:"varint,2,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Of these, those whose billing agrees with Halo: classes "agrees" and "details".
+	Agree int64 `protobuf:"varint,3,opt,name=agree,proto3" json:"agree,omitempty"`
+	// All classes, also empty ones, in the order in which they outrank each other:
+	//
+	//	gone         no longer in Giacom, its licence still active in Halo
+	//	stray        an active licence of Giacom's in Halo that belongs to no subscription we know
+	//	unmapped     its Giacom customer is no customer of Halo yet, or still to be created
+	//	excluded     left out on purpose: excluded, or its customer is ignored
+	//	waiting      waits for something that comes by itself: not provisioned, missing unproven, Halo not read yet
+	//	ambiguous    a person must say which licence or line is meant
+	//	held         a rule holds licence or line, or Halo refused it; the reason says why
+	//	no_licence   no licence in Halo
+	//	customer     the licence belongs to another customer in Halo
+	//	count        seats differ, in the licence or on a line of a fixed quantity
+	//	no_line      on no invoice line
+	//	price        the sell price differs from what the price rules say
+	//	cost         the purchase price differs
+	//	details      agrees in everything that is billed; dates, words or our mark are still to be written
+	//	agrees       nothing differs
+	Classes []*v12.Standing `protobuf:"bytes,4,rep,name=classes,proto3" json:"classes,omitempty"`
+	// When Halo's licences were last read whole; absent: never.
+	LicencesReadTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=licences_read_time,json=licencesReadTime,proto3" json:"licences_read_time,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Parity) Reset() {
+	*x = Parity{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Parity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Parity) ProtoMessage() {}
+
+func (x *Parity) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Parity.ProtoReflect.Descriptor instead.
+func (*Parity) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Parity) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *Parity) GetSubscriptions() int64 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
+func (x *Parity) GetAgree() int64 {
+	if x != nil {
+		return x.Agree
+	}
+	return 0
+}
+
+func (x *Parity) GetClasses() []*v12.Standing {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *Parity) GetLicencesReadTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LicencesReadTime
+	}
+	return nil
+}
+
+type ListParityRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Fields: connection, key, class, mex_id, customer_name, name, sku, state, reason, halo_id,
+	// halo_client_id, cost, billed, wanted.
+	Filter        string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	OrderBy       string `protobuf:"bytes,4,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListParityRequest) Reset() {
+	*x = ListParityRequest{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListParityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListParityRequest) ProtoMessage() {}
+
+func (x *ListParityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListParityRequest.ProtoReflect.Descriptor instead.
+func (*ListParityRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListParityRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListParityRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListParityRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListParityRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+type ListParityResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          []*ParityRow           `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListParityResponse) Reset() {
+	*x = ListParityResponse{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListParityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListParityResponse) ProtoMessage() {}
+
+func (x *ListParityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListParityResponse.ProtoReflect.Descriptor instead.
+func (*ListParityResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListParityResponse) GetRows() []*ParityRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ListParityResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ParityRow is one subscription, or one licence of Halo without a subscription ("halo/<id>").
+type ParityRow struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Connection   string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Key          string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Class        string                 `protobuf:"bytes,3,opt,name=class,proto3" json:"class,omitempty"`
+	MexId        string                 `protobuf:"bytes,4,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	CustomerName string                 `protobuf:"bytes,5,opt,name=customer_name,json=customerName,proto3" json:"customer_name,omitempty"`
+	Name         string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	Sku          string                 `protobuf:"bytes,7,opt,name=sku,proto3" json:"sku,omitempty"`
+	HaloId       int64                  `protobuf:"varint,8,opt,name=halo_id,json=haloId,proto3" json:"halo_id,omitempty"`
+	HaloClientId int64                  `protobuf:"varint,9,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	// Seats: as Giacom says, and as the licence in Halo counts; absent when there is none.
+	SeatsGiacom *int64 `protobuf:"varint,10,opt,name=seats_giacom,json=seatsGiacom,proto3,oneof" json:"seats_giacom,omitempty"`
+	SeatsHalo   *int64 `protobuf:"varint,11,opt,name=seats_halo,json=seatsHalo,proto3,oneof" json:"seats_halo,omitempty"`
+	// Of the licence's item, or of the line's where the line is why.
+	State  v12.State   `protobuf:"varint,12,opt,name=state,proto3,enum=seatline.item.v1.State" json:"state,omitempty"`
+	Reason *v12.Reason `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Per month: what Giacom charges, what lines bill now, what they should bill. A line of several
+	// licences counts with the first of them.
+	Cost   *v1.Money `protobuf:"bytes,14,opt,name=cost,proto3" json:"cost,omitempty"`
+	Billed *v1.Money `protobuf:"bytes,15,opt,name=billed,proto3" json:"billed,omitempty"`
+	Wanted *v1.Money `protobuf:"bytes,16,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	// Lines that bill it.
+	LineKeys      []string `protobuf:"bytes,17,rep,name=line_keys,json=lineKeys,proto3" json:"line_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParityRow) Reset() {
+	*x = ParityRow{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParityRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParityRow) ProtoMessage() {}
+
+func (x *ParityRow) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParityRow.ProtoReflect.Descriptor instead.
+func (*ParityRow) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ParityRow) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ParityRow) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ParityRow) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *ParityRow) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *ParityRow) GetCustomerName() string {
+	if x != nil {
+		return x.CustomerName
+	}
+	return ""
+}
+
+func (x *ParityRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ParityRow) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *ParityRow) GetHaloId() int64 {
+	if x != nil {
+		return x.HaloId
+	}
+	return 0
+}
+
+func (x *ParityRow) GetHaloClientId() int64 {
+	if x != nil {
+		return x.HaloClientId
+	}
+	return 0
+}
+
+func (x *ParityRow) GetSeatsGiacom() int64 {
+	if x != nil && x.SeatsGiacom != nil {
+		return *x.SeatsGiacom
+	}
+	return 0
+}
+
+func (x *ParityRow) GetSeatsHalo() int64 {
+	if x != nil && x.SeatsHalo != nil {
+		return *x.SeatsHalo
+	}
+	return 0
+}
+
+func (x *ParityRow) GetState() v12.State {
+	if x != nil {
+		return x.State
+	}
+	return v12.State(0)
+}
+
+func (x *ParityRow) GetReason() *v12.Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *ParityRow) GetCost() *v1.Money {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *ParityRow) GetBilled() *v1.Money {
+	if x != nil {
+		return x.Billed
+	}
+	return nil
+}
+
+func (x *ParityRow) GetWanted() *v1.Money {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *ParityRow) GetLineKeys() []string {
+	if x != nil {
+		return x.LineKeys
+	}
+	return nil
+}
+
 var File_seatline_licence_v1_licence_proto protoreflect.FileDescriptor
 
 const file_seatline_licence_v1_licence_proto_rawDesc = "" +
@@ -658,14 +1109,63 @@ const file_seatline_licence_v1_licence_proto_rawDesc = "" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x17\n" +
-	"\ahalo_id\x18\x03 \x01(\x03R\x06haloId2\xce\x03\n" +
+	"\ahalo_id\x18\x03 \x01(\x03R\x06haloId\"J\n" +
+	"\x10GetParityRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\"\xe4\x01\n" +
+	"\x06Parity\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12$\n" +
+	"\rsubscriptions\x18\x02 \x01(\x03R\rsubscriptions\x12\x14\n" +
+	"\x05agree\x18\x03 \x01(\x03R\x05agree\x124\n" +
+	"\aclasses\x18\x04 \x03(\v2\x1a.seatline.item.v1.StandingR\aclasses\x12H\n" +
+	"\x12licences_read_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x10licencesReadTime\"\x82\x01\n" +
+	"\x11ListParityRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06filter\x18\x03 \x01(\tR\x06filter\x12\x19\n" +
+	"\border_by\x18\x04 \x01(\tR\aorderBy\"p\n" +
+	"\x12ListParityResponse\x122\n" +
+	"\x04rows\x18\x01 \x03(\v2\x1e.seatline.licence.v1.ParityRowR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf0\x04\n" +
+	"\tParityRow\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05class\x18\x03 \x01(\tR\x05class\x12\x15\n" +
+	"\x06mex_id\x18\x04 \x01(\tR\x05mexId\x12#\n" +
+	"\rcustomer_name\x18\x05 \x01(\tR\fcustomerName\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x12\x10\n" +
+	"\x03sku\x18\a \x01(\tR\x03sku\x12\x17\n" +
+	"\ahalo_id\x18\b \x01(\x03R\x06haloId\x12$\n" +
+	"\x0ehalo_client_id\x18\t \x01(\x03R\fhaloClientId\x12&\n" +
+	"\fseats_giacom\x18\n" +
+	" \x01(\x03H\x00R\vseatsGiacom\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"seats_halo\x18\v \x01(\x03H\x01R\tseatsHalo\x88\x01\x01\x12-\n" +
+	"\x05state\x18\f \x01(\x0e2\x17.seatline.item.v1.StateR\x05state\x120\n" +
+	"\x06reason\x18\r \x01(\v2\x18.seatline.item.v1.ReasonR\x06reason\x12,\n" +
+	"\x04cost\x18\x0e \x01(\v2\x18.seatline.money.v1.MoneyR\x04cost\x120\n" +
+	"\x06billed\x18\x0f \x01(\v2\x18.seatline.money.v1.MoneyR\x06billed\x120\n" +
+	"\x06wanted\x18\x10 \x01(\v2\x18.seatline.money.v1.MoneyR\x06wanted\x12\x1b\n" +
+	"\tline_keys\x18\x11 \x03(\tR\blineKeysB\x0f\n" +
+	"\r_seats_giacomB\r\n" +
+	"\v_seats_halo2\xfe\x04\n" +
 	"\x0eLicenceService\x12c\n" +
 	"\fListLicences\x12(.seatline.licence.v1.ListLicencesRequest\x1a).seatline.licence.v1.ListLicencesResponse\x12R\n" +
 	"\n" +
 	"GetLicence\x12&.seatline.licence.v1.GetLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12V\n" +
 	"\fAdoptLicence\x12(.seatline.licence.v1.AdoptLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12U\n" +
 	"\rCreateLicence\x12&.seatline.licence.v1.GetLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12T\n" +
-	"\fRetryLicence\x12&.seatline.licence.v1.GetLicenceRequest\x1a\x1c.seatline.licence.v1.LicenceB\xc7\x01\n" +
+	"\fRetryLicence\x12&.seatline.licence.v1.GetLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12O\n" +
+	"\tGetParity\x12%.seatline.licence.v1.GetParityRequest\x1a\x1b.seatline.licence.v1.Parity\x12]\n" +
+	"\n" +
+	"ListParity\x12&.seatline.licence.v1.ListParityRequest\x1a'.seatline.licence.v1.ListParityResponseB\xc7\x01\n" +
 	"\x17com.seatline.licence.v1B\fLicenceProtoP\x01Z0seatline.dev/proto/seatline/licence/v1;licencev1\xa2\x02\x03SLX\xaa\x02\x13Seatline.Licence.V1\xca\x02\x13Seatline\\Licence\\V1\xe2\x02\x1fSeatline\\Licence\\V1\\GPBMetadata\xea\x02\x15Seatline::Licence::V1b\x06proto3"
 
 var (
@@ -680,7 +1180,7 @@ func file_seatline_licence_v1_licence_proto_rawDescGZIP() []byte {
 	return file_seatline_licence_v1_licence_proto_rawDescData
 }
 
-var file_seatline_licence_v1_licence_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_seatline_licence_v1_licence_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_seatline_licence_v1_licence_proto_goTypes = []any{
 	(*Fields)(nil),                // 0: seatline.licence.v1.Fields
 	(*Licence)(nil),               // 1: seatline.licence.v1.Licence
@@ -689,38 +1189,58 @@ var file_seatline_licence_v1_licence_proto_goTypes = []any{
 	(*ListLicencesResponse)(nil),  // 4: seatline.licence.v1.ListLicencesResponse
 	(*GetLicenceRequest)(nil),     // 5: seatline.licence.v1.GetLicenceRequest
 	(*AdoptLicenceRequest)(nil),   // 6: seatline.licence.v1.AdoptLicenceRequest
-	(*v1.Money)(nil),              // 7: seatline.money.v1.Money
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*v11.Subscription)(nil),      // 9: seatline.subscription.v1.Subscription
-	(*v12.Status)(nil),            // 10: seatline.item.v1.Status
+	(*GetParityRequest)(nil),      // 7: seatline.licence.v1.GetParityRequest
+	(*Parity)(nil),                // 8: seatline.licence.v1.Parity
+	(*ListParityRequest)(nil),     // 9: seatline.licence.v1.ListParityRequest
+	(*ListParityResponse)(nil),    // 10: seatline.licence.v1.ListParityResponse
+	(*ParityRow)(nil),             // 11: seatline.licence.v1.ParityRow
+	(*v1.Money)(nil),              // 12: seatline.money.v1.Money
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*v11.Subscription)(nil),      // 14: seatline.subscription.v1.Subscription
+	(*v12.Status)(nil),            // 15: seatline.item.v1.Status
+	(*v12.Standing)(nil),          // 16: seatline.item.v1.Standing
+	(v12.State)(0),                // 17: seatline.item.v1.State
+	(*v12.Reason)(nil),            // 18: seatline.item.v1.Reason
 }
 var file_seatline_licence_v1_licence_proto_depIdxs = []int32{
-	7,  // 0: seatline.licence.v1.Fields.purchase_price:type_name -> seatline.money.v1.Money
-	8,  // 1: seatline.licence.v1.Fields.start_time:type_name -> google.protobuf.Timestamp
-	8,  // 2: seatline.licence.v1.Fields.end_time:type_name -> google.protobuf.Timestamp
-	7,  // 3: seatline.licence.v1.Fields.price:type_name -> seatline.money.v1.Money
-	9,  // 4: seatline.licence.v1.Licence.subscription:type_name -> seatline.subscription.v1.Subscription
+	12, // 0: seatline.licence.v1.Fields.purchase_price:type_name -> seatline.money.v1.Money
+	13, // 1: seatline.licence.v1.Fields.start_time:type_name -> google.protobuf.Timestamp
+	13, // 2: seatline.licence.v1.Fields.end_time:type_name -> google.protobuf.Timestamp
+	12, // 3: seatline.licence.v1.Fields.price:type_name -> seatline.money.v1.Money
+	14, // 4: seatline.licence.v1.Licence.subscription:type_name -> seatline.subscription.v1.Subscription
 	0,  // 5: seatline.licence.v1.Licence.desired:type_name -> seatline.licence.v1.Fields
 	0,  // 6: seatline.licence.v1.Licence.applied:type_name -> seatline.licence.v1.Fields
 	0,  // 7: seatline.licence.v1.Licence.observed:type_name -> seatline.licence.v1.Fields
-	10, // 8: seatline.licence.v1.Licence.status:type_name -> seatline.item.v1.Status
+	15, // 8: seatline.licence.v1.Licence.status:type_name -> seatline.item.v1.Status
 	2,  // 9: seatline.licence.v1.Licence.candidates:type_name -> seatline.licence.v1.Candidate
 	1,  // 10: seatline.licence.v1.ListLicencesResponse.licences:type_name -> seatline.licence.v1.Licence
-	3,  // 11: seatline.licence.v1.LicenceService.ListLicences:input_type -> seatline.licence.v1.ListLicencesRequest
-	5,  // 12: seatline.licence.v1.LicenceService.GetLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	6,  // 13: seatline.licence.v1.LicenceService.AdoptLicence:input_type -> seatline.licence.v1.AdoptLicenceRequest
-	5,  // 14: seatline.licence.v1.LicenceService.CreateLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	5,  // 15: seatline.licence.v1.LicenceService.RetryLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	4,  // 16: seatline.licence.v1.LicenceService.ListLicences:output_type -> seatline.licence.v1.ListLicencesResponse
-	1,  // 17: seatline.licence.v1.LicenceService.GetLicence:output_type -> seatline.licence.v1.Licence
-	1,  // 18: seatline.licence.v1.LicenceService.AdoptLicence:output_type -> seatline.licence.v1.Licence
-	1,  // 19: seatline.licence.v1.LicenceService.CreateLicence:output_type -> seatline.licence.v1.Licence
-	1,  // 20: seatline.licence.v1.LicenceService.RetryLicence:output_type -> seatline.licence.v1.Licence
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	16, // 11: seatline.licence.v1.Parity.classes:type_name -> seatline.item.v1.Standing
+	13, // 12: seatline.licence.v1.Parity.licences_read_time:type_name -> google.protobuf.Timestamp
+	11, // 13: seatline.licence.v1.ListParityResponse.rows:type_name -> seatline.licence.v1.ParityRow
+	17, // 14: seatline.licence.v1.ParityRow.state:type_name -> seatline.item.v1.State
+	18, // 15: seatline.licence.v1.ParityRow.reason:type_name -> seatline.item.v1.Reason
+	12, // 16: seatline.licence.v1.ParityRow.cost:type_name -> seatline.money.v1.Money
+	12, // 17: seatline.licence.v1.ParityRow.billed:type_name -> seatline.money.v1.Money
+	12, // 18: seatline.licence.v1.ParityRow.wanted:type_name -> seatline.money.v1.Money
+	3,  // 19: seatline.licence.v1.LicenceService.ListLicences:input_type -> seatline.licence.v1.ListLicencesRequest
+	5,  // 20: seatline.licence.v1.LicenceService.GetLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	6,  // 21: seatline.licence.v1.LicenceService.AdoptLicence:input_type -> seatline.licence.v1.AdoptLicenceRequest
+	5,  // 22: seatline.licence.v1.LicenceService.CreateLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	5,  // 23: seatline.licence.v1.LicenceService.RetryLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	7,  // 24: seatline.licence.v1.LicenceService.GetParity:input_type -> seatline.licence.v1.GetParityRequest
+	9,  // 25: seatline.licence.v1.LicenceService.ListParity:input_type -> seatline.licence.v1.ListParityRequest
+	4,  // 26: seatline.licence.v1.LicenceService.ListLicences:output_type -> seatline.licence.v1.ListLicencesResponse
+	1,  // 27: seatline.licence.v1.LicenceService.GetLicence:output_type -> seatline.licence.v1.Licence
+	1,  // 28: seatline.licence.v1.LicenceService.AdoptLicence:output_type -> seatline.licence.v1.Licence
+	1,  // 29: seatline.licence.v1.LicenceService.CreateLicence:output_type -> seatline.licence.v1.Licence
+	1,  // 30: seatline.licence.v1.LicenceService.RetryLicence:output_type -> seatline.licence.v1.Licence
+	8,  // 31: seatline.licence.v1.LicenceService.GetParity:output_type -> seatline.licence.v1.Parity
+	10, // 32: seatline.licence.v1.LicenceService.ListParity:output_type -> seatline.licence.v1.ListParityResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_seatline_licence_v1_licence_proto_init() }
@@ -728,13 +1248,14 @@ func file_seatline_licence_v1_licence_proto_init() {
 	if File_seatline_licence_v1_licence_proto != nil {
 		return
 	}
+	file_seatline_licence_v1_licence_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_licence_v1_licence_proto_rawDesc), len(file_seatline_licence_v1_licence_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,8 @@ const (
 	LicenceService_AdoptLicence_FullMethodName  = "/seatline.licence.v1.LicenceService/AdoptLicence"
 	LicenceService_CreateLicence_FullMethodName = "/seatline.licence.v1.LicenceService/CreateLicence"
 	LicenceService_RetryLicence_FullMethodName  = "/seatline.licence.v1.LicenceService/RetryLicence"
+	LicenceService_GetParity_FullMethodName     = "/seatline.licence.v1.LicenceService/GetParity"
+	LicenceService_ListParity_FullMethodName    = "/seatline.licence.v1.LicenceService/ListParity"
 )
 
 // LicenceServiceClient is the client API for LicenceService service.
@@ -42,6 +44,10 @@ type LicenceServiceClient interface {
 	CreateLicence(ctx context.Context, in *GetLicenceRequest, opts ...grpc.CallOption) (*Licence, error)
 	// Tries a failed one again, overwrites a change made by hand.
 	RetryLicence(ctx context.Context, in *GetLicenceRequest, opts ...grpc.CallOption) (*Licence, error)
+	// How Giacom's subscriptions stand against Halo: every one is in exactly one class.
+	GetParity(ctx context.Context, in *GetParityRequest, opts ...grpc.CallOption) (*Parity, error)
+	// The rows behind its numbers.
+	ListParity(ctx context.Context, in *ListParityRequest, opts ...grpc.CallOption) (*ListParityResponse, error)
 }
 
 type licenceServiceClient struct {
@@ -102,6 +108,26 @@ func (c *licenceServiceClient) RetryLicence(ctx context.Context, in *GetLicenceR
 	return out, nil
 }
 
+func (c *licenceServiceClient) GetParity(ctx context.Context, in *GetParityRequest, opts ...grpc.CallOption) (*Parity, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Parity)
+	err := c.cc.Invoke(ctx, LicenceService_GetParity_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *licenceServiceClient) ListParity(ctx context.Context, in *ListParityRequest, opts ...grpc.CallOption) (*ListParityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListParityResponse)
+	err := c.cc.Invoke(ctx, LicenceService_ListParity_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LicenceServiceServer is the server API for LicenceService service.
 // All implementations must embed UnimplementedLicenceServiceServer
 // for forward compatibility.
@@ -116,6 +142,10 @@ type LicenceServiceServer interface {
 	CreateLicence(context.Context, *GetLicenceRequest) (*Licence, error)
 	// Tries a failed one again, overwrites a change made by hand.
 	RetryLicence(context.Context, *GetLicenceRequest) (*Licence, error)
+	// How Giacom's subscriptions stand against Halo: every one is in exactly one class.
+	GetParity(context.Context, *GetParityRequest) (*Parity, error)
+	// The rows behind its numbers.
+	ListParity(context.Context, *ListParityRequest) (*ListParityResponse, error)
 	mustEmbedUnimplementedLicenceServiceServer()
 }
 
@@ -140,6 +170,12 @@ func (UnimplementedLicenceServiceServer) CreateLicence(context.Context, *GetLice
 }
 func (UnimplementedLicenceServiceServer) RetryLicence(context.Context, *GetLicenceRequest) (*Licence, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryLicence not implemented")
+}
+func (UnimplementedLicenceServiceServer) GetParity(context.Context, *GetParityRequest) (*Parity, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetParity not implemented")
+}
+func (UnimplementedLicenceServiceServer) ListParity(context.Context, *ListParityRequest) (*ListParityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListParity not implemented")
 }
 func (UnimplementedLicenceServiceServer) mustEmbedUnimplementedLicenceServiceServer() {}
 func (UnimplementedLicenceServiceServer) testEmbeddedByValue()                        {}
@@ -252,6 +288,42 @@ func _LicenceService_RetryLicence_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LicenceService_GetParity_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetParityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LicenceServiceServer).GetParity(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LicenceService_GetParity_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LicenceServiceServer).GetParity(ctx, req.(*GetParityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LicenceService_ListParity_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListParityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LicenceServiceServer).ListParity(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LicenceService_ListParity_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LicenceServiceServer).ListParity(ctx, req.(*ListParityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LicenceService_ServiceDesc is the grpc.ServiceDesc for LicenceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -278,6 +350,14 @@ var LicenceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetryLicence",
 			Handler:    _LicenceService_RetryLicence_Handler,
+		},
+		{
+			MethodName: "GetParity",
+			Handler:    _LicenceService_GetParity_Handler,
+		},
+		{
+			MethodName: "ListParity",
+			Handler:    _LicenceService_ListParity_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -12,9 +12,12 @@ package opsv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	anypb "google.golang.org/protobuf/types/known/anypb"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	v1 "seatline.dev/proto/seatline/item/v1"
+	v11 "seatline.dev/proto/seatline/money/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -952,11 +955,795 @@ func (x *RepublishResponse) GetEvents() int64 {
 	return 0
 }
 
+type ListHistoryRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// As in the events: "mapping", "subscription", "licence", "invoice-line", "connection".
+	Entity        string `protobuf:"bytes,2,opt,name=entity,proto3" json:"entity,omitempty"`
+	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	PageSize      int32  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHistoryRequest) Reset() {
+	*x = ListHistoryRequest{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHistoryRequest) ProtoMessage() {}
+
+func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
+func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListHistoryRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListHistoryRequest) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *ListHistoryRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ListHistoryRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListHistoryRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListHistoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revisions     []*Revision            `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHistoryResponse) Reset() {
+	*x = ListHistoryResponse{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHistoryResponse) ProtoMessage() {}
+
+func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
+func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListHistoryResponse) GetRevisions() []*Revision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+func (x *ListHistoryResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Revision is one state that a thing was in.
+type Revision struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Of the event that told it, for example "seatline.licence.changed.v1".
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// When it became so, and when that was written down.
+	Time       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	RecordTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=record_time,json=recordTime,proto3" json:"record_time,omitempty"`
+	Run        string                 `protobuf:"bytes,5,opt,name=run,proto3" json:"run,omitempty"`
+	Cause      string                 `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Against the revision before; empty for the first.
+	Changes []*v1.FieldChange `protobuf:"bytes,7,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The thing whole.
+	Data          *anypb.Any `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revision) Reset() {
+	*x = Revision{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revision) ProtoMessage() {}
+
+func (x *Revision) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revision.ProtoReflect.Descriptor instead.
+func (*Revision) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Revision) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Revision) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Revision) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Revision) GetRecordTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordTime
+	}
+	return nil
+}
+
+func (x *Revision) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Revision) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Revision) GetChanges() []*v1.FieldChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *Revision) GetData() *anypb.Any {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type ListChangeDaysRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// From start (inclusive) to end (exclusive); the present month without them.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// IANA name of the zone whose days are meant; default Europe/London.
+	TimeZone      string `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	PageSize      int32  `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChangeDaysRequest) Reset() {
+	*x = ListChangeDaysRequest{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChangeDaysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChangeDaysRequest) ProtoMessage() {}
+
+func (x *ListChangeDaysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChangeDaysRequest.ProtoReflect.Descriptor instead.
+func (*ListChangeDaysRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListChangeDaysRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListChangeDaysRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ListChangeDaysRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ListChangeDaysRequest) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *ListChangeDaysRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListChangeDaysRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListChangeDaysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Days          []*ChangeDay           `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChangeDaysResponse) Reset() {
+	*x = ListChangeDaysResponse{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChangeDaysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChangeDaysResponse) ProtoMessage() {}
+
+func (x *ListChangeDaysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChangeDaysResponse.ProtoReflect.Descriptor instead.
+func (*ListChangeDaysResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListChangeDaysResponse) GetDays() []*ChangeDay {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *ListChangeDaysResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ChangeDay is what was written on one day, of one kind and class.
+type ChangeDay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 2026-11-23, in the zone asked for.
+	Date string `protobuf:"bytes,1,opt,name=date,proto3" json:"date,omitempty"`
+	// "customer", "licence" or "invoice-line".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// "added" (created, adopted or brought back), "removed" (deactivated), "seats_up", "seats_down",
+	// "price" (cost or price), "other".
+	Class string `protobuf:"bytes,3,opt,name=class,proto3" json:"class,omitempty"`
+	Count int64  `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	// By how much the sums of these items changed per month: a licence's is its cost, a line's what it
+	// bills. One per currency.
+	Difference    []*v11.Money `protobuf:"bytes,5,rep,name=difference,proto3" json:"difference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeDay) Reset() {
+	*x = ChangeDay{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeDay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeDay) ProtoMessage() {}
+
+func (x *ChangeDay) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeDay.ProtoReflect.Descriptor instead.
+func (*ChangeDay) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ChangeDay) GetDate() string {
+	if x != nil {
+		return x.Date
+	}
+	return ""
+}
+
+func (x *ChangeDay) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ChangeDay) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *ChangeDay) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ChangeDay) GetDifference() []*v11.Money {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+type ListWaitingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWaitingRequest) Reset() {
+	*x = ListWaitingRequest{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWaitingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWaitingRequest) ProtoMessage() {}
+
+func (x *ListWaitingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWaitingRequest.ProtoReflect.Descriptor instead.
+func (*ListWaitingRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListWaitingRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListWaitingRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWaitingRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListWaitingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Waiting       []*Waiting             `protobuf:"bytes,1,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWaitingResponse) Reset() {
+	*x = ListWaitingResponse{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWaitingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWaitingResponse) ProtoMessage() {}
+
+func (x *ListWaitingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWaitingResponse.ProtoReflect.Descriptor instead.
+func (*ListWaitingResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListWaitingResponse) GetWaiting() []*Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *ListWaitingResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Waiting is all items of one kind that wait for the same reason.
+type Waiting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	State v1.State               `protobuf:"varint,2,opt,name=state,proto3,enum=seatline.item.v1.State" json:"state,omitempty"`
+	// The text of one of them.
+	Reason *v1.Reason             `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Count  int64                  `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	Oldest *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// Per month, one per currency.
+	Before []*v11.Money `protobuf:"bytes,6,rep,name=before,proto3" json:"before,omitempty"`
+	After  []*v11.Money `protobuf:"bytes,7,rep,name=after,proto3" json:"after,omitempty"`
+	// Filter of the kind's list.
+	Filter        string `protobuf:"bytes,8,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Waiting) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Waiting) GetState() v1.State {
+	if x != nil {
+		return x.State
+	}
+	return v1.State(0)
+}
+
+func (x *Waiting) GetReason() *v1.Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *Waiting) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Waiting) GetOldest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *Waiting) GetBefore() []*v11.Money {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *Waiting) GetAfter() []*v11.Money {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *Waiting) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+type GetHaloBudgetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHaloBudgetRequest) Reset() {
+	*x = GetHaloBudgetRequest{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHaloBudgetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHaloBudgetRequest) ProtoMessage() {}
+
+func (x *GetHaloBudgetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHaloBudgetRequest.ProtoReflect.Descriptor instead.
+func (*GetHaloBudgetRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetHaloBudgetRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+type HaloBudget struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Instance string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	// Requests in any window, and how many could be sent now; 0 while Halo has shut it.
+	Limit         int64                `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Left          int64                `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
+	Window        *durationpb.Duration `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HaloBudget) Reset() {
+	*x = HaloBudget{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HaloBudget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HaloBudget) ProtoMessage() {}
+
+func (x *HaloBudget) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HaloBudget.ProtoReflect.Descriptor instead.
+func (*HaloBudget) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *HaloBudget) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *HaloBudget) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *HaloBudget) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *HaloBudget) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
 var File_seatline_ops_v1_ops_proto protoreflect.FileDescriptor
 
 const file_seatline_ops_v1_ops_proto_rawDesc = "" +
 	"\n" +
-	"\x19seatline/ops/v1/ops.proto\x12\x0fseatline.ops.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bseatline/item/v1/item.proto\"\x8a\x01\n" +
+	"\x19seatline/ops/v1/ops.proto\x12\x0fseatline.ops.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bseatline/item/v1/item.proto\x1a\x1dseatline/money/v1/money.proto\"\x8a\x01\n" +
 	"\x14ListPlanItemsRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -1033,7 +1820,80 @@ const file_seatline_ops_v1_ops_proto_rawDesc = "" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\"+\n" +
 	"\x11RepublishResponse\x12\x16\n" +
-	"\x06events\x18\x01 \x01(\x03R\x06events2\x8b\x05\n" +
+	"\x06events\x18\x01 \x01(\x03R\x06events\"\x9a\x01\n" +
+	"\x12ListHistoryRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x16\n" +
+	"\x06entity\x18\x02 \x01(\tR\x06entity\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"v\n" +
+	"\x13ListHistoryResponse\x127\n" +
+	"\trevisions\x18\x01 \x03(\v2\x19.seatline.ops.v1.RevisionR\trevisions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb2\x02\n" +
+	"\bRevision\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12;\n" +
+	"\vrecord_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordTime\x12\x10\n" +
+	"\x03run\x18\x05 \x01(\tR\x03run\x12\x14\n" +
+	"\x05cause\x18\x06 \x01(\tR\x05cause\x127\n" +
+	"\achanges\x18\a \x03(\v2\x1d.seatline.item.v1.FieldChangeR\achanges\x12(\n" +
+	"\x04data\x18\b \x01(\v2\x14.google.protobuf.AnyR\x04data\"\x82\x02\n" +
+	"\x15ListChangeDaysRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x129\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1b\n" +
+	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"p\n" +
+	"\x16ListChangeDaysResponse\x12.\n" +
+	"\x04days\x18\x01 \x03(\v2\x1a.seatline.ops.v1.ChangeDayR\x04days\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x99\x01\n" +
+	"\tChangeDay\x12\x12\n" +
+	"\x04date\x18\x01 \x01(\tR\x04date\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05class\x18\x03 \x01(\tR\x05class\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x03R\x05count\x128\n" +
+	"\n" +
+	"difference\x18\x05 \x03(\v2\x18.seatline.money.v1.MoneyR\n" +
+	"difference\"p\n" +
+	"\x12ListWaitingRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"q\n" +
+	"\x13ListWaitingResponse\x122\n" +
+	"\awaiting\x18\x01 \x03(\v2\x18.seatline.ops.v1.WaitingR\awaiting\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc2\x02\n" +
+	"\aWaiting\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12-\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x17.seatline.item.v1.StateR\x05state\x120\n" +
+	"\x06reason\x18\x03 \x01(\v2\x18.seatline.item.v1.ReasonR\x06reason\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x03R\x05count\x122\n" +
+	"\x06oldest\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\x120\n" +
+	"\x06before\x18\x06 \x03(\v2\x18.seatline.money.v1.MoneyR\x06before\x12.\n" +
+	"\x05after\x18\a \x03(\v2\x18.seatline.money.v1.MoneyR\x05after\x12\x16\n" +
+	"\x06filter\x18\b \x01(\tR\x06filter\"6\n" +
+	"\x14GetHaloBudgetRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\"\x85\x01\n" +
+	"\n" +
+	"HaloBudget\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x03R\x05limit\x12\x12\n" +
+	"\x04left\x18\x03 \x01(\x03R\x04left\x121\n" +
+	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window2\xf7\a\n" +
 	"\n" +
 	"OpsService\x12^\n" +
 	"\rListPlanItems\x12%.seatline.ops.v1.ListPlanItemsRequest\x1a&.seatline.ops.v1.ListPlanItemsResponse\x12X\n" +
@@ -1042,7 +1902,11 @@ const file_seatline_ops_v1_ops_proto_rawDesc = "" +
 	"\x0fListDeadLetters\x12'.seatline.ops.v1.ListDeadLettersRequest\x1a(.seatline.ops.v1.ListDeadLettersResponse\x12\\\n" +
 	"\x11RedriveDeadLetter\x12\".seatline.ops.v1.DeadLetterRequest\x1a#.seatline.ops.v1.DeadLetterResponse\x12\\\n" +
 	"\x11DiscardDeadLetter\x12\".seatline.ops.v1.DeadLetterRequest\x1a#.seatline.ops.v1.DeadLetterResponse\x12R\n" +
-	"\tRepublish\x12!.seatline.ops.v1.RepublishRequest\x1a\".seatline.ops.v1.RepublishResponseB\xa7\x01\n" +
+	"\tRepublish\x12!.seatline.ops.v1.RepublishRequest\x1a\".seatline.ops.v1.RepublishResponse\x12X\n" +
+	"\vListHistory\x12#.seatline.ops.v1.ListHistoryRequest\x1a$.seatline.ops.v1.ListHistoryResponse\x12a\n" +
+	"\x0eListChangeDays\x12&.seatline.ops.v1.ListChangeDaysRequest\x1a'.seatline.ops.v1.ListChangeDaysResponse\x12X\n" +
+	"\vListWaiting\x12#.seatline.ops.v1.ListWaitingRequest\x1a$.seatline.ops.v1.ListWaitingResponse\x12S\n" +
+	"\rGetHaloBudget\x12%.seatline.ops.v1.GetHaloBudgetRequest\x1a\x1b.seatline.ops.v1.HaloBudgetB\xa7\x01\n" +
 	"\x13com.seatline.ops.v1B\bOpsProtoP\x01Z(seatline.dev/proto/seatline/ops/v1;opsv1\xa2\x02\x03SOX\xaa\x02\x0fSeatline.Ops.V1\xca\x02\x0fSeatline\\Ops\\V1\xe2\x02\x1bSeatline\\Ops\\V1\\GPBMetadata\xea\x02\x11Seatline::Ops::V1b\x06proto3"
 
 var (
@@ -1057,7 +1921,7 @@ func file_seatline_ops_v1_ops_proto_rawDescGZIP() []byte {
 	return file_seatline_ops_v1_ops_proto_rawDescData
 }
 
-var file_seatline_ops_v1_ops_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_seatline_ops_v1_ops_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_seatline_ops_v1_ops_proto_goTypes = []any{
 	(*ListPlanItemsRequest)(nil),    // 0: seatline.ops.v1.ListPlanItemsRequest
 	(*ListPlanItemsResponse)(nil),   // 1: seatline.ops.v1.ListPlanItemsResponse
@@ -1074,39 +1938,79 @@ var file_seatline_ops_v1_ops_proto_goTypes = []any{
 	(*DeadLetterResponse)(nil),      // 12: seatline.ops.v1.DeadLetterResponse
 	(*RepublishRequest)(nil),        // 13: seatline.ops.v1.RepublishRequest
 	(*RepublishResponse)(nil),       // 14: seatline.ops.v1.RepublishResponse
-	(*v1.PlanItem)(nil),             // 15: seatline.item.v1.PlanItem
-	(*v1.Change)(nil),               // 16: seatline.item.v1.Change
-	(v1.State)(0),                   // 17: seatline.item.v1.State
-	(*timestamppb.Timestamp)(nil),   // 18: google.protobuf.Timestamp
+	(*ListHistoryRequest)(nil),      // 15: seatline.ops.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),     // 16: seatline.ops.v1.ListHistoryResponse
+	(*Revision)(nil),                // 17: seatline.ops.v1.Revision
+	(*ListChangeDaysRequest)(nil),   // 18: seatline.ops.v1.ListChangeDaysRequest
+	(*ListChangeDaysResponse)(nil),  // 19: seatline.ops.v1.ListChangeDaysResponse
+	(*ChangeDay)(nil),               // 20: seatline.ops.v1.ChangeDay
+	(*ListWaitingRequest)(nil),      // 21: seatline.ops.v1.ListWaitingRequest
+	(*ListWaitingResponse)(nil),     // 22: seatline.ops.v1.ListWaitingResponse
+	(*Waiting)(nil),                 // 23: seatline.ops.v1.Waiting
+	(*GetHaloBudgetRequest)(nil),    // 24: seatline.ops.v1.GetHaloBudgetRequest
+	(*HaloBudget)(nil),              // 25: seatline.ops.v1.HaloBudget
+	(*v1.PlanItem)(nil),             // 26: seatline.item.v1.PlanItem
+	(*v1.Change)(nil),               // 27: seatline.item.v1.Change
+	(v1.State)(0),                   // 28: seatline.item.v1.State
+	(*timestamppb.Timestamp)(nil),   // 29: google.protobuf.Timestamp
+	(*v1.FieldChange)(nil),          // 30: seatline.item.v1.FieldChange
+	(*anypb.Any)(nil),               // 31: google.protobuf.Any
+	(*v11.Money)(nil),               // 32: seatline.money.v1.Money
+	(*v1.Reason)(nil),               // 33: seatline.item.v1.Reason
+	(*durationpb.Duration)(nil),     // 34: google.protobuf.Duration
 }
 var file_seatline_ops_v1_ops_proto_depIdxs = []int32{
-	15, // 0: seatline.ops.v1.ListPlanItemsResponse.items:type_name -> seatline.item.v1.PlanItem
-	16, // 1: seatline.ops.v1.ListChangesResponse.changes:type_name -> seatline.item.v1.Change
+	26, // 0: seatline.ops.v1.ListPlanItemsResponse.items:type_name -> seatline.item.v1.PlanItem
+	27, // 1: seatline.ops.v1.ListChangesResponse.changes:type_name -> seatline.item.v1.Change
 	6,  // 2: seatline.ops.v1.Progress.consumers:type_name -> seatline.ops.v1.Consumer
 	7,  // 3: seatline.ops.v1.Progress.items:type_name -> seatline.ops.v1.StateCount
-	17, // 4: seatline.ops.v1.StateCount.state:type_name -> seatline.item.v1.State
-	18, // 5: seatline.ops.v1.StateCount.oldest:type_name -> google.protobuf.Timestamp
+	28, // 4: seatline.ops.v1.StateCount.state:type_name -> seatline.item.v1.State
+	29, // 5: seatline.ops.v1.StateCount.oldest:type_name -> google.protobuf.Timestamp
 	10, // 6: seatline.ops.v1.ListDeadLettersResponse.dead_letters:type_name -> seatline.ops.v1.DeadLetter
-	18, // 7: seatline.ops.v1.DeadLetter.time:type_name -> google.protobuf.Timestamp
-	0,  // 8: seatline.ops.v1.OpsService.ListPlanItems:input_type -> seatline.ops.v1.ListPlanItemsRequest
-	2,  // 9: seatline.ops.v1.OpsService.ListChanges:input_type -> seatline.ops.v1.ListChangesRequest
-	4,  // 10: seatline.ops.v1.OpsService.GetProgress:input_type -> seatline.ops.v1.GetProgressRequest
-	8,  // 11: seatline.ops.v1.OpsService.ListDeadLetters:input_type -> seatline.ops.v1.ListDeadLettersRequest
-	11, // 12: seatline.ops.v1.OpsService.RedriveDeadLetter:input_type -> seatline.ops.v1.DeadLetterRequest
-	11, // 13: seatline.ops.v1.OpsService.DiscardDeadLetter:input_type -> seatline.ops.v1.DeadLetterRequest
-	13, // 14: seatline.ops.v1.OpsService.Republish:input_type -> seatline.ops.v1.RepublishRequest
-	1,  // 15: seatline.ops.v1.OpsService.ListPlanItems:output_type -> seatline.ops.v1.ListPlanItemsResponse
-	3,  // 16: seatline.ops.v1.OpsService.ListChanges:output_type -> seatline.ops.v1.ListChangesResponse
-	5,  // 17: seatline.ops.v1.OpsService.GetProgress:output_type -> seatline.ops.v1.Progress
-	9,  // 18: seatline.ops.v1.OpsService.ListDeadLetters:output_type -> seatline.ops.v1.ListDeadLettersResponse
-	12, // 19: seatline.ops.v1.OpsService.RedriveDeadLetter:output_type -> seatline.ops.v1.DeadLetterResponse
-	12, // 20: seatline.ops.v1.OpsService.DiscardDeadLetter:output_type -> seatline.ops.v1.DeadLetterResponse
-	14, // 21: seatline.ops.v1.OpsService.Republish:output_type -> seatline.ops.v1.RepublishResponse
-	15, // [15:22] is the sub-list for method output_type
-	8,  // [8:15] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	29, // 7: seatline.ops.v1.DeadLetter.time:type_name -> google.protobuf.Timestamp
+	17, // 8: seatline.ops.v1.ListHistoryResponse.revisions:type_name -> seatline.ops.v1.Revision
+	29, // 9: seatline.ops.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	29, // 10: seatline.ops.v1.Revision.record_time:type_name -> google.protobuf.Timestamp
+	30, // 11: seatline.ops.v1.Revision.changes:type_name -> seatline.item.v1.FieldChange
+	31, // 12: seatline.ops.v1.Revision.data:type_name -> google.protobuf.Any
+	29, // 13: seatline.ops.v1.ListChangeDaysRequest.start_time:type_name -> google.protobuf.Timestamp
+	29, // 14: seatline.ops.v1.ListChangeDaysRequest.end_time:type_name -> google.protobuf.Timestamp
+	20, // 15: seatline.ops.v1.ListChangeDaysResponse.days:type_name -> seatline.ops.v1.ChangeDay
+	32, // 16: seatline.ops.v1.ChangeDay.difference:type_name -> seatline.money.v1.Money
+	23, // 17: seatline.ops.v1.ListWaitingResponse.waiting:type_name -> seatline.ops.v1.Waiting
+	28, // 18: seatline.ops.v1.Waiting.state:type_name -> seatline.item.v1.State
+	33, // 19: seatline.ops.v1.Waiting.reason:type_name -> seatline.item.v1.Reason
+	29, // 20: seatline.ops.v1.Waiting.oldest:type_name -> google.protobuf.Timestamp
+	32, // 21: seatline.ops.v1.Waiting.before:type_name -> seatline.money.v1.Money
+	32, // 22: seatline.ops.v1.Waiting.after:type_name -> seatline.money.v1.Money
+	34, // 23: seatline.ops.v1.HaloBudget.window:type_name -> google.protobuf.Duration
+	0,  // 24: seatline.ops.v1.OpsService.ListPlanItems:input_type -> seatline.ops.v1.ListPlanItemsRequest
+	2,  // 25: seatline.ops.v1.OpsService.ListChanges:input_type -> seatline.ops.v1.ListChangesRequest
+	4,  // 26: seatline.ops.v1.OpsService.GetProgress:input_type -> seatline.ops.v1.GetProgressRequest
+	8,  // 27: seatline.ops.v1.OpsService.ListDeadLetters:input_type -> seatline.ops.v1.ListDeadLettersRequest
+	11, // 28: seatline.ops.v1.OpsService.RedriveDeadLetter:input_type -> seatline.ops.v1.DeadLetterRequest
+	11, // 29: seatline.ops.v1.OpsService.DiscardDeadLetter:input_type -> seatline.ops.v1.DeadLetterRequest
+	13, // 30: seatline.ops.v1.OpsService.Republish:input_type -> seatline.ops.v1.RepublishRequest
+	15, // 31: seatline.ops.v1.OpsService.ListHistory:input_type -> seatline.ops.v1.ListHistoryRequest
+	18, // 32: seatline.ops.v1.OpsService.ListChangeDays:input_type -> seatline.ops.v1.ListChangeDaysRequest
+	21, // 33: seatline.ops.v1.OpsService.ListWaiting:input_type -> seatline.ops.v1.ListWaitingRequest
+	24, // 34: seatline.ops.v1.OpsService.GetHaloBudget:input_type -> seatline.ops.v1.GetHaloBudgetRequest
+	1,  // 35: seatline.ops.v1.OpsService.ListPlanItems:output_type -> seatline.ops.v1.ListPlanItemsResponse
+	3,  // 36: seatline.ops.v1.OpsService.ListChanges:output_type -> seatline.ops.v1.ListChangesResponse
+	5,  // 37: seatline.ops.v1.OpsService.GetProgress:output_type -> seatline.ops.v1.Progress
+	9,  // 38: seatline.ops.v1.OpsService.ListDeadLetters:output_type -> seatline.ops.v1.ListDeadLettersResponse
+	12, // 39: seatline.ops.v1.OpsService.RedriveDeadLetter:output_type -> seatline.ops.v1.DeadLetterResponse
+	12, // 40: seatline.ops.v1.OpsService.DiscardDeadLetter:output_type -> seatline.ops.v1.DeadLetterResponse
+	14, // 41: seatline.ops.v1.OpsService.Republish:output_type -> seatline.ops.v1.RepublishResponse
+	16, // 42: seatline.ops.v1.OpsService.ListHistory:output_type -> seatline.ops.v1.ListHistoryResponse
+	19, // 43: seatline.ops.v1.OpsService.ListChangeDays:output_type -> seatline.ops.v1.ListChangeDaysResponse
+	22, // 44: seatline.ops.v1.OpsService.ListWaiting:output_type -> seatline.ops.v1.ListWaitingResponse
+	25, // 45: seatline.ops.v1.OpsService.GetHaloBudget:output_type -> seatline.ops.v1.HaloBudget
+	35, // [35:46] is the sub-list for method output_type
+	24, // [24:35] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_seatline_ops_v1_ops_proto_init() }
@@ -1120,7 +2024,7 @@ func file_seatline_ops_v1_ops_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_ops_v1_ops_proto_rawDesc), len(file_seatline_ops_v1_ops_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,10 @@ const (
 	OpsService_RedriveDeadLetter_FullMethodName = "/seatline.ops.v1.OpsService/RedriveDeadLetter"
 	OpsService_DiscardDeadLetter_FullMethodName = "/seatline.ops.v1.OpsService/DiscardDeadLetter"
 	OpsService_Republish_FullMethodName         = "/seatline.ops.v1.OpsService/Republish"
+	OpsService_ListHistory_FullMethodName       = "/seatline.ops.v1.OpsService/ListHistory"
+	OpsService_ListChangeDays_FullMethodName    = "/seatline.ops.v1.OpsService/ListChangeDays"
+	OpsService_ListWaiting_FullMethodName       = "/seatline.ops.v1.OpsService/ListWaiting"
+	OpsService_GetHaloBudget_FullMethodName     = "/seatline.ops.v1.OpsService/GetHaloBudget"
 )
 
 // OpsServiceClient is the client API for OpsService service.
@@ -46,6 +50,14 @@ type OpsServiceClient interface {
 	DiscardDeadLetter(ctx context.Context, in *DeadLetterRequest, opts ...grpc.CallOption) (*DeadLetterResponse, error)
 	// Publishes the present state of everything the service owns once more.
 	Republish(ctx context.Context, in *RepublishRequest, opts ...grpc.CallOption) (*RepublishResponse, error)
+	// Every revision of one thing that the service owns, the newest first, with what changed.
+	ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
+	// What was written to Halo, day by day, for a chart.
+	ListChangeDays(ctx context.Context, in *ListChangeDaysRequest, opts ...grpc.CallOption) (*ListChangeDaysResponse, error)
+	// What waits: items that are pending, parked, held or failed, by reason, with their money.
+	ListWaiting(ctx context.Context, in *ListWaitingRequest, opts ...grpc.CallOption) (*ListWaitingResponse, error)
+	// The request budget of the connection's Halo instance, which all services share.
+	GetHaloBudget(ctx context.Context, in *GetHaloBudgetRequest, opts ...grpc.CallOption) (*HaloBudget, error)
 }
 
 type opsServiceClient struct {
@@ -126,6 +138,46 @@ func (c *opsServiceClient) Republish(ctx context.Context, in *RepublishRequest, 
 	return out, nil
 }
 
+func (c *opsServiceClient) ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListHistoryResponse)
+	err := c.cc.Invoke(ctx, OpsService_ListHistory_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *opsServiceClient) ListChangeDays(ctx context.Context, in *ListChangeDaysRequest, opts ...grpc.CallOption) (*ListChangeDaysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListChangeDaysResponse)
+	err := c.cc.Invoke(ctx, OpsService_ListChangeDays_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *opsServiceClient) ListWaiting(ctx context.Context, in *ListWaitingRequest, opts ...grpc.CallOption) (*ListWaitingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListWaitingResponse)
+	err := c.cc.Invoke(ctx, OpsService_ListWaiting_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *opsServiceClient) GetHaloBudget(ctx context.Context, in *GetHaloBudgetRequest, opts ...grpc.CallOption) (*HaloBudget, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HaloBudget)
+	err := c.cc.Invoke(ctx, OpsService_GetHaloBudget_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OpsServiceServer is the server API for OpsService service.
 // All implementations must embed UnimplementedOpsServiceServer
 // for forward compatibility.
@@ -141,6 +193,14 @@ type OpsServiceServer interface {
 	DiscardDeadLetter(context.Context, *DeadLetterRequest) (*DeadLetterResponse, error)
 	// Publishes the present state of everything the service owns once more.
 	Republish(context.Context, *RepublishRequest) (*RepublishResponse, error)
+	// Every revision of one thing that the service owns, the newest first, with what changed.
+	ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error)
+	// What was written to Halo, day by day, for a chart.
+	ListChangeDays(context.Context, *ListChangeDaysRequest) (*ListChangeDaysResponse, error)
+	// What waits: items that are pending, parked, held or failed, by reason, with their money.
+	ListWaiting(context.Context, *ListWaitingRequest) (*ListWaitingResponse, error)
+	// The request budget of the connection's Halo instance, which all services share.
+	GetHaloBudget(context.Context, *GetHaloBudgetRequest) (*HaloBudget, error)
 	mustEmbedUnimplementedOpsServiceServer()
 }
 
@@ -171,6 +231,18 @@ func (UnimplementedOpsServiceServer) DiscardDeadLetter(context.Context, *DeadLet
 }
 func (UnimplementedOpsServiceServer) Republish(context.Context, *RepublishRequest) (*RepublishResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Republish not implemented")
+}
+func (UnimplementedOpsServiceServer) ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHistory not implemented")
+}
+func (UnimplementedOpsServiceServer) ListChangeDays(context.Context, *ListChangeDaysRequest) (*ListChangeDaysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListChangeDays not implemented")
+}
+func (UnimplementedOpsServiceServer) ListWaiting(context.Context, *ListWaitingRequest) (*ListWaitingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWaiting not implemented")
+}
+func (UnimplementedOpsServiceServer) GetHaloBudget(context.Context, *GetHaloBudgetRequest) (*HaloBudget, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetHaloBudget not implemented")
 }
 func (UnimplementedOpsServiceServer) mustEmbedUnimplementedOpsServiceServer() {}
 func (UnimplementedOpsServiceServer) testEmbeddedByValue()                    {}
@@ -319,6 +391,78 @@ func _OpsService_Republish_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OpsService_ListHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OpsServiceServer).ListHistory(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OpsService_ListHistory_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OpsServiceServer).ListHistory(ctx, req.(*ListHistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OpsService_ListChangeDays_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListChangeDaysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OpsServiceServer).ListChangeDays(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OpsService_ListChangeDays_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OpsServiceServer).ListChangeDays(ctx, req.(*ListChangeDaysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OpsService_ListWaiting_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWaitingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OpsServiceServer).ListWaiting(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OpsService_ListWaiting_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OpsServiceServer).ListWaiting(ctx, req.(*ListWaitingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OpsService_GetHaloBudget_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetHaloBudgetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OpsServiceServer).GetHaloBudget(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OpsService_GetHaloBudget_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OpsServiceServer).GetHaloBudget(ctx, req.(*GetHaloBudgetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OpsService_ServiceDesc is the grpc.ServiceDesc for OpsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -353,6 +497,22 @@ var OpsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Republish",
 			Handler:    _OpsService_Republish_Handler,
+		},
+		{
+			MethodName: "ListHistory",
+			Handler:    _OpsService_ListHistory_Handler,
+		},
+		{
+			MethodName: "ListChangeDays",
+			Handler:    _OpsService_ListChangeDays_Handler,
+		},
+		{
+			MethodName: "ListWaiting",
+			Handler:    _OpsService_ListWaiting_Handler,
+		},
+		{
+			MethodName: "GetHaloBudget",
+			Handler:    _OpsService_GetHaloBudget_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

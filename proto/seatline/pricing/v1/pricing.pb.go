@@ -14,6 +14,8 @@ import (
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	v1 "seatline.dev/proto/seatline/giacom/v1"
+	v12 "seatline.dev/proto/seatline/item/v1"
+	v11 "seatline.dev/proto/seatline/money/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -465,11 +467,401 @@ func (x *SetPriceRulesRequest) GetValidateOnly() bool {
 	return false
 }
 
+type GetPriceRuleTrialRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The candidates, with their connection; the etag is ignored.
+	Rules         *PriceRules `protobuf:"bytes,1,opt,name=rules,proto3" json:"rules,omitempty"`
+	PageSize      int32       `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string      `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPriceRuleTrialRequest) Reset() {
+	*x = GetPriceRuleTrialRequest{}
+	mi := &file_seatline_pricing_v1_pricing_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPriceRuleTrialRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPriceRuleTrialRequest) ProtoMessage() {}
+
+func (x *GetPriceRuleTrialRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_pricing_v1_pricing_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPriceRuleTrialRequest.ProtoReflect.Descriptor instead.
+func (*GetPriceRuleTrialRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_pricing_v1_pricing_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetPriceRuleTrialRequest) GetRules() *PriceRules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *GetPriceRuleTrialRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetPriceRuleTrialRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// PriceRuleTrial compares candidate rules with the present ones.
+type PriceRuleTrial struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lines of the connection that were looked at, those to be added included.
+	Lines   int64 `protobuf:"varint,1,opt,name=lines,proto3" json:"lines,omitempty"`
+	Changed int64 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	// Of all lines that would change: per month ex VAT with the present rules, with the candidates, and
+	// the difference; one per currency.
+	Before     []*v11.Money `protobuf:"bytes,3,rep,name=before,proto3" json:"before,omitempty"`
+	After      []*v11.Money `protobuf:"bytes,4,rep,name=after,proto3" json:"after,omitempty"`
+	Difference []*v11.Money `protobuf:"bytes,5,rep,name=difference,proto3" json:"difference,omitempty"`
+	// How often each candidate rule decides, in their order; licences that none matches come last with
+	// an empty name.
+	Uses          []*RuleUse   `protobuf:"bytes,6,rep,name=uses,proto3" json:"uses,omitempty"`
+	Rows          []*TriedLine `protobuf:"bytes,7,rep,name=rows,proto3" json:"rows,omitempty"`
+	NextPageToken string       `protobuf:"bytes,8,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Etag of the present rules: set with it, the candidates replace what they were compared with.
+	Etag          string `protobuf:"bytes,9,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PriceRuleTrial) Reset() {
+	*x = PriceRuleTrial{}
+	mi := &file_seatline_pricing_v1_pricing_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PriceRuleTrial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PriceRuleTrial) ProtoMessage() {}
+
+func (x *PriceRuleTrial) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_pricing_v1_pricing_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PriceRuleTrial.ProtoReflect.Descriptor instead.
+func (*PriceRuleTrial) Descriptor() ([]byte, []int) {
+	return file_seatline_pricing_v1_pricing_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PriceRuleTrial) GetLines() int64 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
+func (x *PriceRuleTrial) GetChanged() int64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *PriceRuleTrial) GetBefore() []*v11.Money {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *PriceRuleTrial) GetAfter() []*v11.Money {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *PriceRuleTrial) GetDifference() []*v11.Money {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+func (x *PriceRuleTrial) GetUses() []*RuleUse {
+	if x != nil {
+		return x.Uses
+	}
+	return nil
+}
+
+func (x *PriceRuleTrial) GetRows() []*TriedLine {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *PriceRuleTrial) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *PriceRuleTrial) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type RuleUse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Licences      int64                  `protobuf:"varint,2,opt,name=licences,proto3" json:"licences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleUse) Reset() {
+	*x = RuleUse{}
+	mi := &file_seatline_pricing_v1_pricing_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleUse) ProtoMessage() {}
+
+func (x *RuleUse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_pricing_v1_pricing_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleUse.ProtoReflect.Descriptor instead.
+func (*RuleUse) Descriptor() ([]byte, []int) {
+	return file_seatline_pricing_v1_pricing_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RuleUse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RuleUse) GetLicences() int64 {
+	if x != nil {
+		return x.Licences
+	}
+	return 0
+}
+
+// TriedLine is a line that would change.
+type TriedLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in ListLines.
+	Key         string   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Customer    string   `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"`
+	Description string   `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	LicenceKeys []string `protobuf:"bytes,4,rep,name=licence_keys,json=licenceKeys,proto3" json:"licence_keys,omitempty"`
+	RuleBefore  string   `protobuf:"bytes,5,opt,name=rule_before,json=ruleBefore,proto3" json:"rule_before,omitempty"`
+	RuleAfter   string   `protobuf:"bytes,6,opt,name=rule_after,json=ruleAfter,proto3" json:"rule_after,omitempty"`
+	// Per unit and period of the invoice; absent when kept as Halo has it and not known.
+	UnitPriceBefore *v11.Money `protobuf:"bytes,7,opt,name=unit_price_before,json=unitPriceBefore,proto3" json:"unit_price_before,omitempty"`
+	UnitPriceAfter  *v11.Money `protobuf:"bytes,8,opt,name=unit_price_after,json=unitPriceAfter,proto3" json:"unit_price_after,omitempty"`
+	QuantityBefore  string     `protobuf:"bytes,9,opt,name=quantity_before,json=quantityBefore,proto3" json:"quantity_before,omitempty"`
+	QuantityAfter   string     `protobuf:"bytes,10,opt,name=quantity_after,json=quantityAfter,proto3" json:"quantity_after,omitempty"`
+	// Per month.
+	MonthlyBefore *v11.Money `protobuf:"bytes,11,opt,name=monthly_before,json=monthlyBefore,proto3" json:"monthly_before,omitempty"`
+	MonthlyAfter  *v11.Money `protobuf:"bytes,12,opt,name=monthly_after,json=monthlyAfter,proto3" json:"monthly_after,omitempty"`
+	// What would hold or park it; absent when nothing would.
+	ReasonBefore *v12.Reason `protobuf:"bytes,13,opt,name=reason_before,json=reasonBefore,proto3" json:"reason_before,omitempty"`
+	ReasonAfter  *v12.Reason `protobuf:"bytes,14,opt,name=reason_after,json=reasonAfter,proto3" json:"reason_after,omitempty"`
+	// What Halo bills now, per month.
+	Billed        *v11.Money `protobuf:"bytes,15,opt,name=billed,proto3" json:"billed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TriedLine) Reset() {
+	*x = TriedLine{}
+	mi := &file_seatline_pricing_v1_pricing_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TriedLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TriedLine) ProtoMessage() {}
+
+func (x *TriedLine) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_pricing_v1_pricing_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TriedLine.ProtoReflect.Descriptor instead.
+func (*TriedLine) Descriptor() ([]byte, []int) {
+	return file_seatline_pricing_v1_pricing_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TriedLine) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *TriedLine) GetCustomer() string {
+	if x != nil {
+		return x.Customer
+	}
+	return ""
+}
+
+func (x *TriedLine) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *TriedLine) GetLicenceKeys() []string {
+	if x != nil {
+		return x.LicenceKeys
+	}
+	return nil
+}
+
+func (x *TriedLine) GetRuleBefore() string {
+	if x != nil {
+		return x.RuleBefore
+	}
+	return ""
+}
+
+func (x *TriedLine) GetRuleAfter() string {
+	if x != nil {
+		return x.RuleAfter
+	}
+	return ""
+}
+
+func (x *TriedLine) GetUnitPriceBefore() *v11.Money {
+	if x != nil {
+		return x.UnitPriceBefore
+	}
+	return nil
+}
+
+func (x *TriedLine) GetUnitPriceAfter() *v11.Money {
+	if x != nil {
+		return x.UnitPriceAfter
+	}
+	return nil
+}
+
+func (x *TriedLine) GetQuantityBefore() string {
+	if x != nil {
+		return x.QuantityBefore
+	}
+	return ""
+}
+
+func (x *TriedLine) GetQuantityAfter() string {
+	if x != nil {
+		return x.QuantityAfter
+	}
+	return ""
+}
+
+func (x *TriedLine) GetMonthlyBefore() *v11.Money {
+	if x != nil {
+		return x.MonthlyBefore
+	}
+	return nil
+}
+
+func (x *TriedLine) GetMonthlyAfter() *v11.Money {
+	if x != nil {
+		return x.MonthlyAfter
+	}
+	return nil
+}
+
+func (x *TriedLine) GetReasonBefore() *v12.Reason {
+	if x != nil {
+		return x.ReasonBefore
+	}
+	return nil
+}
+
+func (x *TriedLine) GetReasonAfter() *v12.Reason {
+	if x != nil {
+		return x.ReasonAfter
+	}
+	return nil
+}
+
+func (x *TriedLine) GetBilled() *v11.Money {
+	if x != nil {
+		return x.Billed
+	}
+	return nil
+}
+
 var File_seatline_pricing_v1_pricing_proto protoreflect.FileDescriptor
 
 const file_seatline_pricing_v1_pricing_proto_rawDesc = "" +
 	"\n" +
-	"!seatline/pricing/v1/pricing.proto\x12\x13seatline.pricing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fseatline/giacom/v1/giacom.proto\"\xa5\x04\n" +
+	"!seatline/pricing/v1/pricing.proto\x12\x13seatline.pricing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fseatline/giacom/v1/giacom.proto\x1a\x1bseatline/item/v1/item.proto\x1a\x1dseatline/money/v1/money.proto\"\xa5\x04\n" +
 	"\tPriceRule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tcustomers\x18\x02 \x03(\tR\tcustomers\x12\x12\n" +
@@ -510,10 +902,50 @@ const file_seatline_pricing_v1_pricing_proto_rawDesc = "" +
 	"\x14SetPriceRulesRequest\x125\n" +
 	"\x05rules\x18\x01 \x01(\v2\x1f.seatline.pricing.v1.PriceRulesR\x05rules\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12#\n" +
-	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly2\xca\x01\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\x8d\x01\n" +
+	"\x18GetPriceRuleTrialRequest\x125\n" +
+	"\x05rules\x18\x01 \x01(\v2\x1f.seatline.pricing.v1.PriceRulesR\x05rules\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\xfe\x02\n" +
+	"\x0ePriceRuleTrial\x12\x14\n" +
+	"\x05lines\x18\x01 \x01(\x03R\x05lines\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\x03R\achanged\x120\n" +
+	"\x06before\x18\x03 \x03(\v2\x18.seatline.money.v1.MoneyR\x06before\x12.\n" +
+	"\x05after\x18\x04 \x03(\v2\x18.seatline.money.v1.MoneyR\x05after\x128\n" +
+	"\n" +
+	"difference\x18\x05 \x03(\v2\x18.seatline.money.v1.MoneyR\n" +
+	"difference\x120\n" +
+	"\x04uses\x18\x06 \x03(\v2\x1c.seatline.pricing.v1.RuleUseR\x04uses\x122\n" +
+	"\x04rows\x18\a \x03(\v2\x1e.seatline.pricing.v1.TriedLineR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\b \x01(\tR\rnextPageToken\x12\x12\n" +
+	"\x04etag\x18\t \x01(\tR\x04etag\"9\n" +
+	"\aRuleUse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\blicences\x18\x02 \x01(\x03R\blicences\"\xc6\x05\n" +
+	"\tTriedLine\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
+	"\bcustomer\x18\x02 \x01(\tR\bcustomer\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12!\n" +
+	"\flicence_keys\x18\x04 \x03(\tR\vlicenceKeys\x12\x1f\n" +
+	"\vrule_before\x18\x05 \x01(\tR\n" +
+	"ruleBefore\x12\x1d\n" +
+	"\n" +
+	"rule_after\x18\x06 \x01(\tR\truleAfter\x12D\n" +
+	"\x11unit_price_before\x18\a \x01(\v2\x18.seatline.money.v1.MoneyR\x0funitPriceBefore\x12B\n" +
+	"\x10unit_price_after\x18\b \x01(\v2\x18.seatline.money.v1.MoneyR\x0eunitPriceAfter\x12'\n" +
+	"\x0fquantity_before\x18\t \x01(\tR\x0equantityBefore\x12%\n" +
+	"\x0equantity_after\x18\n" +
+	" \x01(\tR\rquantityAfter\x12?\n" +
+	"\x0emonthly_before\x18\v \x01(\v2\x18.seatline.money.v1.MoneyR\rmonthlyBefore\x12=\n" +
+	"\rmonthly_after\x18\f \x01(\v2\x18.seatline.money.v1.MoneyR\fmonthlyAfter\x12=\n" +
+	"\rreason_before\x18\r \x01(\v2\x18.seatline.item.v1.ReasonR\freasonBefore\x12;\n" +
+	"\freason_after\x18\x0e \x01(\v2\x18.seatline.item.v1.ReasonR\vreasonAfter\x120\n" +
+	"\x06billed\x18\x0f \x01(\v2\x18.seatline.money.v1.MoneyR\x06billed2\xb3\x02\n" +
 	"\x0ePricingService\x12[\n" +
 	"\rGetPriceRules\x12).seatline.pricing.v1.GetPriceRulesRequest\x1a\x1f.seatline.pricing.v1.PriceRules\x12[\n" +
-	"\rSetPriceRules\x12).seatline.pricing.v1.SetPriceRulesRequest\x1a\x1f.seatline.pricing.v1.PriceRulesB\xc7\x01\n" +
+	"\rSetPriceRules\x12).seatline.pricing.v1.SetPriceRulesRequest\x1a\x1f.seatline.pricing.v1.PriceRules\x12g\n" +
+	"\x11GetPriceRuleTrial\x12-.seatline.pricing.v1.GetPriceRuleTrialRequest\x1a#.seatline.pricing.v1.PriceRuleTrialB\xc7\x01\n" +
 	"\x17com.seatline.pricing.v1B\fPricingProtoP\x01Z0seatline.dev/proto/seatline/pricing/v1;pricingv1\xa2\x02\x03SPX\xaa\x02\x13Seatline.Pricing.V1\xca\x02\x13Seatline\\Pricing\\V1\xe2\x02\x1fSeatline\\Pricing\\V1\\GPBMetadata\xea\x02\x15Seatline::Pricing::V1b\x06proto3"
 
 var (
@@ -528,33 +960,54 @@ func file_seatline_pricing_v1_pricing_proto_rawDescGZIP() []byte {
 	return file_seatline_pricing_v1_pricing_proto_rawDescData
 }
 
-var file_seatline_pricing_v1_pricing_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_seatline_pricing_v1_pricing_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_seatline_pricing_v1_pricing_proto_goTypes = []any{
-	(*PriceRule)(nil),             // 0: seatline.pricing.v1.PriceRule
-	(*AddLine)(nil),               // 1: seatline.pricing.v1.AddLine
-	(*PriceRules)(nil),            // 2: seatline.pricing.v1.PriceRules
-	(*GetPriceRulesRequest)(nil),  // 3: seatline.pricing.v1.GetPriceRulesRequest
-	(*SetPriceRulesRequest)(nil),  // 4: seatline.pricing.v1.SetPriceRulesRequest
-	(v1.Cycle)(0),                 // 5: seatline.giacom.v1.Cycle
-	(v1.Term)(0),                  // 6: seatline.giacom.v1.Term
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*PriceRule)(nil),                // 0: seatline.pricing.v1.PriceRule
+	(*AddLine)(nil),                  // 1: seatline.pricing.v1.AddLine
+	(*PriceRules)(nil),               // 2: seatline.pricing.v1.PriceRules
+	(*GetPriceRulesRequest)(nil),     // 3: seatline.pricing.v1.GetPriceRulesRequest
+	(*SetPriceRulesRequest)(nil),     // 4: seatline.pricing.v1.SetPriceRulesRequest
+	(*GetPriceRuleTrialRequest)(nil), // 5: seatline.pricing.v1.GetPriceRuleTrialRequest
+	(*PriceRuleTrial)(nil),           // 6: seatline.pricing.v1.PriceRuleTrial
+	(*RuleUse)(nil),                  // 7: seatline.pricing.v1.RuleUse
+	(*TriedLine)(nil),                // 8: seatline.pricing.v1.TriedLine
+	(v1.Cycle)(0),                    // 9: seatline.giacom.v1.Cycle
+	(v1.Term)(0),                     // 10: seatline.giacom.v1.Term
+	(*timestamppb.Timestamp)(nil),    // 11: google.protobuf.Timestamp
+	(*v11.Money)(nil),                // 12: seatline.money.v1.Money
+	(*v12.Reason)(nil),               // 13: seatline.item.v1.Reason
 }
 var file_seatline_pricing_v1_pricing_proto_depIdxs = []int32{
-	5, // 0: seatline.pricing.v1.PriceRule.cycles:type_name -> seatline.giacom.v1.Cycle
-	6, // 1: seatline.pricing.v1.PriceRule.terms:type_name -> seatline.giacom.v1.Term
-	1, // 2: seatline.pricing.v1.PriceRule.add_line:type_name -> seatline.pricing.v1.AddLine
-	0, // 3: seatline.pricing.v1.PriceRules.rules:type_name -> seatline.pricing.v1.PriceRule
-	7, // 4: seatline.pricing.v1.PriceRules.update_time:type_name -> google.protobuf.Timestamp
-	2, // 5: seatline.pricing.v1.SetPriceRulesRequest.rules:type_name -> seatline.pricing.v1.PriceRules
-	3, // 6: seatline.pricing.v1.PricingService.GetPriceRules:input_type -> seatline.pricing.v1.GetPriceRulesRequest
-	4, // 7: seatline.pricing.v1.PricingService.SetPriceRules:input_type -> seatline.pricing.v1.SetPriceRulesRequest
-	2, // 8: seatline.pricing.v1.PricingService.GetPriceRules:output_type -> seatline.pricing.v1.PriceRules
-	2, // 9: seatline.pricing.v1.PricingService.SetPriceRules:output_type -> seatline.pricing.v1.PriceRules
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	9,  // 0: seatline.pricing.v1.PriceRule.cycles:type_name -> seatline.giacom.v1.Cycle
+	10, // 1: seatline.pricing.v1.PriceRule.terms:type_name -> seatline.giacom.v1.Term
+	1,  // 2: seatline.pricing.v1.PriceRule.add_line:type_name -> seatline.pricing.v1.AddLine
+	0,  // 3: seatline.pricing.v1.PriceRules.rules:type_name -> seatline.pricing.v1.PriceRule
+	11, // 4: seatline.pricing.v1.PriceRules.update_time:type_name -> google.protobuf.Timestamp
+	2,  // 5: seatline.pricing.v1.SetPriceRulesRequest.rules:type_name -> seatline.pricing.v1.PriceRules
+	2,  // 6: seatline.pricing.v1.GetPriceRuleTrialRequest.rules:type_name -> seatline.pricing.v1.PriceRules
+	12, // 7: seatline.pricing.v1.PriceRuleTrial.before:type_name -> seatline.money.v1.Money
+	12, // 8: seatline.pricing.v1.PriceRuleTrial.after:type_name -> seatline.money.v1.Money
+	12, // 9: seatline.pricing.v1.PriceRuleTrial.difference:type_name -> seatline.money.v1.Money
+	7,  // 10: seatline.pricing.v1.PriceRuleTrial.uses:type_name -> seatline.pricing.v1.RuleUse
+	8,  // 11: seatline.pricing.v1.PriceRuleTrial.rows:type_name -> seatline.pricing.v1.TriedLine
+	12, // 12: seatline.pricing.v1.TriedLine.unit_price_before:type_name -> seatline.money.v1.Money
+	12, // 13: seatline.pricing.v1.TriedLine.unit_price_after:type_name -> seatline.money.v1.Money
+	12, // 14: seatline.pricing.v1.TriedLine.monthly_before:type_name -> seatline.money.v1.Money
+	12, // 15: seatline.pricing.v1.TriedLine.monthly_after:type_name -> seatline.money.v1.Money
+	13, // 16: seatline.pricing.v1.TriedLine.reason_before:type_name -> seatline.item.v1.Reason
+	13, // 17: seatline.pricing.v1.TriedLine.reason_after:type_name -> seatline.item.v1.Reason
+	12, // 18: seatline.pricing.v1.TriedLine.billed:type_name -> seatline.money.v1.Money
+	3,  // 19: seatline.pricing.v1.PricingService.GetPriceRules:input_type -> seatline.pricing.v1.GetPriceRulesRequest
+	4,  // 20: seatline.pricing.v1.PricingService.SetPriceRules:input_type -> seatline.pricing.v1.SetPriceRulesRequest
+	5,  // 21: seatline.pricing.v1.PricingService.GetPriceRuleTrial:input_type -> seatline.pricing.v1.GetPriceRuleTrialRequest
+	2,  // 22: seatline.pricing.v1.PricingService.GetPriceRules:output_type -> seatline.pricing.v1.PriceRules
+	2,  // 23: seatline.pricing.v1.PricingService.SetPriceRules:output_type -> seatline.pricing.v1.PriceRules
+	6,  // 24: seatline.pricing.v1.PricingService.GetPriceRuleTrial:output_type -> seatline.pricing.v1.PriceRuleTrial
+	22, // [22:25] is the sub-list for method output_type
+	19, // [19:22] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_seatline_pricing_v1_pricing_proto_init() }
@@ -574,7 +1027,7 @@ func file_seatline_pricing_v1_pricing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_pricing_v1_pricing_proto_rawDesc), len(file_seatline_pricing_v1_pricing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,8 +21,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PricingService_GetPriceRules_FullMethodName = "/seatline.pricing.v1.PricingService/GetPriceRules"
-	PricingService_SetPriceRules_FullMethodName = "/seatline.pricing.v1.PricingService/SetPriceRules"
+	PricingService_GetPriceRules_FullMethodName     = "/seatline.pricing.v1.PricingService/GetPriceRules"
+	PricingService_SetPriceRules_FullMethodName     = "/seatline.pricing.v1.PricingService/SetPriceRules"
+	PricingService_GetPriceRuleTrial_FullMethodName = "/seatline.pricing.v1.PricingService/GetPriceRuleTrial"
 )
 
 // PricingServiceClient is the client API for PricingService service.
@@ -32,7 +33,10 @@ const (
 // PricingService is answered by billing.
 type PricingServiceClient interface {
 	GetPriceRules(ctx context.Context, in *GetPriceRulesRequest, opts ...grpc.CallOption) (*PriceRules, error)
+	// Refused with ABORTED when the etag is not the present one: somebody else set them meanwhile.
 	SetPriceRules(ctx context.Context, in *SetPriceRulesRequest, opts ...grpc.CallOption) (*PriceRules, error)
+	// What rules would change if they were set, over everything as it is known now. Writes nothing.
+	GetPriceRuleTrial(ctx context.Context, in *GetPriceRuleTrialRequest, opts ...grpc.CallOption) (*PriceRuleTrial, error)
 }
 
 type pricingServiceClient struct {
@@ -63,6 +67,16 @@ func (c *pricingServiceClient) SetPriceRules(ctx context.Context, in *SetPriceRu
 	return out, nil
 }
 
+func (c *pricingServiceClient) GetPriceRuleTrial(ctx context.Context, in *GetPriceRuleTrialRequest, opts ...grpc.CallOption) (*PriceRuleTrial, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PriceRuleTrial)
+	err := c.cc.Invoke(ctx, PricingService_GetPriceRuleTrial_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PricingServiceServer is the server API for PricingService service.
 // All implementations must embed UnimplementedPricingServiceServer
 // for forward compatibility.
@@ -70,7 +84,10 @@ func (c *pricingServiceClient) SetPriceRules(ctx context.Context, in *SetPriceRu
 // PricingService is answered by billing.
 type PricingServiceServer interface {
 	GetPriceRules(context.Context, *GetPriceRulesRequest) (*PriceRules, error)
+	// Refused with ABORTED when the etag is not the present one: somebody else set them meanwhile.
 	SetPriceRules(context.Context, *SetPriceRulesRequest) (*PriceRules, error)
+	// What rules would change if they were set, over everything as it is known now. Writes nothing.
+	GetPriceRuleTrial(context.Context, *GetPriceRuleTrialRequest) (*PriceRuleTrial, error)
 	mustEmbedUnimplementedPricingServiceServer()
 }
 
@@ -86,6 +103,9 @@ func (UnimplementedPricingServiceServer) GetPriceRules(context.Context, *GetPric
 }
 func (UnimplementedPricingServiceServer) SetPriceRules(context.Context, *SetPriceRulesRequest) (*PriceRules, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetPriceRules not implemented")
+}
+func (UnimplementedPricingServiceServer) GetPriceRuleTrial(context.Context, *GetPriceRuleTrialRequest) (*PriceRuleTrial, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPriceRuleTrial not implemented")
 }
 func (UnimplementedPricingServiceServer) mustEmbedUnimplementedPricingServiceServer() {}
 func (UnimplementedPricingServiceServer) testEmbeddedByValue()                        {}
@@ -144,6 +164,24 @@ func _PricingService_SetPriceRules_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PricingService_GetPriceRuleTrial_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPriceRuleTrialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PricingServiceServer).GetPriceRuleTrial(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PricingService_GetPriceRuleTrial_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PricingServiceServer).GetPriceRuleTrial(ctx, req.(*GetPriceRuleTrialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PricingService_ServiceDesc is the grpc.ServiceDesc for PricingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -158,6 +196,10 @@ var PricingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetPriceRules",
 			Handler:    _PricingService_SetPriceRules_Handler,
+		},
+		{
+			MethodName: "GetPriceRuleTrial",
+			Handler:    _PricingService_GetPriceRuleTrial_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -96,8 +96,10 @@ type Subscription struct {
 	// Why unresolved: "customer_not_mapped", "customer_ignored", "excluded".
 	Reason *v11.Reason `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Given to this client by a person, against its customer's mapping.
-	Assigned      bool                   `protobuf:"varint,8,opt,name=assigned,proto3" json:"assigned,omitempty"`
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	Assigned   bool                   `protobuf:"varint,8,opt,name=assigned,proto3" json:"assigned,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// Changes with everything above; send it back with a decision, so that none is lost. Only in answers.
+	Etag          string `protobuf:"bytes,10,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -193,6 +195,13 @@ func (x *Subscription) GetUpdateTime() *timestamppb.Timestamp {
 		return x.UpdateTime
 	}
 	return nil
+}
+
+func (x *Subscription) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 type ListSubscriptionsRequest struct {
@@ -369,10 +378,12 @@ func (x *GetSubscriptionRequest) GetKey() string {
 }
 
 type AssignSubscriptionRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	HaloClientId  int64                  `protobuf:"varint,3,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Connection   string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Key          string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	HaloClientId int64                  `protobuf:"varint,3,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	// Optional: refuse with ABORTED when the subscription changed meanwhile.
+	Etag          string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,11 +439,20 @@ func (x *AssignSubscriptionRequest) GetHaloClientId() int64 {
 	return 0
 }
 
+func (x *AssignSubscriptionRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 type ExcludeSubscriptionRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Key        string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Reason     string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Optional: refuse with ABORTED when the subscription changed meanwhile.
+	Etag          string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,11 +508,79 @@ func (x *ExcludeSubscriptionRequest) GetReason() string {
 	return ""
 }
 
+func (x *ExcludeSubscriptionRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type ResetSubscriptionRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Key        string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Optional: refuse with ABORTED when the subscription changed meanwhile.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetSubscriptionRequest) Reset() {
+	*x = ResetSubscriptionRequest{}
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetSubscriptionRequest) ProtoMessage() {}
+
+func (x *ResetSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*ResetSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ResetSubscriptionRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ResetSubscriptionRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ResetSubscriptionRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 var File_seatline_subscription_v1_subscription_proto protoreflect.FileDescriptor
 
 const file_seatline_subscription_v1_subscription_proto_rawDesc = "" +
 	"\n" +
-	"+seatline/subscription/v1/subscription.proto\x12\x18seatline.subscription.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fseatline/giacom/v1/giacom.proto\x1a\x1bseatline/item/v1/item.proto\"\x8c\x03\n" +
+	"+seatline/subscription/v1/subscription.proto\x12\x18seatline.subscription.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fseatline/giacom/v1/giacom.proto\x1a\x1bseatline/item/v1/item.proto\"\xa0\x03\n" +
 	"\fSubscription\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -505,7 +593,9 @@ const file_seatline_subscription_v1_subscription_proto_rawDesc = "" +
 	"\x06reason\x18\a \x01(\v2\x18.seatline.item.v1.ReasonR\x06reason\x12\x1a\n" +
 	"\bassigned\x18\b \x01(\bR\bassigned\x12;\n" +
 	"\vupdate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTime\"\x89\x01\n" +
+	"updateTime\x12\x12\n" +
+	"\x04etag\x18\n" +
+	" \x01(\tR\x04etag\"\x89\x01\n" +
 	"\x18ListSubscriptionsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -519,31 +609,39 @@ const file_seatline_subscription_v1_subscription_proto_rawDesc = "" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"s\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\x87\x01\n" +
 	"\x19AssignSubscriptionRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12$\n" +
-	"\x0ehalo_client_id\x18\x03 \x01(\x03R\fhaloClientId\"f\n" +
+	"\x0ehalo_client_id\x18\x03 \x01(\x03R\fhaloClientId\x12\x12\n" +
+	"\x04etag\x18\x04 \x01(\tR\x04etag\"z\n" +
 	"\x1aExcludeSubscriptionRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*u\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04etag\x18\x04 \x01(\tR\x04etag\"`\n" +
+	"\x18ResetSubscriptionRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag*u\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_RESOLVED\x10\x01\x12\x18\n" +
 	"\x14STATE_CLIENT_PENDING\x10\x02\x12\x14\n" +
 	"\x10STATE_UNRESOLVED\x10\x03\x12\x11\n" +
-	"\rSTATE_REMOVED\x10\x042\xd7\x04\n" +
+	"\rSTATE_REMOVED\x10\x042\xd9\x04\n" +
 	"\x13SubscriptionService\x12|\n" +
 	"\x11ListSubscriptions\x122.seatline.subscription.v1.ListSubscriptionsRequest\x1a3.seatline.subscription.v1.ListSubscriptionsResponse\x12k\n" +
 	"\x0fGetSubscription\x120.seatline.subscription.v1.GetSubscriptionRequest\x1a&.seatline.subscription.v1.Subscription\x12q\n" +
 	"\x12AssignSubscription\x123.seatline.subscription.v1.AssignSubscriptionRequest\x1a&.seatline.subscription.v1.Subscription\x12s\n" +
-	"\x13ExcludeSubscription\x124.seatline.subscription.v1.ExcludeSubscriptionRequest\x1a&.seatline.subscription.v1.Subscription\x12m\n" +
-	"\x11ResetSubscription\x120.seatline.subscription.v1.GetSubscriptionRequest\x1a&.seatline.subscription.v1.SubscriptionB\xef\x01\n" +
+	"\x13ExcludeSubscription\x124.seatline.subscription.v1.ExcludeSubscriptionRequest\x1a&.seatline.subscription.v1.Subscription\x12o\n" +
+	"\x11ResetSubscription\x122.seatline.subscription.v1.ResetSubscriptionRequest\x1a&.seatline.subscription.v1.SubscriptionB\xef\x01\n" +
 	"\x1ccom.seatline.subscription.v1B\x11SubscriptionProtoP\x01Z:seatline.dev/proto/seatline/subscription/v1;subscriptionv1\xa2\x02\x03SSX\xaa\x02\x18Seatline.Subscription.V1\xca\x02\x18Seatline\\Subscription\\V1\xe2\x02$Seatline\\Subscription\\V1\\GPBMetadata\xea\x02\x1aSeatline::Subscription::V1b\x06proto3"
 
 var (
@@ -559,7 +657,7 @@ func file_seatline_subscription_v1_subscription_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_subscription_v1_subscription_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_seatline_subscription_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_seatline_subscription_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_seatline_subscription_v1_subscription_proto_goTypes = []any{
 	(State)(0),                         // 0: seatline.subscription.v1.State
 	(*Subscription)(nil),               // 1: seatline.subscription.v1.Subscription
@@ -568,21 +666,22 @@ var file_seatline_subscription_v1_subscription_proto_goTypes = []any{
 	(*GetSubscriptionRequest)(nil),     // 4: seatline.subscription.v1.GetSubscriptionRequest
 	(*AssignSubscriptionRequest)(nil),  // 5: seatline.subscription.v1.AssignSubscriptionRequest
 	(*ExcludeSubscriptionRequest)(nil), // 6: seatline.subscription.v1.ExcludeSubscriptionRequest
-	(*v1.Subscription)(nil),            // 7: seatline.giacom.v1.Subscription
-	(*v11.Reason)(nil),                 // 8: seatline.item.v1.Reason
-	(*timestamppb.Timestamp)(nil),      // 9: google.protobuf.Timestamp
+	(*ResetSubscriptionRequest)(nil),   // 7: seatline.subscription.v1.ResetSubscriptionRequest
+	(*v1.Subscription)(nil),            // 8: seatline.giacom.v1.Subscription
+	(*v11.Reason)(nil),                 // 9: seatline.item.v1.Reason
+	(*timestamppb.Timestamp)(nil),      // 10: google.protobuf.Timestamp
 }
 var file_seatline_subscription_v1_subscription_proto_depIdxs = []int32{
-	7,  // 0: seatline.subscription.v1.Subscription.giacom:type_name -> seatline.giacom.v1.Subscription
+	8,  // 0: seatline.subscription.v1.Subscription.giacom:type_name -> seatline.giacom.v1.Subscription
 	0,  // 1: seatline.subscription.v1.Subscription.state:type_name -> seatline.subscription.v1.State
-	8,  // 2: seatline.subscription.v1.Subscription.reason:type_name -> seatline.item.v1.Reason
-	9,  // 3: seatline.subscription.v1.Subscription.update_time:type_name -> google.protobuf.Timestamp
+	9,  // 2: seatline.subscription.v1.Subscription.reason:type_name -> seatline.item.v1.Reason
+	10, // 3: seatline.subscription.v1.Subscription.update_time:type_name -> google.protobuf.Timestamp
 	1,  // 4: seatline.subscription.v1.ListSubscriptionsResponse.subscriptions:type_name -> seatline.subscription.v1.Subscription
 	2,  // 5: seatline.subscription.v1.SubscriptionService.ListSubscriptions:input_type -> seatline.subscription.v1.ListSubscriptionsRequest
 	4,  // 6: seatline.subscription.v1.SubscriptionService.GetSubscription:input_type -> seatline.subscription.v1.GetSubscriptionRequest
 	5,  // 7: seatline.subscription.v1.SubscriptionService.AssignSubscription:input_type -> seatline.subscription.v1.AssignSubscriptionRequest
 	6,  // 8: seatline.subscription.v1.SubscriptionService.ExcludeSubscription:input_type -> seatline.subscription.v1.ExcludeSubscriptionRequest
-	4,  // 9: seatline.subscription.v1.SubscriptionService.ResetSubscription:input_type -> seatline.subscription.v1.GetSubscriptionRequest
+	7,  // 9: seatline.subscription.v1.SubscriptionService.ResetSubscription:input_type -> seatline.subscription.v1.ResetSubscriptionRequest
 	3,  // 10: seatline.subscription.v1.SubscriptionService.ListSubscriptions:output_type -> seatline.subscription.v1.ListSubscriptionsResponse
 	1,  // 11: seatline.subscription.v1.SubscriptionService.GetSubscription:output_type -> seatline.subscription.v1.Subscription
 	1,  // 12: seatline.subscription.v1.SubscriptionService.AssignSubscription:output_type -> seatline.subscription.v1.Subscription
@@ -606,7 +705,7 @@ func file_seatline_subscription_v1_subscription_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_subscription_v1_subscription_proto_rawDesc), len(file_seatline_subscription_v1_subscription_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

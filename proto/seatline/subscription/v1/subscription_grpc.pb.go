@@ -41,7 +41,7 @@ type SubscriptionServiceClient interface {
 	// Leaves it unbilled, for a reason.
 	ExcludeSubscription(ctx context.Context, in *ExcludeSubscriptionRequest, opts ...grpc.CallOption) (*Subscription, error)
 	// Undoes Assign and Exclude.
-	ResetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*Subscription, error)
+	ResetSubscription(ctx context.Context, in *ResetSubscriptionRequest, opts ...grpc.CallOption) (*Subscription, error)
 }
 
 type subscriptionServiceClient struct {
@@ -92,7 +92,7 @@ func (c *subscriptionServiceClient) ExcludeSubscription(ctx context.Context, in 
 	return out, nil
 }
 
-func (c *subscriptionServiceClient) ResetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*Subscription, error) {
+func (c *subscriptionServiceClient) ResetSubscription(ctx context.Context, in *ResetSubscriptionRequest, opts ...grpc.CallOption) (*Subscription, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Subscription)
 	err := c.cc.Invoke(ctx, SubscriptionService_ResetSubscription_FullMethodName, in, out, cOpts...)
@@ -115,7 +115,7 @@ type SubscriptionServiceServer interface {
 	// Leaves it unbilled, for a reason.
 	ExcludeSubscription(context.Context, *ExcludeSubscriptionRequest) (*Subscription, error)
 	// Undoes Assign and Exclude.
-	ResetSubscription(context.Context, *GetSubscriptionRequest) (*Subscription, error)
+	ResetSubscription(context.Context, *ResetSubscriptionRequest) (*Subscription, error)
 	mustEmbedUnimplementedSubscriptionServiceServer()
 }
 
@@ -138,7 +138,7 @@ func (UnimplementedSubscriptionServiceServer) AssignSubscription(context.Context
 func (UnimplementedSubscriptionServiceServer) ExcludeSubscription(context.Context, *ExcludeSubscriptionRequest) (*Subscription, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExcludeSubscription not implemented")
 }
-func (UnimplementedSubscriptionServiceServer) ResetSubscription(context.Context, *GetSubscriptionRequest) (*Subscription, error) {
+func (UnimplementedSubscriptionServiceServer) ResetSubscription(context.Context, *ResetSubscriptionRequest) (*Subscription, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResetSubscription not implemented")
 }
 func (UnimplementedSubscriptionServiceServer) mustEmbedUnimplementedSubscriptionServiceServer() {}
@@ -235,7 +235,7 @@ func _SubscriptionService_ExcludeSubscription_Handler(srv interface{}, ctx conte
 }
 
 func _SubscriptionService_ResetSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetSubscriptionRequest)
+	in := new(ResetSubscriptionRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func _SubscriptionService_ResetSubscription_Handler(srv interface{}, ctx context
 		FullMethod: SubscriptionService_ResetSubscription_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(SubscriptionServiceServer).ResetSubscription(ctx, req.(*GetSubscriptionRequest))
+		return srv.(SubscriptionServiceServer).ResetSubscription(ctx, req.(*ResetSubscriptionRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
