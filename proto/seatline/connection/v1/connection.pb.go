@@ -730,9 +730,15 @@ type Customers struct {
 	// Name of customers that were mapped follows Giacom; default false.
 	FollowNameOfMapped bool `protobuf:"varint,4,opt,name=follow_name_of_mapped,json=followNameOfMapped,proto3" json:"follow_name_of_mapped,omitempty"`
 	// Custom field of the Halo customer that holds our mark; default CFGiacomCustomerId.
-	CustomField   string `protobuf:"bytes,5,opt,name=custom_field,json=customField,proto3" json:"custom_field,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CustomField string `protobuf:"bytes,5,opt,name=custom_field,json=customField,proto3" json:"custom_field,omitempty"`
+	// Map customers of exactly equal names without being asked; default true when absent.
+	MapByName *bool `protobuf:"varint,6,opt,name=map_by_name,json=mapByName,proto3,oneof" json:"map_by_name,omitempty"`
+	// Follow the mappings of Halo's own Giacom integration without being asked; default true when absent.
+	MapFromNative *bool `protobuf:"varint,7,opt,name=map_from_native,json=mapFromNative,proto3,oneof" json:"map_from_native,omitempty"`
+	// How long a customer with subscriptions may stay unmapped before that is an alarm; default 24 h.
+	UnmappedAlertAfter *durationpb.Duration `protobuf:"bytes,8,opt,name=unmapped_alert_after,json=unmappedAlertAfter,proto3" json:"unmapped_alert_after,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Customers) Reset() {
@@ -798,6 +804,27 @@ func (x *Customers) GetCustomField() string {
 		return x.CustomField
 	}
 	return ""
+}
+
+func (x *Customers) GetMapByName() bool {
+	if x != nil && x.MapByName != nil {
+		return *x.MapByName
+	}
+	return false
+}
+
+func (x *Customers) GetMapFromNative() bool {
+	if x != nil && x.MapFromNative != nil {
+		return *x.MapFromNative
+	}
+	return false
+}
+
+func (x *Customers) GetUnmappedAlertAfter() *durationpb.Duration {
+	if x != nil {
+		return x.UnmappedAlertAfter
+	}
+	return nil
 }
 
 type Licences struct {
@@ -1350,15 +1377,20 @@ const file_seatline_connection_v1_connection_proto_rawDesc = "" +
 	"probe_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tprobeTimeB\x1a\n" +
 	"\x18_licence_list_has_snowidB\x11\n" +
 	"\x0f_page_size_1000B\x19\n" +
-	"\x17_invoice_list_has_lines\"\xf0\x01\n" +
+	"\x17_invoice_list_has_lines\"\xb3\x03\n" +
 	"\tCustomers\x12\x16\n" +
 	"\x06create\x18\x01 \x01(\bR\x06create\x12 \n" +
 	"\ftop_level_id\x18\x02 \x01(\x03R\n" +
 	"topLevelId\x128\n" +
 	"\x16follow_name_of_created\x18\x03 \x01(\bH\x00R\x13followNameOfCreated\x88\x01\x01\x121\n" +
 	"\x15follow_name_of_mapped\x18\x04 \x01(\bR\x12followNameOfMapped\x12!\n" +
-	"\fcustom_field\x18\x05 \x01(\tR\vcustomFieldB\x19\n" +
-	"\x17_follow_name_of_created\"9\n" +
+	"\fcustom_field\x18\x05 \x01(\tR\vcustomField\x12#\n" +
+	"\vmap_by_name\x18\x06 \x01(\bH\x01R\tmapByName\x88\x01\x01\x12+\n" +
+	"\x0fmap_from_native\x18\a \x01(\bH\x02R\rmapFromNative\x88\x01\x01\x12K\n" +
+	"\x14unmapped_alert_after\x18\b \x01(\v2\x19.google.protobuf.DurationR\x12unmappedAlertAfterB\x19\n" +
+	"\x17_follow_name_of_createdB\x0e\n" +
+	"\f_map_by_nameB\x12\n" +
+	"\x10_map_from_native\"9\n" +
 	"\bLicences\x12-\n" +
 	"\x12deactivate_removed\x18\x01 \x01(\bR\x11deactivateRemoved\"\xc1\x01\n" +
 	"\aBilling\x12\x1e\n" +
@@ -1472,26 +1504,27 @@ var file_seatline_connection_v1_connection_proto_depIdxs = []int32{
 	17, // 7: seatline.connection.v1.Halo.budget_window:type_name -> google.protobuf.Duration
 	8,  // 8: seatline.connection.v1.Halo.capabilities:type_name -> seatline.connection.v1.Capabilities
 	18, // 9: seatline.connection.v1.Capabilities.probe_time:type_name -> google.protobuf.Timestamp
-	17, // 10: seatline.connection.v1.Billing.quiet_before_run:type_name -> google.protobuf.Duration
-	17, // 11: seatline.connection.v1.Billing.refresh_interval:type_name -> google.protobuf.Duration
-	17, // 12: seatline.connection.v1.Schedule.interval:type_name -> google.protobuf.Duration
-	17, // 13: seatline.connection.v1.Guards.removal_interval:type_name -> google.protobuf.Duration
-	0,  // 14: seatline.connection.v1.Connection.mode:type_name -> seatline.connection.v1.Mode
-	6,  // 15: seatline.connection.v1.Connection.giacom:type_name -> seatline.connection.v1.Giacom
-	7,  // 16: seatline.connection.v1.Connection.halo:type_name -> seatline.connection.v1.Halo
-	9,  // 17: seatline.connection.v1.Connection.customers:type_name -> seatline.connection.v1.Customers
-	10, // 18: seatline.connection.v1.Connection.licences:type_name -> seatline.connection.v1.Licences
-	11, // 19: seatline.connection.v1.Connection.billing:type_name -> seatline.connection.v1.Billing
-	12, // 20: seatline.connection.v1.Connection.schedule:type_name -> seatline.connection.v1.Schedule
-	13, // 21: seatline.connection.v1.Connection.guards:type_name -> seatline.connection.v1.Guards
-	18, // 22: seatline.connection.v1.Connection.create_time:type_name -> google.protobuf.Timestamp
-	18, // 23: seatline.connection.v1.Connection.update_time:type_name -> google.protobuf.Timestamp
-	14, // 24: seatline.connection.v1.Connection.canary:type_name -> seatline.connection.v1.Canary
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	17, // 10: seatline.connection.v1.Customers.unmapped_alert_after:type_name -> google.protobuf.Duration
+	17, // 11: seatline.connection.v1.Billing.quiet_before_run:type_name -> google.protobuf.Duration
+	17, // 12: seatline.connection.v1.Billing.refresh_interval:type_name -> google.protobuf.Duration
+	17, // 13: seatline.connection.v1.Schedule.interval:type_name -> google.protobuf.Duration
+	17, // 14: seatline.connection.v1.Guards.removal_interval:type_name -> google.protobuf.Duration
+	0,  // 15: seatline.connection.v1.Connection.mode:type_name -> seatline.connection.v1.Mode
+	6,  // 16: seatline.connection.v1.Connection.giacom:type_name -> seatline.connection.v1.Giacom
+	7,  // 17: seatline.connection.v1.Connection.halo:type_name -> seatline.connection.v1.Halo
+	9,  // 18: seatline.connection.v1.Connection.customers:type_name -> seatline.connection.v1.Customers
+	10, // 19: seatline.connection.v1.Connection.licences:type_name -> seatline.connection.v1.Licences
+	11, // 20: seatline.connection.v1.Connection.billing:type_name -> seatline.connection.v1.Billing
+	12, // 21: seatline.connection.v1.Connection.schedule:type_name -> seatline.connection.v1.Schedule
+	13, // 22: seatline.connection.v1.Connection.guards:type_name -> seatline.connection.v1.Guards
+	18, // 23: seatline.connection.v1.Connection.create_time:type_name -> google.protobuf.Timestamp
+	18, // 24: seatline.connection.v1.Connection.update_time:type_name -> google.protobuf.Timestamp
+	14, // 25: seatline.connection.v1.Connection.canary:type_name -> seatline.connection.v1.Canary
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_seatline_connection_v1_connection_proto_init() }

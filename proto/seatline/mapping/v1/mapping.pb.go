@@ -11,9 +11,11 @@ package mappingv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	v1 "seatline.dev/proto/seatline/item/v1"
+	v11 "seatline.dev/proto/seatline/money/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -95,6 +97,8 @@ const (
 	Origin_ORIGIN_CREATED  Origin = 4
 	Origin_ORIGIN_FILE     Origin = 5
 	Origin_ORIGIN_OPERATOR Origin = 6
+	// A person accepted a suggestion.
+	Origin_ORIGIN_SUGGESTION Origin = 7
 )
 
 // Enum value maps for Origin.
@@ -107,6 +111,7 @@ var (
 		4: "ORIGIN_CREATED",
 		5: "ORIGIN_FILE",
 		6: "ORIGIN_OPERATOR",
+		7: "ORIGIN_SUGGESTION",
 	}
 	Origin_value = map[string]int32{
 		"ORIGIN_UNSPECIFIED": 0,
@@ -116,6 +121,7 @@ var (
 		"ORIGIN_CREATED":     4,
 		"ORIGIN_FILE":        5,
 		"ORIGIN_OPERATOR":    6,
+		"ORIGIN_SUGGESTION":  7,
 	}
 )
 
@@ -146,6 +152,243 @@ func (Origin) EnumDescriptor() ([]byte, []int) {
 	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{1}
 }
 
+// Standing is the state as a person looks at it: who is suggested, and what is to be remapped.
+type Standing int32
+
+const (
+	Standing_STANDING_UNSPECIFIED Standing = 0
+	Standing_STANDING_MAPPED      Standing = 1
+	Standing_STANDING_CREATING    Standing = 2
+	// Unmapped, and one Halo customer stands out.
+	Standing_STANDING_SUGGESTED Standing = 3
+	Standing_STANDING_UNMAPPED  Standing = 4
+	Standing_STANDING_IGNORED   Standing = 5
+	// Mapped to a Halo customer that is gone, merged into another, or inactive: see reason. Its
+	// licences are left as they are until it is mapped anew.
+	Standing_STANDING_REMAP Standing = 6
+)
+
+// Enum value maps for Standing.
+var (
+	Standing_name = map[int32]string{
+		0: "STANDING_UNSPECIFIED",
+		1: "STANDING_MAPPED",
+		2: "STANDING_CREATING",
+		3: "STANDING_SUGGESTED",
+		4: "STANDING_UNMAPPED",
+		5: "STANDING_IGNORED",
+		6: "STANDING_REMAP",
+	}
+	Standing_value = map[string]int32{
+		"STANDING_UNSPECIFIED": 0,
+		"STANDING_MAPPED":      1,
+		"STANDING_CREATING":    2,
+		"STANDING_SUGGESTED":   3,
+		"STANDING_UNMAPPED":    4,
+		"STANDING_IGNORED":     5,
+		"STANDING_REMAP":       6,
+	}
+)
+
+func (x Standing) Enum() *Standing {
+	p := new(Standing)
+	*p = x
+	return p
+}
+
+func (x Standing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Standing) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_mapping_v1_mapping_proto_enumTypes[2].Descriptor()
+}
+
+func (Standing) Type() protoreflect.EnumType {
+	return &file_seatline_mapping_v1_mapping_proto_enumTypes[2]
+}
+
+func (x Standing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Standing.Descriptor instead.
+func (Standing) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{2}
+}
+
+type ImportAction int32
+
+const (
+	ImportAction_IMPORT_ACTION_UNSPECIFIED ImportAction = 0
+	ImportAction_IMPORT_ACTION_CREATE      ImportAction = 1
+	// Give the Halo customer the name it has in Giacom.
+	ImportAction_IMPORT_ACTION_UPDATE ImportAction = 2
+	// Map it to a Halo customer that exists.
+	ImportAction_IMPORT_ACTION_LINK ImportAction = 3
+	ImportAction_IMPORT_ACTION_SKIP ImportAction = 4
+	// A near match: link or create? See candidates.
+	ImportAction_IMPORT_ACTION_ASK ImportAction = 5
+)
+
+// Enum value maps for ImportAction.
+var (
+	ImportAction_name = map[int32]string{
+		0: "IMPORT_ACTION_UNSPECIFIED",
+		1: "IMPORT_ACTION_CREATE",
+		2: "IMPORT_ACTION_UPDATE",
+		3: "IMPORT_ACTION_LINK",
+		4: "IMPORT_ACTION_SKIP",
+		5: "IMPORT_ACTION_ASK",
+	}
+	ImportAction_value = map[string]int32{
+		"IMPORT_ACTION_UNSPECIFIED": 0,
+		"IMPORT_ACTION_CREATE":      1,
+		"IMPORT_ACTION_UPDATE":      2,
+		"IMPORT_ACTION_LINK":        3,
+		"IMPORT_ACTION_SKIP":        4,
+		"IMPORT_ACTION_ASK":         5,
+	}
+)
+
+func (x ImportAction) Enum() *ImportAction {
+	p := new(ImportAction)
+	*p = x
+	return p
+}
+
+func (x ImportAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_mapping_v1_mapping_proto_enumTypes[3].Descriptor()
+}
+
+func (ImportAction) Type() protoreflect.EnumType {
+	return &file_seatline_mapping_v1_mapping_proto_enumTypes[3]
+}
+
+func (x ImportAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportAction.Descriptor instead.
+func (ImportAction) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{3}
+}
+
+type ImportOutcome int32
+
+const (
+	// Of a preview.
+	ImportOutcome_IMPORT_OUTCOME_UNSPECIFIED ImportOutcome = 0
+	ImportOutcome_IMPORT_OUTCOME_PENDING     ImportOutcome = 1
+	ImportOutcome_IMPORT_OUTCOME_DONE        ImportOutcome = 2
+	// Halo said no: see reason.
+	ImportOutcome_IMPORT_OUTCOME_FAILED ImportOutcome = 3
+	// Waits for something or somebody: see reason. Happens by itself once that is there.
+	ImportOutcome_IMPORT_OUTCOME_WAITING ImportOutcome = 4
+	// Nothing was done: see reason.
+	ImportOutcome_IMPORT_OUTCOME_SKIPPED ImportOutcome = 5
+)
+
+// Enum value maps for ImportOutcome.
+var (
+	ImportOutcome_name = map[int32]string{
+		0: "IMPORT_OUTCOME_UNSPECIFIED",
+		1: "IMPORT_OUTCOME_PENDING",
+		2: "IMPORT_OUTCOME_DONE",
+		3: "IMPORT_OUTCOME_FAILED",
+		4: "IMPORT_OUTCOME_WAITING",
+		5: "IMPORT_OUTCOME_SKIPPED",
+	}
+	ImportOutcome_value = map[string]int32{
+		"IMPORT_OUTCOME_UNSPECIFIED": 0,
+		"IMPORT_OUTCOME_PENDING":     1,
+		"IMPORT_OUTCOME_DONE":        2,
+		"IMPORT_OUTCOME_FAILED":      3,
+		"IMPORT_OUTCOME_WAITING":     4,
+		"IMPORT_OUTCOME_SKIPPED":     5,
+	}
+)
+
+func (x ImportOutcome) Enum() *ImportOutcome {
+	p := new(ImportOutcome)
+	*p = x
+	return p
+}
+
+func (x ImportOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_mapping_v1_mapping_proto_enumTypes[4].Descriptor()
+}
+
+func (ImportOutcome) Type() protoreflect.EnumType {
+	return &file_seatline_mapping_v1_mapping_proto_enumTypes[4]
+}
+
+func (x ImportOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportOutcome.Descriptor instead.
+func (ImportOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{4}
+}
+
+type FileFormat int32
+
+const (
+	FileFormat_FILE_FORMAT_UNSPECIFIED FileFormat = 0
+	FileFormat_FILE_FORMAT_CSV         FileFormat = 1
+	FileFormat_FILE_FORMAT_JSON        FileFormat = 2
+)
+
+// Enum value maps for FileFormat.
+var (
+	FileFormat_name = map[int32]string{
+		0: "FILE_FORMAT_UNSPECIFIED",
+		1: "FILE_FORMAT_CSV",
+		2: "FILE_FORMAT_JSON",
+	}
+	FileFormat_value = map[string]int32{
+		"FILE_FORMAT_UNSPECIFIED": 0,
+		"FILE_FORMAT_CSV":         1,
+		"FILE_FORMAT_JSON":        2,
+	}
+)
+
+func (x FileFormat) Enum() *FileFormat {
+	p := new(FileFormat)
+	*p = x
+	return p
+}
+
+func (x FileFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FileFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_mapping_v1_mapping_proto_enumTypes[5].Descriptor()
+}
+
+func (FileFormat) Type() protoreflect.EnumType {
+	return &file_seatline_mapping_v1_mapping_proto_enumTypes[5]
+}
+
+func (x FileFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FileFormat.Descriptor instead.
+func (FileFormat) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{5}
+}
+
 // Mapping. Also the payload of customer.mapped, customer.unmapped and customer.ignored.
 type Mapping struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -166,7 +409,27 @@ type Mapping struct {
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	Etag          string                 `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
 	// Who decided it, when a person did.
-	Who           string `protobuf:"bytes,13,opt,name=who,proto3" json:"who,omitempty"`
+	Who      string   `protobuf:"bytes,13,opt,name=who,proto3" json:"who,omitempty"`
+	Standing Standing `protobuf:"varint,14,opt,name=standing,proto3,enum=seatline.mapping.v1.Standing" json:"standing,omitempty"`
+	// What its subscriptions cost per month ex VAT, by currency: quantity × purchase price of those
+	// that Giacom bills and that no person excluded or assigned to another customer. The prices of
+	// terms longer than a month count by the connection's annual price basis.
+	Monthly []*v11.Money `protobuf:"bytes,15,rep,name=monthly,proto3" json:"monthly,omitempty"`
+	// Subscriptions whose monthly cost cannot be said, and is not in monthly: no price, or the basis is not set.
+	Unpriced int32 `protobuf:"varint,16,opt,name=unpriced,proto3" json:"unpriced,omitempty"`
+	// Its name in Giacom before it was renamed; empty unless it was since a person last decided.
+	PreviousGiacomName string                 `protobuf:"bytes,17,opt,name=previous_giacom_name,json=previousGiacomName,proto3" json:"previous_giacom_name,omitempty"`
+	RenameTime         *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=rename_time,json=renameTime,proto3" json:"rename_time,omitempty"`
+	// Halo customers it may be, best first. Only while it is unmapped or to be remapped.
+	Candidates []*Candidate `protobuf:"bytes,19,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// Why none of the candidates stands out: such suggestions are accepted one by one only.
+	Ambiguity string `protobuf:"bytes,20,opt,name=ambiguity,proto3" json:"ambiguity,omitempty"`
+	// Since when it is unmapped.
+	UnmappedSince *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=unmapped_since,json=unmappedSince,proto3" json:"unmapped_since,omitempty"`
+	// It has subscriptions and has been unmapped for longer than the connection allows.
+	Overdue bool `protobuf:"varint,22,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	// Who last changed it; empty when a rule did.
+	ChangedBy     string `protobuf:"bytes,23,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -292,11 +555,154 @@ func (x *Mapping) GetWho() string {
 	return ""
 }
 
+func (x *Mapping) GetStanding() Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return Standing_STANDING_UNSPECIFIED
+}
+
+func (x *Mapping) GetMonthly() []*v11.Money {
+	if x != nil {
+		return x.Monthly
+	}
+	return nil
+}
+
+func (x *Mapping) GetUnpriced() int32 {
+	if x != nil {
+		return x.Unpriced
+	}
+	return 0
+}
+
+func (x *Mapping) GetPreviousGiacomName() string {
+	if x != nil {
+		return x.PreviousGiacomName
+	}
+	return ""
+}
+
+func (x *Mapping) GetRenameTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RenameTime
+	}
+	return nil
+}
+
+func (x *Mapping) GetCandidates() []*Candidate {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+func (x *Mapping) GetAmbiguity() string {
+	if x != nil {
+		return x.Ambiguity
+	}
+	return ""
+}
+
+func (x *Mapping) GetUnmappedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UnmappedSince
+	}
+	return nil
+}
+
+func (x *Mapping) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
+}
+
+func (x *Mapping) GetChangedBy() string {
+	if x != nil {
+		return x.ChangedBy
+	}
+	return ""
+}
+
+// Candidate is a Halo customer that a Giacom customer may be.
+type Candidate struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	HaloClientId   int64                  `protobuf:"varint,1,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	HaloClientName string                 `protobuf:"bytes,2,opt,name=halo_client_name,json=haloClientName,proto3" json:"halo_client_name,omitempty"`
+	// 0 to 100.
+	Score int32 `protobuf:"varint,3,opt,name=score,proto3" json:"score,omitempty"`
+	// What speaks for it, and against it; one sentence each.
+	Reasons       []string `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Candidate) Reset() {
+	*x = Candidate{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Candidate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Candidate) ProtoMessage() {}
+
+func (x *Candidate) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
+func (*Candidate) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Candidate) GetHaloClientId() int64 {
+	if x != nil {
+		return x.HaloClientId
+	}
+	return 0
+}
+
+func (x *Candidate) GetHaloClientName() string {
+	if x != nil {
+		return x.HaloClientName
+	}
+	return ""
+}
+
+func (x *Candidate) GetScore() int32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *Candidate) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
 type ListMappingsRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Fields: connection, mex_id, giacom_name, state, origin, halo_client_id, halo_client_name, subscriptions, update_time.
+	// Fields: connection, mex_id, giacom_name, state, standing, origin, reason, halo_client_id, halo_client_name,
+	// subscriptions, monthly (in the connection's currency), unpriced, score, renamed, rename_time, overdue,
+	// unmapped_since, update_time. Bare words are looked for in both names and the mex_id.
 	Filter        string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	OrderBy       string `protobuf:"bytes,4,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -305,7 +711,7 @@ type ListMappingsRequest struct {
 
 func (x *ListMappingsRequest) Reset() {
 	*x = ListMappingsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[1]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +723,7 @@ func (x *ListMappingsRequest) String() string {
 func (*ListMappingsRequest) ProtoMessage() {}
 
 func (x *ListMappingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[1]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,7 +736,7 @@ func (x *ListMappingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMappingsRequest.ProtoReflect.Descriptor instead.
 func (*ListMappingsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{1}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListMappingsRequest) GetPageSize() int32 {
@@ -371,7 +777,7 @@ type ListMappingsResponse struct {
 
 func (x *ListMappingsResponse) Reset() {
 	*x = ListMappingsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[2]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +789,7 @@ func (x *ListMappingsResponse) String() string {
 func (*ListMappingsResponse) ProtoMessage() {}
 
 func (x *ListMappingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[2]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +802,7 @@ func (x *ListMappingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMappingsResponse.ProtoReflect.Descriptor instead.
 func (*ListMappingsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{2}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListMappingsResponse) GetMappings() []*Mapping {
@@ -414,16 +820,18 @@ func (x *ListMappingsResponse) GetNextPageToken() string {
 }
 
 type GetMappingRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
-	MexId         string                 `protobuf:"bytes,2,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	MexId      string                 `protobuf:"bytes,2,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	// Of commands, optional: refuse when the mapping changed since.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetMappingRequest) Reset() {
 	*x = GetMappingRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[3]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -435,7 +843,7 @@ func (x *GetMappingRequest) String() string {
 func (*GetMappingRequest) ProtoMessage() {}
 
 func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[3]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -448,7 +856,7 @@ func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingRequest.ProtoReflect.Descriptor instead.
 func (*GetMappingRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{3}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetMappingRequest) GetConnection() string {
@@ -461,6 +869,348 @@ func (x *GetMappingRequest) GetConnection() string {
 func (x *GetMappingRequest) GetMexId() string {
 	if x != nil {
 		return x.MexId
+	}
+	return ""
+}
+
+func (x *GetMappingRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type GetMappingSummaryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMappingSummaryRequest) Reset() {
+	*x = GetMappingSummaryRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMappingSummaryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMappingSummaryRequest) ProtoMessage() {}
+
+func (x *GetMappingSummaryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMappingSummaryRequest.ProtoReflect.Descriptor instead.
+func (*GetMappingSummaryRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetMappingSummaryRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+type MappingSummary struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Customers by standing; one with a standing of its own is in no other count.
+	Mapped    int32 `protobuf:"varint,2,opt,name=mapped,proto3" json:"mapped,omitempty"`
+	Creating  int32 `protobuf:"varint,3,opt,name=creating,proto3" json:"creating,omitempty"`
+	Suggested int32 `protobuf:"varint,4,opt,name=suggested,proto3" json:"suggested,omitempty"`
+	Unmapped  int32 `protobuf:"varint,5,opt,name=unmapped,proto3" json:"unmapped,omitempty"`
+	Ignored   int32 `protobuf:"varint,6,opt,name=ignored,proto3" json:"ignored,omitempty"`
+	Remap     int32 `protobuf:"varint,7,opt,name=remap,proto3" json:"remap,omitempty"`
+	// Renamed in Giacom since a person last decided, whatever their standing.
+	Renamed int32 `protobuf:"varint,8,opt,name=renamed,proto3" json:"renamed,omitempty"`
+	// Per month ex VAT, by currency: what suggested and unmapped customers hide, and the others.
+	MonthlyUnmapped []*v11.Money `protobuf:"bytes,9,rep,name=monthly_unmapped,json=monthlyUnmapped,proto3" json:"monthly_unmapped,omitempty"`
+	MonthlyMapped   []*v11.Money `protobuf:"bytes,10,rep,name=monthly_mapped,json=monthlyMapped,proto3" json:"monthly_mapped,omitempty"`
+	MonthlyIgnored  []*v11.Money `protobuf:"bytes,11,rep,name=monthly_ignored,json=monthlyIgnored,proto3" json:"monthly_ignored,omitempty"`
+	MonthlyRemap    []*v11.Money `protobuf:"bytes,12,rep,name=monthly_remap,json=monthlyRemap,proto3" json:"monthly_remap,omitempty"`
+	// Subscriptions of suggested and unmapped customers, and those of them that are in no sum.
+	UnmappedSubscriptions int32          `protobuf:"varint,13,opt,name=unmapped_subscriptions,json=unmappedSubscriptions,proto3" json:"unmapped_subscriptions,omitempty"`
+	UnmappedUnpriced      int32          `protobuf:"varint,14,opt,name=unmapped_unpriced,json=unmappedUnpriced,proto3" json:"unmapped_unpriced,omitempty"`
+	Alert                 *UnmappedAlert `protobuf:"bytes,15,opt,name=alert,proto3" json:"alert,omitempty"`
+	// When Halo's customers were last read; absent when they never were.
+	HaloReadTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=halo_read_time,json=haloReadTime,proto3" json:"halo_read_time,omitempty"`
+	// Active customers of Halo, and rows of Halo's own Giacom integration.
+	HaloCustomers  int32 `protobuf:"varint,17,opt,name=halo_customers,json=haloCustomers,proto3" json:"halo_customers,omitempty"`
+	NativeMappings int32 `protobuf:"varint,18,opt,name=native_mappings,json=nativeMappings,proto3" json:"native_mappings,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *MappingSummary) Reset() {
+	*x = MappingSummary{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappingSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappingSummary) ProtoMessage() {}
+
+func (x *MappingSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappingSummary.ProtoReflect.Descriptor instead.
+func (*MappingSummary) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MappingSummary) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *MappingSummary) GetMapped() int32 {
+	if x != nil {
+		return x.Mapped
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetCreating() int32 {
+	if x != nil {
+		return x.Creating
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetSuggested() int32 {
+	if x != nil {
+		return x.Suggested
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetUnmapped() int32 {
+	if x != nil {
+		return x.Unmapped
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetIgnored() int32 {
+	if x != nil {
+		return x.Ignored
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetRemap() int32 {
+	if x != nil {
+		return x.Remap
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetRenamed() int32 {
+	if x != nil {
+		return x.Renamed
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetMonthlyUnmapped() []*v11.Money {
+	if x != nil {
+		return x.MonthlyUnmapped
+	}
+	return nil
+}
+
+func (x *MappingSummary) GetMonthlyMapped() []*v11.Money {
+	if x != nil {
+		return x.MonthlyMapped
+	}
+	return nil
+}
+
+func (x *MappingSummary) GetMonthlyIgnored() []*v11.Money {
+	if x != nil {
+		return x.MonthlyIgnored
+	}
+	return nil
+}
+
+func (x *MappingSummary) GetMonthlyRemap() []*v11.Money {
+	if x != nil {
+		return x.MonthlyRemap
+	}
+	return nil
+}
+
+func (x *MappingSummary) GetUnmappedSubscriptions() int32 {
+	if x != nil {
+		return x.UnmappedSubscriptions
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetUnmappedUnpriced() int32 {
+	if x != nil {
+		return x.UnmappedUnpriced
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetAlert() *UnmappedAlert {
+	if x != nil {
+		return x.Alert
+	}
+	return nil
+}
+
+func (x *MappingSummary) GetHaloReadTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HaloReadTime
+	}
+	return nil
+}
+
+func (x *MappingSummary) GetHaloCustomers() int32 {
+	if x != nil {
+		return x.HaloCustomers
+	}
+	return 0
+}
+
+func (x *MappingSummary) GetNativeMappings() int32 {
+	if x != nil {
+		return x.NativeMappings
+	}
+	return 0
+}
+
+// UnmappedAlert says whether customers with subscriptions stay unmapped for too long.
+type UnmappedAlert struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Raised        bool                   `protobuf:"varint,1,opt,name=raised,proto3" json:"raised,omitempty"`
+	Customers     int32                  `protobuf:"varint,2,opt,name=customers,proto3" json:"customers,omitempty"`
+	Subscriptions int32                  `protobuf:"varint,3,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// What they hide per month ex VAT, by currency.
+	Monthly  []*v11.Money `protobuf:"bytes,4,rep,name=monthly,proto3" json:"monthly,omitempty"`
+	Unpriced int32        `protobuf:"varint,5,opt,name=unpriced,proto3" json:"unpriced,omitempty"`
+	// Since when the longest of them is unmapped.
+	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	// The connection's setting.
+	After *durationpb.Duration `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
+	// One sentence for a person; empty when not raised.
+	Text          string `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnmappedAlert) Reset() {
+	*x = UnmappedAlert{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnmappedAlert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnmappedAlert) ProtoMessage() {}
+
+func (x *UnmappedAlert) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnmappedAlert.ProtoReflect.Descriptor instead.
+func (*UnmappedAlert) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UnmappedAlert) GetRaised() bool {
+	if x != nil {
+		return x.Raised
+	}
+	return false
+}
+
+func (x *UnmappedAlert) GetCustomers() int32 {
+	if x != nil {
+		return x.Customers
+	}
+	return 0
+}
+
+func (x *UnmappedAlert) GetSubscriptions() int32 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
+func (x *UnmappedAlert) GetMonthly() []*v11.Money {
+	if x != nil {
+		return x.Monthly
+	}
+	return nil
+}
+
+func (x *UnmappedAlert) GetUnpriced() int32 {
+	if x != nil {
+		return x.Unpriced
+	}
+	return 0
+}
+
+func (x *UnmappedAlert) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *UnmappedAlert) GetAfter() *durationpb.Duration {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *UnmappedAlert) GetText() string {
+	if x != nil {
+		return x.Text
 	}
 	return ""
 }
@@ -478,7 +1228,7 @@ type SetMappingRequest struct {
 
 func (x *SetMappingRequest) Reset() {
 	*x = SetMappingRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[4]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +1240,7 @@ func (x *SetMappingRequest) String() string {
 func (*SetMappingRequest) ProtoMessage() {}
 
 func (x *SetMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[4]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +1253,7 @@ func (x *SetMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMappingRequest.ProtoReflect.Descriptor instead.
 func (*SetMappingRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{4}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SetMappingRequest) GetConnection() string {
@@ -535,17 +1285,19 @@ func (x *SetMappingRequest) GetEtag() string {
 }
 
 type IgnoreCustomerRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
-	MexId         string                 `protobuf:"bytes,2,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	MexId      string                 `protobuf:"bytes,2,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	Reason     string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Optional: refuse when the mapping changed since.
+	Etag          string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IgnoreCustomerRequest) Reset() {
 	*x = IgnoreCustomerRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[5]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +1309,7 @@ func (x *IgnoreCustomerRequest) String() string {
 func (*IgnoreCustomerRequest) ProtoMessage() {}
 
 func (x *IgnoreCustomerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[5]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +1322,7 @@ func (x *IgnoreCustomerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreCustomerRequest.ProtoReflect.Descriptor instead.
 func (*IgnoreCustomerRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{5}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *IgnoreCustomerRequest) GetConnection() string {
@@ -594,18 +1346,29 @@ func (x *IgnoreCustomerRequest) GetReason() string {
 	return ""
 }
 
+func (x *IgnoreCustomerRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 type ImportMappingsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
-	Rows          []*ImportRow           `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	ValidateOnly  bool                   `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Connection   string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Rows         []*ImportRow           `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	ValidateOnly bool                   `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// A CSV file, instead of rows. Columns by the names in its first line, in any order: mex_id, and
+	// halo_client_id or halo_client_name, or ignore_reason; etag if rows are to be refused that changed
+	// since the file was written. Rows that say nothing about Halo are passed over.
+	Csv           []byte `protobuf:"bytes,4,opt,name=csv,proto3" json:"csv,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportMappingsRequest) Reset() {
 	*x = ImportMappingsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[6]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +1380,7 @@ func (x *ImportMappingsRequest) String() string {
 func (*ImportMappingsRequest) ProtoMessage() {}
 
 func (x *ImportMappingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[6]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +1393,7 @@ func (x *ImportMappingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportMappingsRequest.ProtoReflect.Descriptor instead.
 func (*ImportMappingsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{6}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ImportMappingsRequest) GetConnection() string {
@@ -654,6 +1417,13 @@ func (x *ImportMappingsRequest) GetValidateOnly() bool {
 	return false
 }
 
+func (x *ImportMappingsRequest) GetCsv() []byte {
+	if x != nil {
+		return x.Csv
+	}
+	return nil
+}
+
 type ImportRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Line in the file, for messages.
@@ -663,14 +1433,16 @@ type ImportRow struct {
 	HaloClientId   int64  `protobuf:"varint,3,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
 	HaloClientName string `protobuf:"bytes,4,opt,name=halo_client_name,json=haloClientName,proto3" json:"halo_client_name,omitempty"`
 	// Ignore the customer for this reason instead of mapping it.
-	IgnoreReason  string `protobuf:"bytes,5,opt,name=ignore_reason,json=ignoreReason,proto3" json:"ignore_reason,omitempty"`
+	IgnoreReason string `protobuf:"bytes,5,opt,name=ignore_reason,json=ignoreReason,proto3" json:"ignore_reason,omitempty"`
+	// Optional: refuse the row when the mapping changed since.
+	Etag          string `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportRow) Reset() {
 	*x = ImportRow{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[7]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +1454,7 @@ func (x *ImportRow) String() string {
 func (*ImportRow) ProtoMessage() {}
 
 func (x *ImportRow) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[7]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +1467,7 @@ func (x *ImportRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRow.ProtoReflect.Descriptor instead.
 func (*ImportRow) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{7}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ImportRow) GetLine() int32 {
@@ -733,6 +1505,13 @@ func (x *ImportRow) GetIgnoreReason() string {
 	return ""
 }
 
+func (x *ImportRow) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 type ImportMappingsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Imported      int32                  `protobuf:"varint,1,opt,name=imported,proto3" json:"imported,omitempty"`
@@ -744,7 +1523,7 @@ type ImportMappingsResponse struct {
 
 func (x *ImportMappingsResponse) Reset() {
 	*x = ImportMappingsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[8]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +1535,7 @@ func (x *ImportMappingsResponse) String() string {
 func (*ImportMappingsResponse) ProtoMessage() {}
 
 func (x *ImportMappingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[8]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +1548,7 @@ func (x *ImportMappingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportMappingsResponse.ProtoReflect.Descriptor instead.
 func (*ImportMappingsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{8}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ImportMappingsResponse) GetImported() int32 {
@@ -803,7 +1582,7 @@ type RowError struct {
 
 func (x *RowError) Reset() {
 	*x = RowError{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[9]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +1594,7 @@ func (x *RowError) String() string {
 func (*RowError) ProtoMessage() {}
 
 func (x *RowError) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[9]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1607,7 @@ func (x *RowError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowError.ProtoReflect.Descriptor instead.
 func (*RowError) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{9}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RowError) GetLine() int32 {
@@ -854,7 +1633,7 @@ type RefreshMappingsRequest struct {
 
 func (x *RefreshMappingsRequest) Reset() {
 	*x = RefreshMappingsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[10]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +1645,7 @@ func (x *RefreshMappingsRequest) String() string {
 func (*RefreshMappingsRequest) ProtoMessage() {}
 
 func (x *RefreshMappingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[10]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +1658,7 @@ func (x *RefreshMappingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshMappingsRequest.ProtoReflect.Descriptor instead.
 func (*RefreshMappingsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{10}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RefreshMappingsRequest) GetConnection() string {
@@ -899,7 +1678,7 @@ type RefreshMappingsResponse struct {
 
 func (x *RefreshMappingsResponse) Reset() {
 	*x = RefreshMappingsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[11]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +1690,7 @@ func (x *RefreshMappingsResponse) String() string {
 func (*RefreshMappingsResponse) ProtoMessage() {}
 
 func (x *RefreshMappingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[11]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1703,7 @@ func (x *RefreshMappingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshMappingsResponse.ProtoReflect.Descriptor instead.
 func (*RefreshMappingsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{11}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RefreshMappingsResponse) GetMapped() int32 {
@@ -941,11 +1720,1808 @@ func (x *RefreshMappingsResponse) GetUnmapped() int32 {
 	return 0
 }
 
+type GetMappingsFileRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// As of ListMappings.
+	Filter        string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMappingsFileRequest) Reset() {
+	*x = GetMappingsFileRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMappingsFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMappingsFileRequest) ProtoMessage() {}
+
+func (x *GetMappingsFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMappingsFileRequest.ProtoReflect.Descriptor instead.
+func (*GetMappingsFileRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetMappingsFileRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *GetMappingsFileRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+// File to be kept.
+type File struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// For example "text/csv; charset=utf-8".
+	ContentType   string `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	Content       []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *File) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *File) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *File) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+type ListSuggestionsRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	PageSize   int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken  string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Connection string                 `protobuf:"bytes,3,opt,name=connection,proto3" json:"connection,omitempty"`
+	MinScore   int32                  `protobuf:"varint,4,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
+	// As of ListMappings; the default order is the best score first.
+	Filter        string `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	OrderBy       string `protobuf:"bytes,6,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuggestionsRequest) Reset() {
+	*x = ListSuggestionsRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuggestionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuggestionsRequest) ProtoMessage() {}
+
+func (x *ListSuggestionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuggestionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSuggestionsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListSuggestionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSuggestionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListSuggestionsRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListSuggestionsRequest) GetMinScore() int32 {
+	if x != nil {
+		return x.MinScore
+	}
+	return 0
+}
+
+func (x *ListSuggestionsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListSuggestionsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+type ListSuggestionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Suggestions   []*Mapping             `protobuf:"bytes,1,rep,name=suggestions,proto3" json:"suggestions,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuggestionsResponse) Reset() {
+	*x = ListSuggestionsResponse{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuggestionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuggestionsResponse) ProtoMessage() {}
+
+func (x *ListSuggestionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuggestionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSuggestionsResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListSuggestionsResponse) GetSuggestions() []*Mapping {
+	if x != nil {
+		return x.Suggestions
+	}
+	return nil
+}
+
+func (x *ListSuggestionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type AcceptSuggestionRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	MexId      string                 `protobuf:"bytes,2,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	// One of the candidates; 0 for the one that stands out.
+	HaloClientId int64 `protobuf:"varint,3,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	// Optional: refuse when the mapping changed since.
+	Etag          string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptSuggestionRequest) Reset() {
+	*x = AcceptSuggestionRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptSuggestionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptSuggestionRequest) ProtoMessage() {}
+
+func (x *AcceptSuggestionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptSuggestionRequest.ProtoReflect.Descriptor instead.
+func (*AcceptSuggestionRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AcceptSuggestionRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *AcceptSuggestionRequest) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *AcceptSuggestionRequest) GetHaloClientId() int64 {
+	if x != nil {
+		return x.HaloClientId
+	}
+	return 0
+}
+
+func (x *AcceptSuggestionRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type AcceptSuggestionsRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// 1 to 100.
+	MinScore int32 `protobuf:"varint,2,opt,name=min_score,json=minScore,proto3" json:"min_score,omitempty"`
+	// Of the preview, optional: refuse when something else would be done now.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptSuggestionsRequest) Reset() {
+	*x = AcceptSuggestionsRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptSuggestionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptSuggestionsRequest) ProtoMessage() {}
+
+func (x *AcceptSuggestionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptSuggestionsRequest.ProtoReflect.Descriptor instead.
+func (*AcceptSuggestionsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AcceptSuggestionsRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *AcceptSuggestionsRequest) GetMinScore() int32 {
+	if x != nil {
+		return x.MinScore
+	}
+	return 0
+}
+
+func (x *AcceptSuggestionsRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type MapAllRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Of the preview, optional: refuse when something else would be done now.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MapAllRequest) Reset() {
+	*x = MapAllRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MapAllRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MapAllRequest) ProtoMessage() {}
+
+func (x *MapAllRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MapAllRequest.ProtoReflect.Descriptor instead.
+func (*MapAllRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *MapAllRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *MapAllRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// MappingChanges is what a command on many mappings would do, or did.
+type MappingChanges struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Changes []*MappingChange       `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Left as they are although they belong to the question, and why.
+	Skipped []*SkippedCustomer `protobuf:"bytes,2,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	// Subscriptions of the changes and their cost per month ex VAT, by currency.
+	Subscriptions int32        `protobuf:"varint,3,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	Monthly       []*v11.Money `protobuf:"bytes,4,rep,name=monthly,proto3" json:"monthly,omitempty"`
+	// Of the preview; send it with the command.
+	Etag string `protobuf:"bytes,5,opt,name=etag,proto3" json:"etag,omitempty"`
+	// False in a preview.
+	Applied       bool `protobuf:"varint,6,opt,name=applied,proto3" json:"applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MappingChanges) Reset() {
+	*x = MappingChanges{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappingChanges) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappingChanges) ProtoMessage() {}
+
+func (x *MappingChanges) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappingChanges.ProtoReflect.Descriptor instead.
+func (*MappingChanges) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *MappingChanges) GetChanges() []*MappingChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *MappingChanges) GetSkipped() []*SkippedCustomer {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+func (x *MappingChanges) GetSubscriptions() int32 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
+func (x *MappingChanges) GetMonthly() []*v11.Money {
+	if x != nil {
+		return x.Monthly
+	}
+	return nil
+}
+
+func (x *MappingChanges) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *MappingChanges) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+type MappingChange struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MexId          string                 `protobuf:"bytes,1,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	GiacomName     string                 `protobuf:"bytes,2,opt,name=giacom_name,json=giacomName,proto3" json:"giacom_name,omitempty"`
+	HaloClientId   int64                  `protobuf:"varint,3,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	HaloClientName string                 `protobuf:"bytes,4,opt,name=halo_client_name,json=haloClientName,proto3" json:"halo_client_name,omitempty"`
+	// Of a suggestion; 0 otherwise.
+	Score         int32        `protobuf:"varint,5,opt,name=score,proto3" json:"score,omitempty"`
+	Reasons       []string     `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Subscriptions int32        `protobuf:"varint,7,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	Monthly       []*v11.Money `protobuf:"bytes,8,rep,name=monthly,proto3" json:"monthly,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MappingChange) Reset() {
+	*x = MappingChange{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappingChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappingChange) ProtoMessage() {}
+
+func (x *MappingChange) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappingChange.ProtoReflect.Descriptor instead.
+func (*MappingChange) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *MappingChange) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *MappingChange) GetGiacomName() string {
+	if x != nil {
+		return x.GiacomName
+	}
+	return ""
+}
+
+func (x *MappingChange) GetHaloClientId() int64 {
+	if x != nil {
+		return x.HaloClientId
+	}
+	return 0
+}
+
+func (x *MappingChange) GetHaloClientName() string {
+	if x != nil {
+		return x.HaloClientName
+	}
+	return ""
+}
+
+func (x *MappingChange) GetScore() int32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *MappingChange) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *MappingChange) GetSubscriptions() int32 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
+func (x *MappingChange) GetMonthly() []*v11.Money {
+	if x != nil {
+		return x.Monthly
+	}
+	return nil
+}
+
+type SkippedCustomer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MexId         string                 `protobuf:"bytes,1,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	GiacomName    string                 `protobuf:"bytes,2,opt,name=giacom_name,json=giacomName,proto3" json:"giacom_name,omitempty"`
+	Reason        *v1.Reason             `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Subscriptions int32                  `protobuf:"varint,4,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	Monthly       []*v11.Money           `protobuf:"bytes,5,rep,name=monthly,proto3" json:"monthly,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkippedCustomer) Reset() {
+	*x = SkippedCustomer{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkippedCustomer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkippedCustomer) ProtoMessage() {}
+
+func (x *SkippedCustomer) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkippedCustomer.ProtoReflect.Descriptor instead.
+func (*SkippedCustomer) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SkippedCustomer) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *SkippedCustomer) GetGiacomName() string {
+	if x != nil {
+		return x.GiacomName
+	}
+	return ""
+}
+
+func (x *SkippedCustomer) GetReason() *v1.Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *SkippedCustomer) GetSubscriptions() int32 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
+func (x *SkippedCustomer) GetMonthly() []*v11.Money {
+	if x != nil {
+		return x.Monthly
+	}
+	return nil
+}
+
+type ListHaloCustomersRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	PageSize   int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken  string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Connection string                 `protobuf:"bytes,3,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Fields: id, name, inactive, mapped (how many Giacom customers are mapped to it). Bare words are looked for in names.
+	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHaloCustomersRequest) Reset() {
+	*x = ListHaloCustomersRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHaloCustomersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHaloCustomersRequest) ProtoMessage() {}
+
+func (x *ListHaloCustomersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHaloCustomersRequest.ProtoReflect.Descriptor instead.
+func (*ListHaloCustomersRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListHaloCustomersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListHaloCustomersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListHaloCustomersRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListHaloCustomersRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListHaloCustomersRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+type ListHaloCustomersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Customers     []*HaloCustomer        `protobuf:"bytes,1,rep,name=customers,proto3" json:"customers,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHaloCustomersResponse) Reset() {
+	*x = ListHaloCustomersResponse{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHaloCustomersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHaloCustomersResponse) ProtoMessage() {}
+
+func (x *ListHaloCustomersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHaloCustomersResponse.ProtoReflect.Descriptor instead.
+func (*ListHaloCustomersResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListHaloCustomersResponse) GetCustomers() []*HaloCustomer {
+	if x != nil {
+		return x.Customers
+	}
+	return nil
+}
+
+func (x *ListHaloCustomersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type HaloCustomer struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name     string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Inactive bool                   `protobuf:"varint,3,opt,name=inactive,proto3" json:"inactive,omitempty"`
+	// Giacom customers of this connection that are mapped to it.
+	MexIds        []string `protobuf:"bytes,4,rep,name=mex_ids,json=mexIds,proto3" json:"mex_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HaloCustomer) Reset() {
+	*x = HaloCustomer{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HaloCustomer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HaloCustomer) ProtoMessage() {}
+
+func (x *HaloCustomer) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HaloCustomer.ProtoReflect.Descriptor instead.
+func (*HaloCustomer) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *HaloCustomer) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *HaloCustomer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *HaloCustomer) GetInactive() bool {
+	if x != nil {
+		return x.Inactive
+	}
+	return false
+}
+
+func (x *HaloCustomer) GetMexIds() []string {
+	if x != nil {
+		return x.MexIds
+	}
+	return nil
+}
+
+type ListTopLevelsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTopLevelsRequest) Reset() {
+	*x = ListTopLevelsRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTopLevelsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTopLevelsRequest) ProtoMessage() {}
+
+func (x *ListTopLevelsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTopLevelsRequest.ProtoReflect.Descriptor instead.
+func (*ListTopLevelsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListTopLevelsRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+type ListTopLevelsResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	TopLevels []*TopLevel            `protobuf:"bytes,1,rep,name=top_levels,json=topLevels,proto3" json:"top_levels,omitempty"`
+	// The connection's setting; 0 for Halo's default.
+	ChosenId int64 `protobuf:"varint,2,opt,name=chosen_id,json=chosenId,proto3" json:"chosen_id,omitempty"`
+	// Halo has the chosen one no longer.
+	ChosenMissing bool `protobuf:"varint,3,opt,name=chosen_missing,json=chosenMissing,proto3" json:"chosen_missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTopLevelsResponse) Reset() {
+	*x = ListTopLevelsResponse{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTopLevelsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTopLevelsResponse) ProtoMessage() {}
+
+func (x *ListTopLevelsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTopLevelsResponse.ProtoReflect.Descriptor instead.
+func (*ListTopLevelsResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListTopLevelsResponse) GetTopLevels() []*TopLevel {
+	if x != nil {
+		return x.TopLevels
+	}
+	return nil
+}
+
+func (x *ListTopLevelsResponse) GetChosenId() int64 {
+	if x != nil {
+		return x.ChosenId
+	}
+	return 0
+}
+
+func (x *ListTopLevelsResponse) GetChosenMissing() bool {
+	if x != nil {
+		return x.ChosenMissing
+	}
+	return false
+}
+
+type TopLevel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// With the names of those above it, where Halo gives it.
+	LongName      string `protobuf:"bytes,3,opt,name=long_name,json=longName,proto3" json:"long_name,omitempty"`
+	ParentId      int64  `protobuf:"varint,4,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopLevel) Reset() {
+	*x = TopLevel{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopLevel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopLevel) ProtoMessage() {}
+
+func (x *TopLevel) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopLevel.ProtoReflect.Descriptor instead.
+func (*TopLevel) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *TopLevel) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *TopLevel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TopLevel) GetLongName() string {
+	if x != nil {
+		return x.LongName
+	}
+	return ""
+}
+
+func (x *TopLevel) GetParentId() int64 {
+	if x != nil {
+		return x.ParentId
+	}
+	return 0
+}
+
+type ImportCustomersRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// To the questions of the preview. A question without an answer skips the customer.
+	Answers []*ImportAnswer `protobuf:"bytes,2,rep,name=answers,proto3" json:"answers,omitempty"`
+	// Of the preview with the same answers, optional: refuse when something else would be done now.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportCustomersRequest) Reset() {
+	*x = ImportCustomersRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportCustomersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportCustomersRequest) ProtoMessage() {}
+
+func (x *ImportCustomersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportCustomersRequest.ProtoReflect.Descriptor instead.
+func (*ImportCustomersRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ImportCustomersRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ImportCustomersRequest) GetAnswers() []*ImportAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+func (x *ImportCustomersRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type ImportAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	MexId string                 `protobuf:"bytes,1,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	// Types that are valid to be assigned to Answer:
+	//
+	//	*ImportAnswer_Link
+	//	*ImportAnswer_Create
+	//	*ImportAnswer_Skip
+	Answer        isImportAnswer_Answer `protobuf_oneof:"answer"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportAnswer) Reset() {
+	*x = ImportAnswer{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportAnswer) ProtoMessage() {}
+
+func (x *ImportAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportAnswer.ProtoReflect.Descriptor instead.
+func (*ImportAnswer) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ImportAnswer) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *ImportAnswer) GetAnswer() isImportAnswer_Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *ImportAnswer) GetLink() int64 {
+	if x != nil {
+		if x, ok := x.Answer.(*ImportAnswer_Link); ok {
+			return x.Link
+		}
+	}
+	return 0
+}
+
+func (x *ImportAnswer) GetCreate() bool {
+	if x != nil {
+		if x, ok := x.Answer.(*ImportAnswer_Create); ok {
+			return x.Create
+		}
+	}
+	return false
+}
+
+func (x *ImportAnswer) GetSkip() bool {
+	if x != nil {
+		if x, ok := x.Answer.(*ImportAnswer_Skip); ok {
+			return x.Skip
+		}
+	}
+	return false
+}
+
+type isImportAnswer_Answer interface {
+	isImportAnswer_Answer()
+}
+
+type ImportAnswer_Link struct {
+	// It is this Halo customer.
+	Link int64 `protobuf:"varint,2,opt,name=link,proto3,oneof"`
+}
+
+type ImportAnswer_Create struct {
+	// Create another although one of nearly that name exists.
+	Create bool `protobuf:"varint,3,opt,name=create,proto3,oneof"`
+}
+
+type ImportAnswer_Skip struct {
+	// Leave it for now.
+	Skip bool `protobuf:"varint,4,opt,name=skip,proto3,oneof"`
+}
+
+func (*ImportAnswer_Link) isImportAnswer_Answer() {}
+
+func (*ImportAnswer_Create) isImportAnswer_Answer() {}
+
+func (*ImportAnswer_Skip) isImportAnswer_Answer() {}
+
+// CustomerImport is a preview, an import under way, or its report.
+type CustomerImport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty in a preview.
+	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Connection string                 `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
+	Who        string                 `protobuf:"bytes,3,opt,name=who,proto3" json:"who,omitempty"`
+	StartTime  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Absent while it is under way.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// "creating", "updating" or "done".
+	Stage string `protobuf:"bytes,6,opt,name=stage,proto3" json:"stage,omitempty"`
+	// What was to be done.
+	Create int32 `protobuf:"varint,7,opt,name=create,proto3" json:"create,omitempty"`
+	Update int32 `protobuf:"varint,8,opt,name=update,proto3" json:"update,omitempty"`
+	Link   int32 `protobuf:"varint,9,opt,name=link,proto3" json:"link,omitempty"`
+	Skip   int32 `protobuf:"varint,10,opt,name=skip,proto3" json:"skip,omitempty"`
+	// Near matches that wait for an answer.
+	Ask int32 `protobuf:"varint,11,opt,name=ask,proto3" json:"ask,omitempty"`
+	// Mapped, and Halo's name needs no change; they have no rows.
+	Unchanged int32 `protobuf:"varint,12,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// What became of it.
+	Created int32                `protobuf:"varint,13,opt,name=created,proto3" json:"created,omitempty"`
+	Updated int32                `protobuf:"varint,14,opt,name=updated,proto3" json:"updated,omitempty"`
+	Linked  int32                `protobuf:"varint,15,opt,name=linked,proto3" json:"linked,omitempty"`
+	Failed  int32                `protobuf:"varint,16,opt,name=failed,proto3" json:"failed,omitempty"`
+	Waiting int32                `protobuf:"varint,17,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Pending int32                `protobuf:"varint,18,opt,name=pending,proto3" json:"pending,omitempty"`
+	Rows    []*CustomerImportRow `protobuf:"bytes,19,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Of the preview; send it with the command.
+	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Why the command would be refused now; absent when it would not.
+	Blocked *v1.Reason `protobuf:"bytes,21,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	// Top level of the customers to be created; 0 for Halo's default.
+	TopLevelId    int64 `protobuf:"varint,22,opt,name=top_level_id,json=topLevelId,proto3" json:"top_level_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CustomerImport) Reset() {
+	*x = CustomerImport{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CustomerImport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CustomerImport) ProtoMessage() {}
+
+func (x *CustomerImport) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CustomerImport.ProtoReflect.Descriptor instead.
+func (*CustomerImport) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CustomerImport) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CustomerImport) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *CustomerImport) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *CustomerImport) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *CustomerImport) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *CustomerImport) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *CustomerImport) GetCreate() int32 {
+	if x != nil {
+		return x.Create
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetUpdate() int32 {
+	if x != nil {
+		return x.Update
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetLink() int32 {
+	if x != nil {
+		return x.Link
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetSkip() int32 {
+	if x != nil {
+		return x.Skip
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetAsk() int32 {
+	if x != nil {
+		return x.Ask
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetUnchanged() int32 {
+	if x != nil {
+		return x.Unchanged
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetCreated() int32 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetUpdated() int32 {
+	if x != nil {
+		return x.Updated
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetLinked() int32 {
+	if x != nil {
+		return x.Linked
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetFailed() int32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetPending() int32 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *CustomerImport) GetRows() []*CustomerImportRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *CustomerImport) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *CustomerImport) GetBlocked() *v1.Reason {
+	if x != nil {
+		return x.Blocked
+	}
+	return nil
+}
+
+func (x *CustomerImport) GetTopLevelId() int64 {
+	if x != nil {
+		return x.TopLevelId
+	}
+	return 0
+}
+
+type CustomerImportRow struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MexId      string                 `protobuf:"bytes,1,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	GiacomName string                 `protobuf:"bytes,2,opt,name=giacom_name,json=giacomName,proto3" json:"giacom_name,omitempty"`
+	Action     ImportAction           `protobuf:"varint,3,opt,name=action,proto3,enum=seatline.mapping.v1.ImportAction" json:"action,omitempty"`
+	Outcome    ImportOutcome          `protobuf:"varint,4,opt,name=outcome,proto3,enum=seatline.mapping.v1.ImportOutcome" json:"outcome,omitempty"`
+	// The Halo customer, once it is known.
+	HaloClientId int64 `protobuf:"varint,5,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	// As it is called in Halo before the import.
+	HaloClientName string       `protobuf:"bytes,6,opt,name=halo_client_name,json=haloClientName,proto3" json:"halo_client_name,omitempty"`
+	Reason         *v1.Reason   `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Candidates     []*Candidate `protobuf:"bytes,8,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Subscriptions  int32        `protobuf:"varint,9,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CustomerImportRow) Reset() {
+	*x = CustomerImportRow{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CustomerImportRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CustomerImportRow) ProtoMessage() {}
+
+func (x *CustomerImportRow) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CustomerImportRow.ProtoReflect.Descriptor instead.
+func (*CustomerImportRow) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CustomerImportRow) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *CustomerImportRow) GetGiacomName() string {
+	if x != nil {
+		return x.GiacomName
+	}
+	return ""
+}
+
+func (x *CustomerImportRow) GetAction() ImportAction {
+	if x != nil {
+		return x.Action
+	}
+	return ImportAction_IMPORT_ACTION_UNSPECIFIED
+}
+
+func (x *CustomerImportRow) GetOutcome() ImportOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return ImportOutcome_IMPORT_OUTCOME_UNSPECIFIED
+}
+
+func (x *CustomerImportRow) GetHaloClientId() int64 {
+	if x != nil {
+		return x.HaloClientId
+	}
+	return 0
+}
+
+func (x *CustomerImportRow) GetHaloClientName() string {
+	if x != nil {
+		return x.HaloClientName
+	}
+	return ""
+}
+
+func (x *CustomerImportRow) GetReason() *v1.Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *CustomerImportRow) GetCandidates() []*Candidate {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+func (x *CustomerImportRow) GetSubscriptions() int32 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
+type GetCustomerImportReportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCustomerImportReportRequest) Reset() {
+	*x = GetCustomerImportReportRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCustomerImportReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCustomerImportReportRequest) ProtoMessage() {}
+
+func (x *GetCustomerImportReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCustomerImportReportRequest.ProtoReflect.Descriptor instead.
+func (*GetCustomerImportReportRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *GetCustomerImportReportRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ListCustomerImportsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Fields: id, connection, who, start_time.
+	Filter        string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	OrderBy       string `protobuf:"bytes,4,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCustomerImportsRequest) Reset() {
+	*x = ListCustomerImportsRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCustomerImportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCustomerImportsRequest) ProtoMessage() {}
+
+func (x *ListCustomerImportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCustomerImportsRequest.ProtoReflect.Descriptor instead.
+func (*ListCustomerImportsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListCustomerImportsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCustomerImportsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListCustomerImportsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListCustomerImportsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+type ListCustomerImportsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Imports       []*CustomerImport      `protobuf:"bytes,1,rep,name=imports,proto3" json:"imports,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCustomerImportsResponse) Reset() {
+	*x = ListCustomerImportsResponse{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCustomerImportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCustomerImportsResponse) ProtoMessage() {}
+
+func (x *ListCustomerImportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCustomerImportsResponse.ProtoReflect.Descriptor instead.
+func (*ListCustomerImportsResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListCustomerImportsResponse) GetImports() []*CustomerImport {
+	if x != nil {
+		return x.Imports
+	}
+	return nil
+}
+
+func (x *ListCustomerImportsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type GetCustomerImportFileRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Format        FileFormat             `protobuf:"varint,2,opt,name=format,proto3,enum=seatline.mapping.v1.FileFormat" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCustomerImportFileRequest) Reset() {
+	*x = GetCustomerImportFileRequest{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCustomerImportFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCustomerImportFileRequest) ProtoMessage() {}
+
+func (x *GetCustomerImportFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCustomerImportFileRequest.ProtoReflect.Descriptor instead.
+func (*GetCustomerImportFileRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *GetCustomerImportFileRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GetCustomerImportFileRequest) GetFormat() FileFormat {
+	if x != nil {
+		return x.Format
+	}
+	return FileFormat_FILE_FORMAT_UNSPECIFIED
+}
+
 var File_seatline_mapping_v1_mapping_proto protoreflect.FileDescriptor
 
 const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"\n" +
-	"!seatline/mapping/v1/mapping.proto\x12\x13seatline.mapping.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bseatline/item/v1/item.proto\"\x85\x04\n" +
+	"!seatline/mapping/v1/mapping.proto\x12\x13seatline.mapping.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bseatline/item/v1/item.proto\x1a\x1dseatline/money/v1/money.proto\"\xd9\a\n" +
 	"\aMapping\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -964,7 +3540,26 @@ const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"\vupdate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x12\n" +
 	"\x04etag\x18\f \x01(\tR\x04etag\x12\x10\n" +
-	"\x03who\x18\r \x01(\tR\x03who\"\x84\x01\n" +
+	"\x03who\x18\r \x01(\tR\x03who\x129\n" +
+	"\bstanding\x18\x0e \x01(\x0e2\x1d.seatline.mapping.v1.StandingR\bstanding\x122\n" +
+	"\amonthly\x18\x0f \x03(\v2\x18.seatline.money.v1.MoneyR\amonthly\x12\x1a\n" +
+	"\bunpriced\x18\x10 \x01(\x05R\bunpriced\x120\n" +
+	"\x14previous_giacom_name\x18\x11 \x01(\tR\x12previousGiacomName\x12;\n" +
+	"\vrename_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"renameTime\x12>\n" +
+	"\n" +
+	"candidates\x18\x13 \x03(\v2\x1e.seatline.mapping.v1.CandidateR\n" +
+	"candidates\x12\x1c\n" +
+	"\tambiguity\x18\x14 \x01(\tR\tambiguity\x12A\n" +
+	"\x0eunmapped_since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\runmappedSince\x12\x18\n" +
+	"\aoverdue\x18\x16 \x01(\bR\aoverdue\x12\x1d\n" +
+	"\n" +
+	"changed_by\x18\x17 \x01(\tR\tchangedBy\"\x8b\x01\n" +
+	"\tCandidate\x12$\n" +
+	"\x0ehalo_client_id\x18\x01 \x01(\x03R\fhaloClientId\x12(\n" +
+	"\x10halo_client_name\x18\x02 \x01(\tR\x0ehaloClientName\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\x05R\x05score\x12\x18\n" +
+	"\areasons\x18\x04 \x03(\tR\areasons\"\x84\x01\n" +
 	"\x13ListMappingsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -973,37 +3568,76 @@ const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"\border_by\x18\x04 \x01(\tR\aorderBy\"x\n" +
 	"\x14ListMappingsResponse\x128\n" +
 	"\bmappings\x18\x01 \x03(\v2\x1c.seatline.mapping.v1.MappingR\bmappings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"J\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"^\n" +
 	"\x11GetMappingRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x15\n" +
-	"\x06mex_id\x18\x02 \x01(\tR\x05mexId\"\x84\x01\n" +
+	"\x06mex_id\x18\x02 \x01(\tR\x05mexId\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\":\n" +
+	"\x18GetMappingSummaryRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\"\xa0\x06\n" +
+	"\x0eMappingSummary\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x16\n" +
+	"\x06mapped\x18\x02 \x01(\x05R\x06mapped\x12\x1a\n" +
+	"\bcreating\x18\x03 \x01(\x05R\bcreating\x12\x1c\n" +
+	"\tsuggested\x18\x04 \x01(\x05R\tsuggested\x12\x1a\n" +
+	"\bunmapped\x18\x05 \x01(\x05R\bunmapped\x12\x18\n" +
+	"\aignored\x18\x06 \x01(\x05R\aignored\x12\x14\n" +
+	"\x05remap\x18\a \x01(\x05R\x05remap\x12\x18\n" +
+	"\arenamed\x18\b \x01(\x05R\arenamed\x12C\n" +
+	"\x10monthly_unmapped\x18\t \x03(\v2\x18.seatline.money.v1.MoneyR\x0fmonthlyUnmapped\x12?\n" +
+	"\x0emonthly_mapped\x18\n" +
+	" \x03(\v2\x18.seatline.money.v1.MoneyR\rmonthlyMapped\x12A\n" +
+	"\x0fmonthly_ignored\x18\v \x03(\v2\x18.seatline.money.v1.MoneyR\x0emonthlyIgnored\x12=\n" +
+	"\rmonthly_remap\x18\f \x03(\v2\x18.seatline.money.v1.MoneyR\fmonthlyRemap\x125\n" +
+	"\x16unmapped_subscriptions\x18\r \x01(\x05R\x15unmappedSubscriptions\x12+\n" +
+	"\x11unmapped_unpriced\x18\x0e \x01(\x05R\x10unmappedUnpriced\x128\n" +
+	"\x05alert\x18\x0f \x01(\v2\".seatline.mapping.v1.UnmappedAlertR\x05alert\x12@\n" +
+	"\x0ehalo_read_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\fhaloReadTime\x12%\n" +
+	"\x0ehalo_customers\x18\x11 \x01(\x05R\rhaloCustomers\x12'\n" +
+	"\x0fnative_mappings\x18\x12 \x01(\x05R\x0enativeMappings\"\xb2\x02\n" +
+	"\rUnmappedAlert\x12\x16\n" +
+	"\x06raised\x18\x01 \x01(\bR\x06raised\x12\x1c\n" +
+	"\tcustomers\x18\x02 \x01(\x05R\tcustomers\x12$\n" +
+	"\rsubscriptions\x18\x03 \x01(\x05R\rsubscriptions\x122\n" +
+	"\amonthly\x18\x04 \x03(\v2\x18.seatline.money.v1.MoneyR\amonthly\x12\x1a\n" +
+	"\bunpriced\x18\x05 \x01(\x05R\bunpriced\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12/\n" +
+	"\x05after\x18\a \x01(\v2\x19.google.protobuf.DurationR\x05after\x12\x12\n" +
+	"\x04text\x18\b \x01(\tR\x04text\"\x84\x01\n" +
 	"\x11SetMappingRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x15\n" +
 	"\x06mex_id\x18\x02 \x01(\tR\x05mexId\x12$\n" +
 	"\x0ehalo_client_id\x18\x03 \x01(\x03R\fhaloClientId\x12\x12\n" +
-	"\x04etag\x18\x04 \x01(\tR\x04etag\"f\n" +
+	"\x04etag\x18\x04 \x01(\tR\x04etag\"z\n" +
 	"\x15IgnoreCustomerRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x15\n" +
 	"\x06mex_id\x18\x02 \x01(\tR\x05mexId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x90\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04etag\x18\x04 \x01(\tR\x04etag\"\xa2\x01\n" +
 	"\x15ImportMappingsRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x122\n" +
 	"\x04rows\x18\x02 \x03(\v2\x1e.seatline.mapping.v1.ImportRowR\x04rows\x12#\n" +
-	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\xab\x01\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x10\n" +
+	"\x03csv\x18\x04 \x01(\fR\x03csv\"\xbf\x01\n" +
 	"\tImportRow\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x15\n" +
 	"\x06mex_id\x18\x02 \x01(\tR\x05mexId\x12$\n" +
 	"\x0ehalo_client_id\x18\x03 \x01(\x03R\fhaloClientId\x12(\n" +
 	"\x10halo_client_name\x18\x04 \x01(\tR\x0ehaloClientName\x12#\n" +
-	"\rignore_reason\x18\x05 \x01(\tR\fignoreReason\"\x89\x01\n" +
+	"\rignore_reason\x18\x05 \x01(\tR\fignoreReason\x12\x12\n" +
+	"\x04etag\x18\x06 \x01(\tR\x04etag\"\x89\x01\n" +
 	"\x16ImportMappingsResponse\x12\x1a\n" +
 	"\bimported\x18\x01 \x01(\x05R\bimported\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x05R\tunchanged\x125\n" +
@@ -1017,13 +3651,175 @@ const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"connection\"M\n" +
 	"\x17RefreshMappingsResponse\x12\x16\n" +
 	"\x06mapped\x18\x01 \x01(\x05R\x06mapped\x12\x1a\n" +
-	"\bunmapped\x18\x02 \x01(\x05R\bunmapped*k\n" +
+	"\bunmapped\x18\x02 \x01(\x05R\bunmapped\"P\n" +
+	"\x16GetMappingsFileRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\"W\n" +
+	"\x04File\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
+	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x12\x18\n" +
+	"\acontent\x18\x03 \x01(\fR\acontent\"\xc4\x01\n" +
+	"\x16ListSuggestionsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x03 \x01(\tR\n" +
+	"connection\x12\x1b\n" +
+	"\tmin_score\x18\x04 \x01(\x05R\bminScore\x12\x16\n" +
+	"\x06filter\x18\x05 \x01(\tR\x06filter\x12\x19\n" +
+	"\border_by\x18\x06 \x01(\tR\aorderBy\"\x81\x01\n" +
+	"\x17ListSuggestionsResponse\x12>\n" +
+	"\vsuggestions\x18\x01 \x03(\v2\x1c.seatline.mapping.v1.MappingR\vsuggestions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8a\x01\n" +
+	"\x17AcceptSuggestionRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x15\n" +
+	"\x06mex_id\x18\x02 \x01(\tR\x05mexId\x12$\n" +
+	"\x0ehalo_client_id\x18\x03 \x01(\x03R\fhaloClientId\x12\x12\n" +
+	"\x04etag\x18\x04 \x01(\tR\x04etag\"k\n" +
+	"\x18AcceptSuggestionsRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x1b\n" +
+	"\tmin_score\x18\x02 \x01(\x05R\bminScore\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\"C\n" +
+	"\rMapAllRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\x96\x02\n" +
+	"\x0eMappingChanges\x12<\n" +
+	"\achanges\x18\x01 \x03(\v2\".seatline.mapping.v1.MappingChangeR\achanges\x12>\n" +
+	"\askipped\x18\x02 \x03(\v2$.seatline.mapping.v1.SkippedCustomerR\askipped\x12$\n" +
+	"\rsubscriptions\x18\x03 \x01(\x05R\rsubscriptions\x122\n" +
+	"\amonthly\x18\x04 \x03(\v2\x18.seatline.money.v1.MoneyR\amonthly\x12\x12\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag\x12\x18\n" +
+	"\aapplied\x18\x06 \x01(\bR\aapplied\"\xa1\x02\n" +
+	"\rMappingChange\x12\x15\n" +
+	"\x06mex_id\x18\x01 \x01(\tR\x05mexId\x12\x1f\n" +
+	"\vgiacom_name\x18\x02 \x01(\tR\n" +
+	"giacomName\x12$\n" +
+	"\x0ehalo_client_id\x18\x03 \x01(\x03R\fhaloClientId\x12(\n" +
+	"\x10halo_client_name\x18\x04 \x01(\tR\x0ehaloClientName\x12\x14\n" +
+	"\x05score\x18\x05 \x01(\x05R\x05score\x12\x18\n" +
+	"\areasons\x18\x06 \x03(\tR\areasons\x12$\n" +
+	"\rsubscriptions\x18\a \x01(\x05R\rsubscriptions\x122\n" +
+	"\amonthly\x18\b \x03(\v2\x18.seatline.money.v1.MoneyR\amonthly\"\xd5\x01\n" +
+	"\x0fSkippedCustomer\x12\x15\n" +
+	"\x06mex_id\x18\x01 \x01(\tR\x05mexId\x12\x1f\n" +
+	"\vgiacom_name\x18\x02 \x01(\tR\n" +
+	"giacomName\x120\n" +
+	"\x06reason\x18\x03 \x01(\v2\x18.seatline.item.v1.ReasonR\x06reason\x12$\n" +
+	"\rsubscriptions\x18\x04 \x01(\x05R\rsubscriptions\x122\n" +
+	"\amonthly\x18\x05 \x03(\v2\x18.seatline.money.v1.MoneyR\amonthly\"\xa9\x01\n" +
+	"\x18ListHaloCustomersRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x03 \x01(\tR\n" +
+	"connection\x12\x16\n" +
+	"\x06filter\x18\x04 \x01(\tR\x06filter\x12\x19\n" +
+	"\border_by\x18\x05 \x01(\tR\aorderBy\"\x84\x01\n" +
+	"\x19ListHaloCustomersResponse\x12?\n" +
+	"\tcustomers\x18\x01 \x03(\v2!.seatline.mapping.v1.HaloCustomerR\tcustomers\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"g\n" +
+	"\fHaloCustomer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\binactive\x18\x03 \x01(\bR\binactive\x12\x17\n" +
+	"\amex_ids\x18\x04 \x03(\tR\x06mexIds\"6\n" +
+	"\x14ListTopLevelsRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\"\x99\x01\n" +
+	"\x15ListTopLevelsResponse\x12<\n" +
+	"\n" +
+	"top_levels\x18\x01 \x03(\v2\x1d.seatline.mapping.v1.TopLevelR\ttopLevels\x12\x1b\n" +
+	"\tchosen_id\x18\x02 \x01(\x03R\bchosenId\x12%\n" +
+	"\x0echosen_missing\x18\x03 \x01(\bR\rchosenMissing\"h\n" +
+	"\bTopLevel\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
+	"\tlong_name\x18\x03 \x01(\tR\blongName\x12\x1b\n" +
+	"\tparent_id\x18\x04 \x01(\x03R\bparentId\"\x89\x01\n" +
+	"\x16ImportCustomersRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12;\n" +
+	"\aanswers\x18\x02 \x03(\v2!.seatline.mapping.v1.ImportAnswerR\aanswers\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\"u\n" +
+	"\fImportAnswer\x12\x15\n" +
+	"\x06mex_id\x18\x01 \x01(\tR\x05mexId\x12\x14\n" +
+	"\x04link\x18\x02 \x01(\x03H\x00R\x04link\x12\x18\n" +
+	"\x06create\x18\x03 \x01(\bH\x00R\x06create\x12\x14\n" +
+	"\x04skip\x18\x04 \x01(\bH\x00R\x04skipB\b\n" +
+	"\x06answer\"\xa0\x05\n" +
+	"\x0eCustomerImport\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x02 \x01(\tR\n" +
+	"connection\x12\x10\n" +
+	"\x03who\x18\x03 \x01(\tR\x03who\x129\n" +
+	"\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
+	"\x05stage\x18\x06 \x01(\tR\x05stage\x12\x16\n" +
+	"\x06create\x18\a \x01(\x05R\x06create\x12\x16\n" +
+	"\x06update\x18\b \x01(\x05R\x06update\x12\x12\n" +
+	"\x04link\x18\t \x01(\x05R\x04link\x12\x12\n" +
+	"\x04skip\x18\n" +
+	" \x01(\x05R\x04skip\x12\x10\n" +
+	"\x03ask\x18\v \x01(\x05R\x03ask\x12\x1c\n" +
+	"\tunchanged\x18\f \x01(\x05R\tunchanged\x12\x18\n" +
+	"\acreated\x18\r \x01(\x05R\acreated\x12\x18\n" +
+	"\aupdated\x18\x0e \x01(\x05R\aupdated\x12\x16\n" +
+	"\x06linked\x18\x0f \x01(\x05R\x06linked\x12\x16\n" +
+	"\x06failed\x18\x10 \x01(\x05R\x06failed\x12\x18\n" +
+	"\awaiting\x18\x11 \x01(\x05R\awaiting\x12\x18\n" +
+	"\apending\x18\x12 \x01(\x05R\apending\x12:\n" +
+	"\x04rows\x18\x13 \x03(\v2&.seatline.mapping.v1.CustomerImportRowR\x04rows\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\x122\n" +
+	"\ablocked\x18\x15 \x01(\v2\x18.seatline.item.v1.ReasonR\ablocked\x12 \n" +
+	"\ftop_level_id\x18\x16 \x01(\x03R\n" +
+	"topLevelId\"\xac\x03\n" +
+	"\x11CustomerImportRow\x12\x15\n" +
+	"\x06mex_id\x18\x01 \x01(\tR\x05mexId\x12\x1f\n" +
+	"\vgiacom_name\x18\x02 \x01(\tR\n" +
+	"giacomName\x129\n" +
+	"\x06action\x18\x03 \x01(\x0e2!.seatline.mapping.v1.ImportActionR\x06action\x12<\n" +
+	"\aoutcome\x18\x04 \x01(\x0e2\".seatline.mapping.v1.ImportOutcomeR\aoutcome\x12$\n" +
+	"\x0ehalo_client_id\x18\x05 \x01(\x03R\fhaloClientId\x12(\n" +
+	"\x10halo_client_name\x18\x06 \x01(\tR\x0ehaloClientName\x120\n" +
+	"\x06reason\x18\a \x01(\v2\x18.seatline.item.v1.ReasonR\x06reason\x12>\n" +
+	"\n" +
+	"candidates\x18\b \x03(\v2\x1e.seatline.mapping.v1.CandidateR\n" +
+	"candidates\x12$\n" +
+	"\rsubscriptions\x18\t \x01(\x05R\rsubscriptions\"0\n" +
+	"\x1eGetCustomerImportReportRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x8b\x01\n" +
+	"\x1aListCustomerImportsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06filter\x18\x03 \x01(\tR\x06filter\x12\x19\n" +
+	"\border_by\x18\x04 \x01(\tR\aorderBy\"\x84\x01\n" +
+	"\x1bListCustomerImportsResponse\x12=\n" +
+	"\aimports\x18\x01 \x03(\v2#.seatline.mapping.v1.CustomerImportR\aimports\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"g\n" +
+	"\x1cGetCustomerImportFileRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
+	"\x06format\x18\x02 \x01(\x0e2\x1f.seatline.mapping.v1.FileFormatR\x06format*k\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_MAPPED\x10\x01\x12\x12\n" +
 	"\x0eSTATE_CREATING\x10\x02\x12\x12\n" +
 	"\x0eSTATE_UNMAPPED\x10\x03\x12\x11\n" +
-	"\rSTATE_IGNORED\x10\x04*\x8f\x01\n" +
+	"\rSTATE_IGNORED\x10\x04*\xa6\x01\n" +
 	"\x06Origin\x12\x16\n" +
 	"\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vORIGIN_MARK\x10\x01\x12\x11\n" +
@@ -1031,18 +3827,64 @@ const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"\vORIGIN_NAME\x10\x03\x12\x12\n" +
 	"\x0eORIGIN_CREATED\x10\x04\x12\x0f\n" +
 	"\vORIGIN_FILE\x10\x05\x12\x13\n" +
-	"\x0fORIGIN_OPERATOR\x10\x062\x81\x06\n" +
+	"\x0fORIGIN_OPERATOR\x10\x06\x12\x15\n" +
+	"\x11ORIGIN_SUGGESTION\x10\a*\xa9\x01\n" +
+	"\bStanding\x12\x18\n" +
+	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSTANDING_MAPPED\x10\x01\x12\x15\n" +
+	"\x11STANDING_CREATING\x10\x02\x12\x16\n" +
+	"\x12STANDING_SUGGESTED\x10\x03\x12\x15\n" +
+	"\x11STANDING_UNMAPPED\x10\x04\x12\x14\n" +
+	"\x10STANDING_IGNORED\x10\x05\x12\x12\n" +
+	"\x0eSTANDING_REMAP\x10\x06*\xa8\x01\n" +
+	"\fImportAction\x12\x1d\n" +
+	"\x19IMPORT_ACTION_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14IMPORT_ACTION_CREATE\x10\x01\x12\x18\n" +
+	"\x14IMPORT_ACTION_UPDATE\x10\x02\x12\x16\n" +
+	"\x12IMPORT_ACTION_LINK\x10\x03\x12\x16\n" +
+	"\x12IMPORT_ACTION_SKIP\x10\x04\x12\x15\n" +
+	"\x11IMPORT_ACTION_ASK\x10\x05*\xb7\x01\n" +
+	"\rImportOutcome\x12\x1e\n" +
+	"\x1aIMPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16IMPORT_OUTCOME_PENDING\x10\x01\x12\x17\n" +
+	"\x13IMPORT_OUTCOME_DONE\x10\x02\x12\x19\n" +
+	"\x15IMPORT_OUTCOME_FAILED\x10\x03\x12\x1a\n" +
+	"\x16IMPORT_OUTCOME_WAITING\x10\x04\x12\x1a\n" +
+	"\x16IMPORT_OUTCOME_SKIPPED\x10\x05*T\n" +
+	"\n" +
+	"FileFormat\x12\x1b\n" +
+	"\x17FILE_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fFILE_FORMAT_CSV\x10\x01\x12\x14\n" +
+	"\x10FILE_FORMAT_JSON\x10\x022\xd6\x14\n" +
 	"\x0eMappingService\x12c\n" +
 	"\fListMappings\x12(.seatline.mapping.v1.ListMappingsRequest\x1a).seatline.mapping.v1.ListMappingsResponse\x12R\n" +
 	"\n" +
-	"GetMapping\x12&.seatline.mapping.v1.GetMappingRequest\x1a\x1c.seatline.mapping.v1.Mapping\x12R\n" +
+	"GetMapping\x12&.seatline.mapping.v1.GetMappingRequest\x1a\x1c.seatline.mapping.v1.Mapping\x12g\n" +
+	"\x11GetMappingSummary\x12-.seatline.mapping.v1.GetMappingSummaryRequest\x1a#.seatline.mapping.v1.MappingSummary\x12R\n" +
 	"\n" +
 	"SetMapping\x12&.seatline.mapping.v1.SetMappingRequest\x1a\x1c.seatline.mapping.v1.Mapping\x12V\n" +
 	"\x0eCreateCustomer\x12&.seatline.mapping.v1.GetMappingRequest\x1a\x1c.seatline.mapping.v1.Mapping\x12U\n" +
 	"\rRemoveMapping\x12&.seatline.mapping.v1.GetMappingRequest\x1a\x1c.seatline.mapping.v1.Mapping\x12Z\n" +
 	"\x0eIgnoreCustomer\x12*.seatline.mapping.v1.IgnoreCustomerRequest\x1a\x1c.seatline.mapping.v1.Mapping\x12i\n" +
-	"\x0eImportMappings\x12*.seatline.mapping.v1.ImportMappingsRequest\x1a+.seatline.mapping.v1.ImportMappingsResponse\x12l\n" +
-	"\x0fRefreshMappings\x12+.seatline.mapping.v1.RefreshMappingsRequest\x1a,.seatline.mapping.v1.RefreshMappingsResponseB\xc7\x01\n" +
+	"\x0eImportMappings\x12*.seatline.mapping.v1.ImportMappingsRequest\x1a+.seatline.mapping.v1.ImportMappingsResponse\x12Y\n" +
+	"\x0fGetMappingsFile\x12+.seatline.mapping.v1.GetMappingsFileRequest\x1a\x19.seatline.mapping.v1.File\x12l\n" +
+	"\x0fRefreshMappings\x12+.seatline.mapping.v1.RefreshMappingsRequest\x1a,.seatline.mapping.v1.RefreshMappingsResponse\x12l\n" +
+	"\x0fListSuggestions\x12+.seatline.mapping.v1.ListSuggestionsRequest\x1a,.seatline.mapping.v1.ListSuggestionsResponse\x12^\n" +
+	"\x10AcceptSuggestion\x12,.seatline.mapping.v1.AcceptSuggestionRequest\x1a\x1c.seatline.mapping.v1.Mapping\x12n\n" +
+	"\x18GetAcceptableSuggestions\x12-.seatline.mapping.v1.AcceptSuggestionsRequest\x1a#.seatline.mapping.v1.MappingChanges\x12g\n" +
+	"\x11AcceptSuggestions\x12-.seatline.mapping.v1.AcceptSuggestionsRequest\x1a#.seatline.mapping.v1.MappingChanges\x12_\n" +
+	"\x14GetGeneratedMappings\x12\".seatline.mapping.v1.MapAllRequest\x1a#.seatline.mapping.v1.MappingChanges\x12[\n" +
+	"\x10GenerateMappings\x12\".seatline.mapping.v1.MapAllRequest\x1a#.seatline.mapping.v1.MappingChanges\x12\\\n" +
+	"\x11GetNativeMappings\x12\".seatline.mapping.v1.MapAllRequest\x1a#.seatline.mapping.v1.MappingChanges\x12[\n" +
+	"\x10TakeOverMappings\x12\".seatline.mapping.v1.MapAllRequest\x1a#.seatline.mapping.v1.MappingChanges\x12r\n" +
+	"\x11ListHaloCustomers\x12-.seatline.mapping.v1.ListHaloCustomersRequest\x1a..seatline.mapping.v1.ListHaloCustomersResponse\x12f\n" +
+	"\rListTopLevels\x12).seatline.mapping.v1.ListTopLevelsRequest\x1a*.seatline.mapping.v1.ListTopLevelsResponse\x12e\n" +
+	"\x11GetCustomerImport\x12+.seatline.mapping.v1.ImportCustomersRequest\x1a#.seatline.mapping.v1.CustomerImport\x12c\n" +
+	"\x0fImportCustomers\x12+.seatline.mapping.v1.ImportCustomersRequest\x1a#.seatline.mapping.v1.CustomerImport\x12q\n" +
+	"\x13WatchCustomerImport\x123.seatline.mapping.v1.GetCustomerImportReportRequest\x1a#.seatline.mapping.v1.CustomerImport0\x01\x12s\n" +
+	"\x17GetCustomerImportReport\x123.seatline.mapping.v1.GetCustomerImportReportRequest\x1a#.seatline.mapping.v1.CustomerImport\x12x\n" +
+	"\x13ListCustomerImports\x12/.seatline.mapping.v1.ListCustomerImportsRequest\x1a0.seatline.mapping.v1.ListCustomerImportsResponse\x12e\n" +
+	"\x15GetCustomerImportFile\x121.seatline.mapping.v1.GetCustomerImportFileRequest\x1a\x19.seatline.mapping.v1.FileB\xc7\x01\n" +
 	"\x17com.seatline.mapping.v1B\fMappingProtoP\x01Z0seatline.dev/proto/seatline/mapping/v1;mappingv1\xa2\x02\x03SMX\xaa\x02\x13Seatline.Mapping.V1\xca\x02\x13Seatline\\Mapping\\V1\xe2\x02\x1fSeatline\\Mapping\\V1\\GPBMetadata\xea\x02\x15Seatline::Mapping::V1b\x06proto3"
 
 var (
@@ -1057,57 +3899,161 @@ func file_seatline_mapping_v1_mapping_proto_rawDescGZIP() []byte {
 	return file_seatline_mapping_v1_mapping_proto_rawDescData
 }
 
-var file_seatline_mapping_v1_mapping_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_seatline_mapping_v1_mapping_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_seatline_mapping_v1_mapping_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_seatline_mapping_v1_mapping_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_seatline_mapping_v1_mapping_proto_goTypes = []any{
-	(State)(0),                      // 0: seatline.mapping.v1.State
-	(Origin)(0),                     // 1: seatline.mapping.v1.Origin
-	(*Mapping)(nil),                 // 2: seatline.mapping.v1.Mapping
-	(*ListMappingsRequest)(nil),     // 3: seatline.mapping.v1.ListMappingsRequest
-	(*ListMappingsResponse)(nil),    // 4: seatline.mapping.v1.ListMappingsResponse
-	(*GetMappingRequest)(nil),       // 5: seatline.mapping.v1.GetMappingRequest
-	(*SetMappingRequest)(nil),       // 6: seatline.mapping.v1.SetMappingRequest
-	(*IgnoreCustomerRequest)(nil),   // 7: seatline.mapping.v1.IgnoreCustomerRequest
-	(*ImportMappingsRequest)(nil),   // 8: seatline.mapping.v1.ImportMappingsRequest
-	(*ImportRow)(nil),               // 9: seatline.mapping.v1.ImportRow
-	(*ImportMappingsResponse)(nil),  // 10: seatline.mapping.v1.ImportMappingsResponse
-	(*RowError)(nil),                // 11: seatline.mapping.v1.RowError
-	(*RefreshMappingsRequest)(nil),  // 12: seatline.mapping.v1.RefreshMappingsRequest
-	(*RefreshMappingsResponse)(nil), // 13: seatline.mapping.v1.RefreshMappingsResponse
-	(*v1.Reason)(nil),               // 14: seatline.item.v1.Reason
-	(*v1.Status)(nil),               // 15: seatline.item.v1.Status
-	(*timestamppb.Timestamp)(nil),   // 16: google.protobuf.Timestamp
+	(State)(0),                             // 0: seatline.mapping.v1.State
+	(Origin)(0),                            // 1: seatline.mapping.v1.Origin
+	(Standing)(0),                          // 2: seatline.mapping.v1.Standing
+	(ImportAction)(0),                      // 3: seatline.mapping.v1.ImportAction
+	(ImportOutcome)(0),                     // 4: seatline.mapping.v1.ImportOutcome
+	(FileFormat)(0),                        // 5: seatline.mapping.v1.FileFormat
+	(*Mapping)(nil),                        // 6: seatline.mapping.v1.Mapping
+	(*Candidate)(nil),                      // 7: seatline.mapping.v1.Candidate
+	(*ListMappingsRequest)(nil),            // 8: seatline.mapping.v1.ListMappingsRequest
+	(*ListMappingsResponse)(nil),           // 9: seatline.mapping.v1.ListMappingsResponse
+	(*GetMappingRequest)(nil),              // 10: seatline.mapping.v1.GetMappingRequest
+	(*GetMappingSummaryRequest)(nil),       // 11: seatline.mapping.v1.GetMappingSummaryRequest
+	(*MappingSummary)(nil),                 // 12: seatline.mapping.v1.MappingSummary
+	(*UnmappedAlert)(nil),                  // 13: seatline.mapping.v1.UnmappedAlert
+	(*SetMappingRequest)(nil),              // 14: seatline.mapping.v1.SetMappingRequest
+	(*IgnoreCustomerRequest)(nil),          // 15: seatline.mapping.v1.IgnoreCustomerRequest
+	(*ImportMappingsRequest)(nil),          // 16: seatline.mapping.v1.ImportMappingsRequest
+	(*ImportRow)(nil),                      // 17: seatline.mapping.v1.ImportRow
+	(*ImportMappingsResponse)(nil),         // 18: seatline.mapping.v1.ImportMappingsResponse
+	(*RowError)(nil),                       // 19: seatline.mapping.v1.RowError
+	(*RefreshMappingsRequest)(nil),         // 20: seatline.mapping.v1.RefreshMappingsRequest
+	(*RefreshMappingsResponse)(nil),        // 21: seatline.mapping.v1.RefreshMappingsResponse
+	(*GetMappingsFileRequest)(nil),         // 22: seatline.mapping.v1.GetMappingsFileRequest
+	(*File)(nil),                           // 23: seatline.mapping.v1.File
+	(*ListSuggestionsRequest)(nil),         // 24: seatline.mapping.v1.ListSuggestionsRequest
+	(*ListSuggestionsResponse)(nil),        // 25: seatline.mapping.v1.ListSuggestionsResponse
+	(*AcceptSuggestionRequest)(nil),        // 26: seatline.mapping.v1.AcceptSuggestionRequest
+	(*AcceptSuggestionsRequest)(nil),       // 27: seatline.mapping.v1.AcceptSuggestionsRequest
+	(*MapAllRequest)(nil),                  // 28: seatline.mapping.v1.MapAllRequest
+	(*MappingChanges)(nil),                 // 29: seatline.mapping.v1.MappingChanges
+	(*MappingChange)(nil),                  // 30: seatline.mapping.v1.MappingChange
+	(*SkippedCustomer)(nil),                // 31: seatline.mapping.v1.SkippedCustomer
+	(*ListHaloCustomersRequest)(nil),       // 32: seatline.mapping.v1.ListHaloCustomersRequest
+	(*ListHaloCustomersResponse)(nil),      // 33: seatline.mapping.v1.ListHaloCustomersResponse
+	(*HaloCustomer)(nil),                   // 34: seatline.mapping.v1.HaloCustomer
+	(*ListTopLevelsRequest)(nil),           // 35: seatline.mapping.v1.ListTopLevelsRequest
+	(*ListTopLevelsResponse)(nil),          // 36: seatline.mapping.v1.ListTopLevelsResponse
+	(*TopLevel)(nil),                       // 37: seatline.mapping.v1.TopLevel
+	(*ImportCustomersRequest)(nil),         // 38: seatline.mapping.v1.ImportCustomersRequest
+	(*ImportAnswer)(nil),                   // 39: seatline.mapping.v1.ImportAnswer
+	(*CustomerImport)(nil),                 // 40: seatline.mapping.v1.CustomerImport
+	(*CustomerImportRow)(nil),              // 41: seatline.mapping.v1.CustomerImportRow
+	(*GetCustomerImportReportRequest)(nil), // 42: seatline.mapping.v1.GetCustomerImportReportRequest
+	(*ListCustomerImportsRequest)(nil),     // 43: seatline.mapping.v1.ListCustomerImportsRequest
+	(*ListCustomerImportsResponse)(nil),    // 44: seatline.mapping.v1.ListCustomerImportsResponse
+	(*GetCustomerImportFileRequest)(nil),   // 45: seatline.mapping.v1.GetCustomerImportFileRequest
+	(*v1.Reason)(nil),                      // 46: seatline.item.v1.Reason
+	(*v1.Status)(nil),                      // 47: seatline.item.v1.Status
+	(*timestamppb.Timestamp)(nil),          // 48: google.protobuf.Timestamp
+	(*v11.Money)(nil),                      // 49: seatline.money.v1.Money
+	(*durationpb.Duration)(nil),            // 50: google.protobuf.Duration
 }
 var file_seatline_mapping_v1_mapping_proto_depIdxs = []int32{
 	0,  // 0: seatline.mapping.v1.Mapping.state:type_name -> seatline.mapping.v1.State
 	1,  // 1: seatline.mapping.v1.Mapping.origin:type_name -> seatline.mapping.v1.Origin
-	14, // 2: seatline.mapping.v1.Mapping.reason:type_name -> seatline.item.v1.Reason
-	15, // 3: seatline.mapping.v1.Mapping.status:type_name -> seatline.item.v1.Status
-	16, // 4: seatline.mapping.v1.Mapping.update_time:type_name -> google.protobuf.Timestamp
-	2,  // 5: seatline.mapping.v1.ListMappingsResponse.mappings:type_name -> seatline.mapping.v1.Mapping
-	9,  // 6: seatline.mapping.v1.ImportMappingsRequest.rows:type_name -> seatline.mapping.v1.ImportRow
-	11, // 7: seatline.mapping.v1.ImportMappingsResponse.errors:type_name -> seatline.mapping.v1.RowError
-	3,  // 8: seatline.mapping.v1.MappingService.ListMappings:input_type -> seatline.mapping.v1.ListMappingsRequest
-	5,  // 9: seatline.mapping.v1.MappingService.GetMapping:input_type -> seatline.mapping.v1.GetMappingRequest
-	6,  // 10: seatline.mapping.v1.MappingService.SetMapping:input_type -> seatline.mapping.v1.SetMappingRequest
-	5,  // 11: seatline.mapping.v1.MappingService.CreateCustomer:input_type -> seatline.mapping.v1.GetMappingRequest
-	5,  // 12: seatline.mapping.v1.MappingService.RemoveMapping:input_type -> seatline.mapping.v1.GetMappingRequest
-	7,  // 13: seatline.mapping.v1.MappingService.IgnoreCustomer:input_type -> seatline.mapping.v1.IgnoreCustomerRequest
-	8,  // 14: seatline.mapping.v1.MappingService.ImportMappings:input_type -> seatline.mapping.v1.ImportMappingsRequest
-	12, // 15: seatline.mapping.v1.MappingService.RefreshMappings:input_type -> seatline.mapping.v1.RefreshMappingsRequest
-	4,  // 16: seatline.mapping.v1.MappingService.ListMappings:output_type -> seatline.mapping.v1.ListMappingsResponse
-	2,  // 17: seatline.mapping.v1.MappingService.GetMapping:output_type -> seatline.mapping.v1.Mapping
-	2,  // 18: seatline.mapping.v1.MappingService.SetMapping:output_type -> seatline.mapping.v1.Mapping
-	2,  // 19: seatline.mapping.v1.MappingService.CreateCustomer:output_type -> seatline.mapping.v1.Mapping
-	2,  // 20: seatline.mapping.v1.MappingService.RemoveMapping:output_type -> seatline.mapping.v1.Mapping
-	2,  // 21: seatline.mapping.v1.MappingService.IgnoreCustomer:output_type -> seatline.mapping.v1.Mapping
-	10, // 22: seatline.mapping.v1.MappingService.ImportMappings:output_type -> seatline.mapping.v1.ImportMappingsResponse
-	13, // 23: seatline.mapping.v1.MappingService.RefreshMappings:output_type -> seatline.mapping.v1.RefreshMappingsResponse
-	16, // [16:24] is the sub-list for method output_type
-	8,  // [8:16] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	46, // 2: seatline.mapping.v1.Mapping.reason:type_name -> seatline.item.v1.Reason
+	47, // 3: seatline.mapping.v1.Mapping.status:type_name -> seatline.item.v1.Status
+	48, // 4: seatline.mapping.v1.Mapping.update_time:type_name -> google.protobuf.Timestamp
+	2,  // 5: seatline.mapping.v1.Mapping.standing:type_name -> seatline.mapping.v1.Standing
+	49, // 6: seatline.mapping.v1.Mapping.monthly:type_name -> seatline.money.v1.Money
+	48, // 7: seatline.mapping.v1.Mapping.rename_time:type_name -> google.protobuf.Timestamp
+	7,  // 8: seatline.mapping.v1.Mapping.candidates:type_name -> seatline.mapping.v1.Candidate
+	48, // 9: seatline.mapping.v1.Mapping.unmapped_since:type_name -> google.protobuf.Timestamp
+	6,  // 10: seatline.mapping.v1.ListMappingsResponse.mappings:type_name -> seatline.mapping.v1.Mapping
+	49, // 11: seatline.mapping.v1.MappingSummary.monthly_unmapped:type_name -> seatline.money.v1.Money
+	49, // 12: seatline.mapping.v1.MappingSummary.monthly_mapped:type_name -> seatline.money.v1.Money
+	49, // 13: seatline.mapping.v1.MappingSummary.monthly_ignored:type_name -> seatline.money.v1.Money
+	49, // 14: seatline.mapping.v1.MappingSummary.monthly_remap:type_name -> seatline.money.v1.Money
+	13, // 15: seatline.mapping.v1.MappingSummary.alert:type_name -> seatline.mapping.v1.UnmappedAlert
+	48, // 16: seatline.mapping.v1.MappingSummary.halo_read_time:type_name -> google.protobuf.Timestamp
+	49, // 17: seatline.mapping.v1.UnmappedAlert.monthly:type_name -> seatline.money.v1.Money
+	48, // 18: seatline.mapping.v1.UnmappedAlert.since:type_name -> google.protobuf.Timestamp
+	50, // 19: seatline.mapping.v1.UnmappedAlert.after:type_name -> google.protobuf.Duration
+	17, // 20: seatline.mapping.v1.ImportMappingsRequest.rows:type_name -> seatline.mapping.v1.ImportRow
+	19, // 21: seatline.mapping.v1.ImportMappingsResponse.errors:type_name -> seatline.mapping.v1.RowError
+	6,  // 22: seatline.mapping.v1.ListSuggestionsResponse.suggestions:type_name -> seatline.mapping.v1.Mapping
+	30, // 23: seatline.mapping.v1.MappingChanges.changes:type_name -> seatline.mapping.v1.MappingChange
+	31, // 24: seatline.mapping.v1.MappingChanges.skipped:type_name -> seatline.mapping.v1.SkippedCustomer
+	49, // 25: seatline.mapping.v1.MappingChanges.monthly:type_name -> seatline.money.v1.Money
+	49, // 26: seatline.mapping.v1.MappingChange.monthly:type_name -> seatline.money.v1.Money
+	46, // 27: seatline.mapping.v1.SkippedCustomer.reason:type_name -> seatline.item.v1.Reason
+	49, // 28: seatline.mapping.v1.SkippedCustomer.monthly:type_name -> seatline.money.v1.Money
+	34, // 29: seatline.mapping.v1.ListHaloCustomersResponse.customers:type_name -> seatline.mapping.v1.HaloCustomer
+	37, // 30: seatline.mapping.v1.ListTopLevelsResponse.top_levels:type_name -> seatline.mapping.v1.TopLevel
+	39, // 31: seatline.mapping.v1.ImportCustomersRequest.answers:type_name -> seatline.mapping.v1.ImportAnswer
+	48, // 32: seatline.mapping.v1.CustomerImport.start_time:type_name -> google.protobuf.Timestamp
+	48, // 33: seatline.mapping.v1.CustomerImport.end_time:type_name -> google.protobuf.Timestamp
+	41, // 34: seatline.mapping.v1.CustomerImport.rows:type_name -> seatline.mapping.v1.CustomerImportRow
+	46, // 35: seatline.mapping.v1.CustomerImport.blocked:type_name -> seatline.item.v1.Reason
+	3,  // 36: seatline.mapping.v1.CustomerImportRow.action:type_name -> seatline.mapping.v1.ImportAction
+	4,  // 37: seatline.mapping.v1.CustomerImportRow.outcome:type_name -> seatline.mapping.v1.ImportOutcome
+	46, // 38: seatline.mapping.v1.CustomerImportRow.reason:type_name -> seatline.item.v1.Reason
+	7,  // 39: seatline.mapping.v1.CustomerImportRow.candidates:type_name -> seatline.mapping.v1.Candidate
+	40, // 40: seatline.mapping.v1.ListCustomerImportsResponse.imports:type_name -> seatline.mapping.v1.CustomerImport
+	5,  // 41: seatline.mapping.v1.GetCustomerImportFileRequest.format:type_name -> seatline.mapping.v1.FileFormat
+	8,  // 42: seatline.mapping.v1.MappingService.ListMappings:input_type -> seatline.mapping.v1.ListMappingsRequest
+	10, // 43: seatline.mapping.v1.MappingService.GetMapping:input_type -> seatline.mapping.v1.GetMappingRequest
+	11, // 44: seatline.mapping.v1.MappingService.GetMappingSummary:input_type -> seatline.mapping.v1.GetMappingSummaryRequest
+	14, // 45: seatline.mapping.v1.MappingService.SetMapping:input_type -> seatline.mapping.v1.SetMappingRequest
+	10, // 46: seatline.mapping.v1.MappingService.CreateCustomer:input_type -> seatline.mapping.v1.GetMappingRequest
+	10, // 47: seatline.mapping.v1.MappingService.RemoveMapping:input_type -> seatline.mapping.v1.GetMappingRequest
+	15, // 48: seatline.mapping.v1.MappingService.IgnoreCustomer:input_type -> seatline.mapping.v1.IgnoreCustomerRequest
+	16, // 49: seatline.mapping.v1.MappingService.ImportMappings:input_type -> seatline.mapping.v1.ImportMappingsRequest
+	22, // 50: seatline.mapping.v1.MappingService.GetMappingsFile:input_type -> seatline.mapping.v1.GetMappingsFileRequest
+	20, // 51: seatline.mapping.v1.MappingService.RefreshMappings:input_type -> seatline.mapping.v1.RefreshMappingsRequest
+	24, // 52: seatline.mapping.v1.MappingService.ListSuggestions:input_type -> seatline.mapping.v1.ListSuggestionsRequest
+	26, // 53: seatline.mapping.v1.MappingService.AcceptSuggestion:input_type -> seatline.mapping.v1.AcceptSuggestionRequest
+	27, // 54: seatline.mapping.v1.MappingService.GetAcceptableSuggestions:input_type -> seatline.mapping.v1.AcceptSuggestionsRequest
+	27, // 55: seatline.mapping.v1.MappingService.AcceptSuggestions:input_type -> seatline.mapping.v1.AcceptSuggestionsRequest
+	28, // 56: seatline.mapping.v1.MappingService.GetGeneratedMappings:input_type -> seatline.mapping.v1.MapAllRequest
+	28, // 57: seatline.mapping.v1.MappingService.GenerateMappings:input_type -> seatline.mapping.v1.MapAllRequest
+	28, // 58: seatline.mapping.v1.MappingService.GetNativeMappings:input_type -> seatline.mapping.v1.MapAllRequest
+	28, // 59: seatline.mapping.v1.MappingService.TakeOverMappings:input_type -> seatline.mapping.v1.MapAllRequest
+	32, // 60: seatline.mapping.v1.MappingService.ListHaloCustomers:input_type -> seatline.mapping.v1.ListHaloCustomersRequest
+	35, // 61: seatline.mapping.v1.MappingService.ListTopLevels:input_type -> seatline.mapping.v1.ListTopLevelsRequest
+	38, // 62: seatline.mapping.v1.MappingService.GetCustomerImport:input_type -> seatline.mapping.v1.ImportCustomersRequest
+	38, // 63: seatline.mapping.v1.MappingService.ImportCustomers:input_type -> seatline.mapping.v1.ImportCustomersRequest
+	42, // 64: seatline.mapping.v1.MappingService.WatchCustomerImport:input_type -> seatline.mapping.v1.GetCustomerImportReportRequest
+	42, // 65: seatline.mapping.v1.MappingService.GetCustomerImportReport:input_type -> seatline.mapping.v1.GetCustomerImportReportRequest
+	43, // 66: seatline.mapping.v1.MappingService.ListCustomerImports:input_type -> seatline.mapping.v1.ListCustomerImportsRequest
+	45, // 67: seatline.mapping.v1.MappingService.GetCustomerImportFile:input_type -> seatline.mapping.v1.GetCustomerImportFileRequest
+	9,  // 68: seatline.mapping.v1.MappingService.ListMappings:output_type -> seatline.mapping.v1.ListMappingsResponse
+	6,  // 69: seatline.mapping.v1.MappingService.GetMapping:output_type -> seatline.mapping.v1.Mapping
+	12, // 70: seatline.mapping.v1.MappingService.GetMappingSummary:output_type -> seatline.mapping.v1.MappingSummary
+	6,  // 71: seatline.mapping.v1.MappingService.SetMapping:output_type -> seatline.mapping.v1.Mapping
+	6,  // 72: seatline.mapping.v1.MappingService.CreateCustomer:output_type -> seatline.mapping.v1.Mapping
+	6,  // 73: seatline.mapping.v1.MappingService.RemoveMapping:output_type -> seatline.mapping.v1.Mapping
+	6,  // 74: seatline.mapping.v1.MappingService.IgnoreCustomer:output_type -> seatline.mapping.v1.Mapping
+	18, // 75: seatline.mapping.v1.MappingService.ImportMappings:output_type -> seatline.mapping.v1.ImportMappingsResponse
+	23, // 76: seatline.mapping.v1.MappingService.GetMappingsFile:output_type -> seatline.mapping.v1.File
+	21, // 77: seatline.mapping.v1.MappingService.RefreshMappings:output_type -> seatline.mapping.v1.RefreshMappingsResponse
+	25, // 78: seatline.mapping.v1.MappingService.ListSuggestions:output_type -> seatline.mapping.v1.ListSuggestionsResponse
+	6,  // 79: seatline.mapping.v1.MappingService.AcceptSuggestion:output_type -> seatline.mapping.v1.Mapping
+	29, // 80: seatline.mapping.v1.MappingService.GetAcceptableSuggestions:output_type -> seatline.mapping.v1.MappingChanges
+	29, // 81: seatline.mapping.v1.MappingService.AcceptSuggestions:output_type -> seatline.mapping.v1.MappingChanges
+	29, // 82: seatline.mapping.v1.MappingService.GetGeneratedMappings:output_type -> seatline.mapping.v1.MappingChanges
+	29, // 83: seatline.mapping.v1.MappingService.GenerateMappings:output_type -> seatline.mapping.v1.MappingChanges
+	29, // 84: seatline.mapping.v1.MappingService.GetNativeMappings:output_type -> seatline.mapping.v1.MappingChanges
+	29, // 85: seatline.mapping.v1.MappingService.TakeOverMappings:output_type -> seatline.mapping.v1.MappingChanges
+	33, // 86: seatline.mapping.v1.MappingService.ListHaloCustomers:output_type -> seatline.mapping.v1.ListHaloCustomersResponse
+	36, // 87: seatline.mapping.v1.MappingService.ListTopLevels:output_type -> seatline.mapping.v1.ListTopLevelsResponse
+	40, // 88: seatline.mapping.v1.MappingService.GetCustomerImport:output_type -> seatline.mapping.v1.CustomerImport
+	40, // 89: seatline.mapping.v1.MappingService.ImportCustomers:output_type -> seatline.mapping.v1.CustomerImport
+	40, // 90: seatline.mapping.v1.MappingService.WatchCustomerImport:output_type -> seatline.mapping.v1.CustomerImport
+	40, // 91: seatline.mapping.v1.MappingService.GetCustomerImportReport:output_type -> seatline.mapping.v1.CustomerImport
+	44, // 92: seatline.mapping.v1.MappingService.ListCustomerImports:output_type -> seatline.mapping.v1.ListCustomerImportsResponse
+	23, // 93: seatline.mapping.v1.MappingService.GetCustomerImportFile:output_type -> seatline.mapping.v1.File
+	68, // [68:94] is the sub-list for method output_type
+	42, // [42:68] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_seatline_mapping_v1_mapping_proto_init() }
@@ -1115,13 +4061,18 @@ func file_seatline_mapping_v1_mapping_proto_init() {
 	if File_seatline_mapping_v1_mapping_proto != nil {
 		return
 	}
+	file_seatline_mapping_v1_mapping_proto_msgTypes[33].OneofWrappers = []any{
+		(*ImportAnswer_Link)(nil),
+		(*ImportAnswer_Create)(nil),
+		(*ImportAnswer_Skip)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_mapping_v1_mapping_proto_rawDesc), len(file_seatline_mapping_v1_mapping_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   12,
+			NumEnums:      6,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,14 +21,32 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MappingService_ListMappings_FullMethodName    = "/seatline.mapping.v1.MappingService/ListMappings"
-	MappingService_GetMapping_FullMethodName      = "/seatline.mapping.v1.MappingService/GetMapping"
-	MappingService_SetMapping_FullMethodName      = "/seatline.mapping.v1.MappingService/SetMapping"
-	MappingService_CreateCustomer_FullMethodName  = "/seatline.mapping.v1.MappingService/CreateCustomer"
-	MappingService_RemoveMapping_FullMethodName   = "/seatline.mapping.v1.MappingService/RemoveMapping"
-	MappingService_IgnoreCustomer_FullMethodName  = "/seatline.mapping.v1.MappingService/IgnoreCustomer"
-	MappingService_ImportMappings_FullMethodName  = "/seatline.mapping.v1.MappingService/ImportMappings"
-	MappingService_RefreshMappings_FullMethodName = "/seatline.mapping.v1.MappingService/RefreshMappings"
+	MappingService_ListMappings_FullMethodName             = "/seatline.mapping.v1.MappingService/ListMappings"
+	MappingService_GetMapping_FullMethodName               = "/seatline.mapping.v1.MappingService/GetMapping"
+	MappingService_GetMappingSummary_FullMethodName        = "/seatline.mapping.v1.MappingService/GetMappingSummary"
+	MappingService_SetMapping_FullMethodName               = "/seatline.mapping.v1.MappingService/SetMapping"
+	MappingService_CreateCustomer_FullMethodName           = "/seatline.mapping.v1.MappingService/CreateCustomer"
+	MappingService_RemoveMapping_FullMethodName            = "/seatline.mapping.v1.MappingService/RemoveMapping"
+	MappingService_IgnoreCustomer_FullMethodName           = "/seatline.mapping.v1.MappingService/IgnoreCustomer"
+	MappingService_ImportMappings_FullMethodName           = "/seatline.mapping.v1.MappingService/ImportMappings"
+	MappingService_GetMappingsFile_FullMethodName          = "/seatline.mapping.v1.MappingService/GetMappingsFile"
+	MappingService_RefreshMappings_FullMethodName          = "/seatline.mapping.v1.MappingService/RefreshMappings"
+	MappingService_ListSuggestions_FullMethodName          = "/seatline.mapping.v1.MappingService/ListSuggestions"
+	MappingService_AcceptSuggestion_FullMethodName         = "/seatline.mapping.v1.MappingService/AcceptSuggestion"
+	MappingService_GetAcceptableSuggestions_FullMethodName = "/seatline.mapping.v1.MappingService/GetAcceptableSuggestions"
+	MappingService_AcceptSuggestions_FullMethodName        = "/seatline.mapping.v1.MappingService/AcceptSuggestions"
+	MappingService_GetGeneratedMappings_FullMethodName     = "/seatline.mapping.v1.MappingService/GetGeneratedMappings"
+	MappingService_GenerateMappings_FullMethodName         = "/seatline.mapping.v1.MappingService/GenerateMappings"
+	MappingService_GetNativeMappings_FullMethodName        = "/seatline.mapping.v1.MappingService/GetNativeMappings"
+	MappingService_TakeOverMappings_FullMethodName         = "/seatline.mapping.v1.MappingService/TakeOverMappings"
+	MappingService_ListHaloCustomers_FullMethodName        = "/seatline.mapping.v1.MappingService/ListHaloCustomers"
+	MappingService_ListTopLevels_FullMethodName            = "/seatline.mapping.v1.MappingService/ListTopLevels"
+	MappingService_GetCustomerImport_FullMethodName        = "/seatline.mapping.v1.MappingService/GetCustomerImport"
+	MappingService_ImportCustomers_FullMethodName          = "/seatline.mapping.v1.MappingService/ImportCustomers"
+	MappingService_WatchCustomerImport_FullMethodName      = "/seatline.mapping.v1.MappingService/WatchCustomerImport"
+	MappingService_GetCustomerImportReport_FullMethodName  = "/seatline.mapping.v1.MappingService/GetCustomerImportReport"
+	MappingService_ListCustomerImports_FullMethodName      = "/seatline.mapping.v1.MappingService/ListCustomerImports"
+	MappingService_GetCustomerImportFile_FullMethodName    = "/seatline.mapping.v1.MappingService/GetCustomerImportFile"
 )
 
 // MappingServiceClient is the client API for MappingService service.
@@ -37,8 +55,11 @@ const (
 //
 // MappingService is answered by the mapper.
 type MappingServiceClient interface {
+	// Everything the table of mappings shows, in one call.
 	ListMappings(ctx context.Context, in *ListMappingsRequest, opts ...grpc.CallOption) (*ListMappingsResponse, error)
 	GetMapping(ctx context.Context, in *GetMappingRequest, opts ...grpc.CallOption) (*Mapping, error)
+	// How many are mapped, unmapped and so on, with the money they hide, and whether that is an alarm.
+	GetMappingSummary(ctx context.Context, in *GetMappingSummaryRequest, opts ...grpc.CallOption) (*MappingSummary, error)
 	// Maps to a Halo customer, which must exist and be active.
 	SetMapping(ctx context.Context, in *SetMappingRequest, opts ...grpc.CallOption) (*Mapping, error)
 	// Creates a Halo customer although a near match exists.
@@ -48,8 +69,42 @@ type MappingServiceClient interface {
 	IgnoreCustomer(ctx context.Context, in *IgnoreCustomerRequest, opts ...grpc.CallOption) (*Mapping, error)
 	// All or nothing: when a row is wrong, no row is imported and every wrong row is listed.
 	ImportMappings(ctx context.Context, in *ImportMappingsRequest, opts ...grpc.CallOption) (*ImportMappingsResponse, error)
+	// The mappings as CSV, in the form that ImportMappings reads.
+	GetMappingsFile(ctx context.Context, in *GetMappingsFileRequest, opts ...grpc.CallOption) (*File, error)
 	// Reads Halo's customers again and maps what can be mapped.
 	RefreshMappings(ctx context.Context, in *RefreshMappingsRequest, opts ...grpc.CallOption) (*RefreshMappingsResponse, error)
+	// Customers with candidates, best first.
+	ListSuggestions(ctx context.Context, in *ListSuggestionsRequest, opts ...grpc.CallOption) (*ListSuggestionsResponse, error)
+	// Maps one customer to one of its candidates.
+	AcceptSuggestion(ctx context.Context, in *AcceptSuggestionRequest, opts ...grpc.CallOption) (*Mapping, error)
+	// What AcceptSuggestions would do.
+	GetAcceptableSuggestions(ctx context.Context, in *AcceptSuggestionsRequest, opts ...grpc.CallOption) (*MappingChanges, error)
+	// Accepts every suggestion that stands out and has at least the score.
+	AcceptSuggestions(ctx context.Context, in *AcceptSuggestionsRequest, opts ...grpc.CallOption) (*MappingChanges, error)
+	// What GenerateMappings would do.
+	GetGeneratedMappings(ctx context.Context, in *MapAllRequest, opts ...grpc.CallOption) (*MappingChanges, error)
+	// Maps customers to the Halo customers of exactly their name. Ambiguous names are never guessed.
+	GenerateMappings(ctx context.Context, in *MapAllRequest, opts ...grpc.CallOption) (*MappingChanges, error)
+	// What TakeOverMappings would do.
+	GetNativeMappings(ctx context.Context, in *MapAllRequest, opts ...grpc.CallOption) (*MappingChanges, error)
+	// Takes over the mappings of Halo's own Giacom integration.
+	TakeOverMappings(ctx context.Context, in *MapAllRequest, opts ...grpc.CallOption) (*MappingChanges, error)
+	// Halo's customers as last read, for choosing one.
+	ListHaloCustomers(ctx context.Context, in *ListHaloCustomersRequest, opts ...grpc.CallOption) (*ListHaloCustomersResponse, error)
+	// Halo's own list of the groups that customers may be created under.
+	ListTopLevels(ctx context.Context, in *ListTopLevelsRequest, opts ...grpc.CallOption) (*ListTopLevelsResponse, error)
+	// What ImportCustomers would do, with these answers.
+	GetCustomerImport(ctx context.Context, in *ImportCustomersRequest, opts ...grpc.CallOption) (*CustomerImport, error)
+	// Creates and updates customers in Halo once, also where automatic creation is off.
+	ImportCustomers(ctx context.Context, in *ImportCustomersRequest, opts ...grpc.CallOption) (*CustomerImport, error)
+	// Follows an import to its end, without rows.
+	WatchCustomerImport(ctx context.Context, in *GetCustomerImportReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CustomerImport], error)
+	// An import with all its rows.
+	GetCustomerImportReport(ctx context.Context, in *GetCustomerImportReportRequest, opts ...grpc.CallOption) (*CustomerImport, error)
+	// Imports without rows, newest first.
+	ListCustomerImports(ctx context.Context, in *ListCustomerImportsRequest, opts ...grpc.CallOption) (*ListCustomerImportsResponse, error)
+	// The report as a file.
+	GetCustomerImportFile(ctx context.Context, in *GetCustomerImportFileRequest, opts ...grpc.CallOption) (*File, error)
 }
 
 type mappingServiceClient struct {
@@ -74,6 +129,16 @@ func (c *mappingServiceClient) GetMapping(ctx context.Context, in *GetMappingReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Mapping)
 	err := c.cc.Invoke(ctx, MappingService_GetMapping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) GetMappingSummary(ctx context.Context, in *GetMappingSummaryRequest, opts ...grpc.CallOption) (*MappingSummary, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MappingSummary)
+	err := c.cc.Invoke(ctx, MappingService_GetMappingSummary_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -130,10 +195,189 @@ func (c *mappingServiceClient) ImportMappings(ctx context.Context, in *ImportMap
 	return out, nil
 }
 
+func (c *mappingServiceClient) GetMappingsFile(ctx context.Context, in *GetMappingsFileRequest, opts ...grpc.CallOption) (*File, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(File)
+	err := c.cc.Invoke(ctx, MappingService_GetMappingsFile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *mappingServiceClient) RefreshMappings(ctx context.Context, in *RefreshMappingsRequest, opts ...grpc.CallOption) (*RefreshMappingsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RefreshMappingsResponse)
 	err := c.cc.Invoke(ctx, MappingService_RefreshMappings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) ListSuggestions(ctx context.Context, in *ListSuggestionsRequest, opts ...grpc.CallOption) (*ListSuggestionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSuggestionsResponse)
+	err := c.cc.Invoke(ctx, MappingService_ListSuggestions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) AcceptSuggestion(ctx context.Context, in *AcceptSuggestionRequest, opts ...grpc.CallOption) (*Mapping, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Mapping)
+	err := c.cc.Invoke(ctx, MappingService_AcceptSuggestion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) GetAcceptableSuggestions(ctx context.Context, in *AcceptSuggestionsRequest, opts ...grpc.CallOption) (*MappingChanges, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MappingChanges)
+	err := c.cc.Invoke(ctx, MappingService_GetAcceptableSuggestions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) AcceptSuggestions(ctx context.Context, in *AcceptSuggestionsRequest, opts ...grpc.CallOption) (*MappingChanges, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MappingChanges)
+	err := c.cc.Invoke(ctx, MappingService_AcceptSuggestions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) GetGeneratedMappings(ctx context.Context, in *MapAllRequest, opts ...grpc.CallOption) (*MappingChanges, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MappingChanges)
+	err := c.cc.Invoke(ctx, MappingService_GetGeneratedMappings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) GenerateMappings(ctx context.Context, in *MapAllRequest, opts ...grpc.CallOption) (*MappingChanges, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MappingChanges)
+	err := c.cc.Invoke(ctx, MappingService_GenerateMappings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) GetNativeMappings(ctx context.Context, in *MapAllRequest, opts ...grpc.CallOption) (*MappingChanges, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MappingChanges)
+	err := c.cc.Invoke(ctx, MappingService_GetNativeMappings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) TakeOverMappings(ctx context.Context, in *MapAllRequest, opts ...grpc.CallOption) (*MappingChanges, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MappingChanges)
+	err := c.cc.Invoke(ctx, MappingService_TakeOverMappings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) ListHaloCustomers(ctx context.Context, in *ListHaloCustomersRequest, opts ...grpc.CallOption) (*ListHaloCustomersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListHaloCustomersResponse)
+	err := c.cc.Invoke(ctx, MappingService_ListHaloCustomers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) ListTopLevels(ctx context.Context, in *ListTopLevelsRequest, opts ...grpc.CallOption) (*ListTopLevelsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTopLevelsResponse)
+	err := c.cc.Invoke(ctx, MappingService_ListTopLevels_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) GetCustomerImport(ctx context.Context, in *ImportCustomersRequest, opts ...grpc.CallOption) (*CustomerImport, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CustomerImport)
+	err := c.cc.Invoke(ctx, MappingService_GetCustomerImport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) ImportCustomers(ctx context.Context, in *ImportCustomersRequest, opts ...grpc.CallOption) (*CustomerImport, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CustomerImport)
+	err := c.cc.Invoke(ctx, MappingService_ImportCustomers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) WatchCustomerImport(ctx context.Context, in *GetCustomerImportReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CustomerImport], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MappingService_ServiceDesc.Streams[0], MappingService_WatchCustomerImport_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetCustomerImportReportRequest, CustomerImport]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MappingService_WatchCustomerImportClient = grpc.ServerStreamingClient[CustomerImport]
+
+func (c *mappingServiceClient) GetCustomerImportReport(ctx context.Context, in *GetCustomerImportReportRequest, opts ...grpc.CallOption) (*CustomerImport, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CustomerImport)
+	err := c.cc.Invoke(ctx, MappingService_GetCustomerImportReport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) ListCustomerImports(ctx context.Context, in *ListCustomerImportsRequest, opts ...grpc.CallOption) (*ListCustomerImportsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCustomerImportsResponse)
+	err := c.cc.Invoke(ctx, MappingService_ListCustomerImports_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mappingServiceClient) GetCustomerImportFile(ctx context.Context, in *GetCustomerImportFileRequest, opts ...grpc.CallOption) (*File, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(File)
+	err := c.cc.Invoke(ctx, MappingService_GetCustomerImportFile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +390,11 @@ func (c *mappingServiceClient) RefreshMappings(ctx context.Context, in *RefreshM
 //
 // MappingService is answered by the mapper.
 type MappingServiceServer interface {
+	// Everything the table of mappings shows, in one call.
 	ListMappings(context.Context, *ListMappingsRequest) (*ListMappingsResponse, error)
 	GetMapping(context.Context, *GetMappingRequest) (*Mapping, error)
+	// How many are mapped, unmapped and so on, with the money they hide, and whether that is an alarm.
+	GetMappingSummary(context.Context, *GetMappingSummaryRequest) (*MappingSummary, error)
 	// Maps to a Halo customer, which must exist and be active.
 	SetMapping(context.Context, *SetMappingRequest) (*Mapping, error)
 	// Creates a Halo customer although a near match exists.
@@ -157,8 +404,42 @@ type MappingServiceServer interface {
 	IgnoreCustomer(context.Context, *IgnoreCustomerRequest) (*Mapping, error)
 	// All or nothing: when a row is wrong, no row is imported and every wrong row is listed.
 	ImportMappings(context.Context, *ImportMappingsRequest) (*ImportMappingsResponse, error)
+	// The mappings as CSV, in the form that ImportMappings reads.
+	GetMappingsFile(context.Context, *GetMappingsFileRequest) (*File, error)
 	// Reads Halo's customers again and maps what can be mapped.
 	RefreshMappings(context.Context, *RefreshMappingsRequest) (*RefreshMappingsResponse, error)
+	// Customers with candidates, best first.
+	ListSuggestions(context.Context, *ListSuggestionsRequest) (*ListSuggestionsResponse, error)
+	// Maps one customer to one of its candidates.
+	AcceptSuggestion(context.Context, *AcceptSuggestionRequest) (*Mapping, error)
+	// What AcceptSuggestions would do.
+	GetAcceptableSuggestions(context.Context, *AcceptSuggestionsRequest) (*MappingChanges, error)
+	// Accepts every suggestion that stands out and has at least the score.
+	AcceptSuggestions(context.Context, *AcceptSuggestionsRequest) (*MappingChanges, error)
+	// What GenerateMappings would do.
+	GetGeneratedMappings(context.Context, *MapAllRequest) (*MappingChanges, error)
+	// Maps customers to the Halo customers of exactly their name. Ambiguous names are never guessed.
+	GenerateMappings(context.Context, *MapAllRequest) (*MappingChanges, error)
+	// What TakeOverMappings would do.
+	GetNativeMappings(context.Context, *MapAllRequest) (*MappingChanges, error)
+	// Takes over the mappings of Halo's own Giacom integration.
+	TakeOverMappings(context.Context, *MapAllRequest) (*MappingChanges, error)
+	// Halo's customers as last read, for choosing one.
+	ListHaloCustomers(context.Context, *ListHaloCustomersRequest) (*ListHaloCustomersResponse, error)
+	// Halo's own list of the groups that customers may be created under.
+	ListTopLevels(context.Context, *ListTopLevelsRequest) (*ListTopLevelsResponse, error)
+	// What ImportCustomers would do, with these answers.
+	GetCustomerImport(context.Context, *ImportCustomersRequest) (*CustomerImport, error)
+	// Creates and updates customers in Halo once, also where automatic creation is off.
+	ImportCustomers(context.Context, *ImportCustomersRequest) (*CustomerImport, error)
+	// Follows an import to its end, without rows.
+	WatchCustomerImport(*GetCustomerImportReportRequest, grpc.ServerStreamingServer[CustomerImport]) error
+	// An import with all its rows.
+	GetCustomerImportReport(context.Context, *GetCustomerImportReportRequest) (*CustomerImport, error)
+	// Imports without rows, newest first.
+	ListCustomerImports(context.Context, *ListCustomerImportsRequest) (*ListCustomerImportsResponse, error)
+	// The report as a file.
+	GetCustomerImportFile(context.Context, *GetCustomerImportFileRequest) (*File, error)
 	mustEmbedUnimplementedMappingServiceServer()
 }
 
@@ -175,6 +456,9 @@ func (UnimplementedMappingServiceServer) ListMappings(context.Context, *ListMapp
 func (UnimplementedMappingServiceServer) GetMapping(context.Context, *GetMappingRequest) (*Mapping, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMapping not implemented")
 }
+func (UnimplementedMappingServiceServer) GetMappingSummary(context.Context, *GetMappingSummaryRequest) (*MappingSummary, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMappingSummary not implemented")
+}
 func (UnimplementedMappingServiceServer) SetMapping(context.Context, *SetMappingRequest) (*Mapping, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetMapping not implemented")
 }
@@ -190,8 +474,59 @@ func (UnimplementedMappingServiceServer) IgnoreCustomer(context.Context, *Ignore
 func (UnimplementedMappingServiceServer) ImportMappings(context.Context, *ImportMappingsRequest) (*ImportMappingsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ImportMappings not implemented")
 }
+func (UnimplementedMappingServiceServer) GetMappingsFile(context.Context, *GetMappingsFileRequest) (*File, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMappingsFile not implemented")
+}
 func (UnimplementedMappingServiceServer) RefreshMappings(context.Context, *RefreshMappingsRequest) (*RefreshMappingsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RefreshMappings not implemented")
+}
+func (UnimplementedMappingServiceServer) ListSuggestions(context.Context, *ListSuggestionsRequest) (*ListSuggestionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSuggestions not implemented")
+}
+func (UnimplementedMappingServiceServer) AcceptSuggestion(context.Context, *AcceptSuggestionRequest) (*Mapping, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptSuggestion not implemented")
+}
+func (UnimplementedMappingServiceServer) GetAcceptableSuggestions(context.Context, *AcceptSuggestionsRequest) (*MappingChanges, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetAcceptableSuggestions not implemented")
+}
+func (UnimplementedMappingServiceServer) AcceptSuggestions(context.Context, *AcceptSuggestionsRequest) (*MappingChanges, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptSuggestions not implemented")
+}
+func (UnimplementedMappingServiceServer) GetGeneratedMappings(context.Context, *MapAllRequest) (*MappingChanges, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetGeneratedMappings not implemented")
+}
+func (UnimplementedMappingServiceServer) GenerateMappings(context.Context, *MapAllRequest) (*MappingChanges, error) {
+	return nil, status.Error(codes.Unimplemented, "method GenerateMappings not implemented")
+}
+func (UnimplementedMappingServiceServer) GetNativeMappings(context.Context, *MapAllRequest) (*MappingChanges, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetNativeMappings not implemented")
+}
+func (UnimplementedMappingServiceServer) TakeOverMappings(context.Context, *MapAllRequest) (*MappingChanges, error) {
+	return nil, status.Error(codes.Unimplemented, "method TakeOverMappings not implemented")
+}
+func (UnimplementedMappingServiceServer) ListHaloCustomers(context.Context, *ListHaloCustomersRequest) (*ListHaloCustomersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHaloCustomers not implemented")
+}
+func (UnimplementedMappingServiceServer) ListTopLevels(context.Context, *ListTopLevelsRequest) (*ListTopLevelsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTopLevels not implemented")
+}
+func (UnimplementedMappingServiceServer) GetCustomerImport(context.Context, *ImportCustomersRequest) (*CustomerImport, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCustomerImport not implemented")
+}
+func (UnimplementedMappingServiceServer) ImportCustomers(context.Context, *ImportCustomersRequest) (*CustomerImport, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportCustomers not implemented")
+}
+func (UnimplementedMappingServiceServer) WatchCustomerImport(*GetCustomerImportReportRequest, grpc.ServerStreamingServer[CustomerImport]) error {
+	return status.Error(codes.Unimplemented, "method WatchCustomerImport not implemented")
+}
+func (UnimplementedMappingServiceServer) GetCustomerImportReport(context.Context, *GetCustomerImportReportRequest) (*CustomerImport, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCustomerImportReport not implemented")
+}
+func (UnimplementedMappingServiceServer) ListCustomerImports(context.Context, *ListCustomerImportsRequest) (*ListCustomerImportsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCustomerImports not implemented")
+}
+func (UnimplementedMappingServiceServer) GetCustomerImportFile(context.Context, *GetCustomerImportFileRequest) (*File, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCustomerImportFile not implemented")
 }
 func (UnimplementedMappingServiceServer) mustEmbedUnimplementedMappingServiceServer() {}
 func (UnimplementedMappingServiceServer) testEmbeddedByValue()                        {}
@@ -246,6 +581,24 @@ func _MappingService_GetMapping_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(MappingServiceServer).GetMapping(ctx, req.(*GetMappingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_GetMappingSummary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMappingSummaryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GetMappingSummary(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GetMappingSummary_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GetMappingSummary(ctx, req.(*GetMappingSummaryRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -340,6 +693,24 @@ func _MappingService_ImportMappings_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MappingService_GetMappingsFile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMappingsFileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GetMappingsFile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GetMappingsFile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GetMappingsFile(ctx, req.(*GetMappingsFileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _MappingService_RefreshMappings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RefreshMappingsRequest)
 	if err := dec(in); err != nil {
@@ -358,6 +729,287 @@ func _MappingService_RefreshMappings_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MappingService_ListSuggestions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSuggestionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).ListSuggestions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_ListSuggestions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).ListSuggestions(ctx, req.(*ListSuggestionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_AcceptSuggestion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptSuggestionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).AcceptSuggestion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_AcceptSuggestion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).AcceptSuggestion(ctx, req.(*AcceptSuggestionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_GetAcceptableSuggestions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptSuggestionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GetAcceptableSuggestions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GetAcceptableSuggestions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GetAcceptableSuggestions(ctx, req.(*AcceptSuggestionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_AcceptSuggestions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptSuggestionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).AcceptSuggestions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_AcceptSuggestions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).AcceptSuggestions(ctx, req.(*AcceptSuggestionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_GetGeneratedMappings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MapAllRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GetGeneratedMappings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GetGeneratedMappings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GetGeneratedMappings(ctx, req.(*MapAllRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_GenerateMappings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MapAllRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GenerateMappings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GenerateMappings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GenerateMappings(ctx, req.(*MapAllRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_GetNativeMappings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MapAllRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GetNativeMappings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GetNativeMappings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GetNativeMappings(ctx, req.(*MapAllRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_TakeOverMappings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MapAllRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).TakeOverMappings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_TakeOverMappings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).TakeOverMappings(ctx, req.(*MapAllRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_ListHaloCustomers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHaloCustomersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).ListHaloCustomers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_ListHaloCustomers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).ListHaloCustomers(ctx, req.(*ListHaloCustomersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_ListTopLevels_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTopLevelsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).ListTopLevels(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_ListTopLevels_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).ListTopLevels(ctx, req.(*ListTopLevelsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_GetCustomerImport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportCustomersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GetCustomerImport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GetCustomerImport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GetCustomerImport(ctx, req.(*ImportCustomersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_ImportCustomers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportCustomersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).ImportCustomers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_ImportCustomers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).ImportCustomers(ctx, req.(*ImportCustomersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_WatchCustomerImport_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetCustomerImportReportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MappingServiceServer).WatchCustomerImport(m, &grpc.GenericServerStream[GetCustomerImportReportRequest, CustomerImport]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MappingService_WatchCustomerImportServer = grpc.ServerStreamingServer[CustomerImport]
+
+func _MappingService_GetCustomerImportReport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCustomerImportReportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GetCustomerImportReport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GetCustomerImportReport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GetCustomerImportReport(ctx, req.(*GetCustomerImportReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_ListCustomerImports_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCustomerImportsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).ListCustomerImports(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_ListCustomerImports_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).ListCustomerImports(ctx, req.(*ListCustomerImportsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MappingService_GetCustomerImportFile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCustomerImportFileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MappingServiceServer).GetCustomerImportFile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MappingService_GetCustomerImportFile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MappingServiceServer).GetCustomerImportFile(ctx, req.(*GetCustomerImportFileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // MappingService_ServiceDesc is the grpc.ServiceDesc for MappingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -372,6 +1024,10 @@ var MappingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetMapping",
 			Handler:    _MappingService_GetMapping_Handler,
+		},
+		{
+			MethodName: "GetMappingSummary",
+			Handler:    _MappingService_GetMappingSummary_Handler,
 		},
 		{
 			MethodName: "SetMapping",
@@ -394,10 +1050,80 @@ var MappingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _MappingService_ImportMappings_Handler,
 		},
 		{
+			MethodName: "GetMappingsFile",
+			Handler:    _MappingService_GetMappingsFile_Handler,
+		},
+		{
 			MethodName: "RefreshMappings",
 			Handler:    _MappingService_RefreshMappings_Handler,
 		},
+		{
+			MethodName: "ListSuggestions",
+			Handler:    _MappingService_ListSuggestions_Handler,
+		},
+		{
+			MethodName: "AcceptSuggestion",
+			Handler:    _MappingService_AcceptSuggestion_Handler,
+		},
+		{
+			MethodName: "GetAcceptableSuggestions",
+			Handler:    _MappingService_GetAcceptableSuggestions_Handler,
+		},
+		{
+			MethodName: "AcceptSuggestions",
+			Handler:    _MappingService_AcceptSuggestions_Handler,
+		},
+		{
+			MethodName: "GetGeneratedMappings",
+			Handler:    _MappingService_GetGeneratedMappings_Handler,
+		},
+		{
+			MethodName: "GenerateMappings",
+			Handler:    _MappingService_GenerateMappings_Handler,
+		},
+		{
+			MethodName: "GetNativeMappings",
+			Handler:    _MappingService_GetNativeMappings_Handler,
+		},
+		{
+			MethodName: "TakeOverMappings",
+			Handler:    _MappingService_TakeOverMappings_Handler,
+		},
+		{
+			MethodName: "ListHaloCustomers",
+			Handler:    _MappingService_ListHaloCustomers_Handler,
+		},
+		{
+			MethodName: "ListTopLevels",
+			Handler:    _MappingService_ListTopLevels_Handler,
+		},
+		{
+			MethodName: "GetCustomerImport",
+			Handler:    _MappingService_GetCustomerImport_Handler,
+		},
+		{
+			MethodName: "ImportCustomers",
+			Handler:    _MappingService_ImportCustomers_Handler,
+		},
+		{
+			MethodName: "GetCustomerImportReport",
+			Handler:    _MappingService_GetCustomerImportReport_Handler,
+		},
+		{
+			MethodName: "ListCustomerImports",
+			Handler:    _MappingService_ListCustomerImports_Handler,
+		},
+		{
+			MethodName: "GetCustomerImportFile",
+			Handler:    _MappingService_GetCustomerImportFile_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchCustomerImport",
+			Handler:       _MappingService_WatchCustomerImport_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "seatline/mapping/v1/mapping.proto",
 }
