@@ -45,7 +45,7 @@ func (e *Engine[D]) entry(x *row[D], outcome string, now time.Time) change {
 // what its plan shows, and it is not logged item by item.
 func (e *Engine[D]) transition(x *row[D], now time.Time) (change, bool) {
 	switch {
-	case x.State == Held && x.Reason.Code != ReasonObserve.Code:
+	case x.State == Held && !x.Reason.OnlyShown():
 		c := e.entry(x, "held", now)
 		c.fields = e.Diff(x.Applied, orEmpty(x.Desired))
 		return c, true

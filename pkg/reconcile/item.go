@@ -25,6 +25,7 @@ type Mode int
 const (
 	Observe Mode = iota // every difference is held; nothing is written
 	Auto                // differences are written
+	Spared              // differences are written, but not yet those of this item's customer: it is no canary
 )
 
 // Reason says why an item is in its state: a code for programs, a sentence with the way out for people.
@@ -33,8 +34,16 @@ type Reason struct {
 	Text string
 }
 
-// ReasonObserve is why a difference is held while the connection only observes.
-var ReasonObserve = Reason{"observe", "The connection observes: nothing is written until its mode is auto."}
+// ReasonObserve is why a difference is held while the connection only observes, and ReasonCanary while
+// it writes only what concerns its canary customers.
+var (
+	ReasonObserve = Reason{"observe", "The connection observes: nothing is written until its mode is auto."}
+	ReasonCanary  = Reason{"canary", "Only the connection's canary customers are written, and this is none of them. Add it to the canary, or take the canary away to have everything written."}
+)
+
+// OnlyShown tells whether an item is held for no other reason than that its connection does not write
+// it yet: it is in the plan, what follows from it is planned too, and nobody need decide about it.
+func (r Reason) OnlyShown() bool { return r.Code == ReasonObserve.Code || r.Code == ReasonCanary.Code }
 
 // Verdict is what the rules say about a difference: go ahead, park it or hold it.
 type Verdict struct {
@@ -139,6 +148,8 @@ func settle(state State, sticky, desireChanged, differs, wanted bool, verdict Ve
 		return state, reason, true
 	case mode == Observe:
 		return Held, ReasonObserve, false
+	case mode == Spared:
+		return Held, ReasonCanary, false
 	default:
 		return Pending, Reason{}, false
 	}

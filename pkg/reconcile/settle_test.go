@@ -26,6 +26,11 @@ func TestSettle(t *testing.T) {
 		"what waits for a time does not wake while observing":      {state: Parked, sticky: true, differs: true, wanted: true, verdict: Go(), mode: Observe, want: Held, wantReason: "observe"},
 		"what waits for a time goes on waiting in auto":            {state: Parked, sticky: true, differs: true, wanted: true, verdict: Go(), mode: Auto, want: Parked, wantReason: "possible_duplicate", wantSticky: true},
 		"leaving observe sets what was held by it going":           {state: Held, differs: true, wanted: true, verdict: Go(), mode: Auto, want: Pending},
+		"what is no canary's is held in auto":                      {differs: true, wanted: true, verdict: Go(), mode: Spared, want: Held, wantReason: "canary"},
+		"what is no canary's and equal is in sync":                 {wanted: true, verdict: Go(), mode: Spared, want: InSync},
+		"a rule's reason outranks the canary":                      {differs: true, wanted: true, verdict: hold, mode: Spared, want: Held, wantReason: "price_missing"},
+		"what waits for a time does not wake beside the canary":    {state: Parked, sticky: true, differs: true, wanted: true, verdict: Go(), mode: Spared, want: Held, wantReason: "canary"},
+		"joining the canary sets it going":                         {state: Held, differs: true, wanted: true, verdict: Go(), mode: Auto, want: Pending},
 		"a hold of a person's stays when the mode changes to auto": {state: Held, sticky: true, differs: true, wanted: true, verdict: Go(), mode: Auto, want: Held, wantReason: "possible_duplicate", wantSticky: true},
 		"a parked item whose reason went away goes on":             {state: Parked, differs: true, wanted: true, verdict: Go(), mode: Auto, want: Pending},
 	} {

@@ -11,7 +11,6 @@ import (
 
 	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/event"
-	"seatline.dev/pkg/reconcile"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 )
@@ -30,10 +29,9 @@ func settingsOf(c *connectionv1.Connection) Settings {
 	s := Settings{
 		Connection: c.GetSlug(), Instance: c.GetHalo().GetInstance(), Currency: c.GetGiacom().GetCurrency(),
 		Basis: c.GetGiacom().GetAnnualPriceBasis(), Quiet: 2 * time.Hour, Refresh: 6 * time.Hour,
+		Permit: connections.PermitOf(c),
 	}
-	if c.GetMode() == connectionv1.Mode_MODE_AUTO && c.GetEnabled() && !c.GetDeleted() {
-		s.Mode = reconcile.Auto
-	}
+	s.Mode = s.Permit.Widest()
 	if s.Currency == "" {
 		s.Currency = "GBP"
 	}

@@ -89,11 +89,11 @@ func (l *Licence) leaves(client int64) bool {
 }
 
 // waits tells whether a rule keeps the licence from being written. One that is held because its
-// connection observes is planned for, and one that waits for its line must not be waited for.
+// connection does not write it yet is planned for, and one that waits for its line must not be waited for.
 func waits(s *itemv1.Status) bool {
 	switch code := s.GetReason().GetCode(); s.GetState() {
 	case itemv1.State_STATE_HELD:
-		return code != reconcile.ReasonObserve.Code
+		return !reconcile.Reason{Code: code}.OnlyShown()
 	case itemv1.State_STATE_PARKED:
 		return code != "line"
 	}

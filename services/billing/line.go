@@ -11,6 +11,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 	moneyv1 "seatline.dev/proto/seatline/money/v1"
@@ -19,7 +20,8 @@ import (
 // Settings are what the rules need of a connection.
 type Settings struct {
 	Connection, Instance, Currency string
-	Mode                           reconcile.Mode
+	Mode                           reconcile.Mode // of the connection: Auto as soon as anything may be written
+	Permit                         connections.Permit
 	Basis                          moneyv1.Basis // what a price of a term longer than a month means
 	// ProRata is Halo's pro_rata value of links that Seatline makes; nil: such links are held.
 	ProRata *int64
@@ -84,6 +86,7 @@ func decide(s *Snapshot, b Book) []Decision {
 		out = append(out, decideIdle(s, b, x))
 	}
 	out = append(out, abandoned(s, b, taken)...)
+	out = sparing(out, s, b)
 	for i := range out {
 		if alarm, ok := s.Alarms[out[i].Facts.Invoice]; ok {
 			out[i].Verdict = reconcile.Hold(linesLost, alarm)

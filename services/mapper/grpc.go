@@ -210,7 +210,7 @@ func (s *service) decided(ctx context.Context, tx pgx.Tx, c *connectionv1.Connec
 			live = append(live, x)
 		}
 	}
-	if err := s.engine.Desire(ctx, tx, wants(live, settingsOf(c), modeOf(c), known)...); err != nil {
+	if err := s.engine.Desire(ctx, tx, wants(live, settingsOf(c), connections.PermitOf(c), known)...); err != nil {
 		return err
 	}
 	return s.resend(ctx, tx, c.GetSlug(), settled, ids)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -32,7 +33,7 @@ func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Ev
 	}
 	now := s.Clock.Now()
 	for _, c := range changes {
-		if c.After.GetDeleted() || c.Before != nil && settingsOf(c.Before) == settingsOf(c.After) && modeOf(c.Before) == modeOf(c.After) && reach(c.Before) == reach(c.After) {
+		if c.After.GetDeleted() || c.Before != nil && settingsOf(c.Before) == settingsOf(c.After) && reflect.DeepEqual(connections.PermitOf(c.Before), connections.PermitOf(c.After)) && reach(c.Before) == reach(c.After) {
 			continue
 		}
 		readHalo := c.Before == nil || settingsOf(c.Before) != settingsOf(c.After) || reach(c.Before) != reach(c.After)

@@ -7,9 +7,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/reconcile"
-	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 
@@ -63,22 +63,15 @@ func action(x reconcile.Item[Fields]) string {
 	return "update"
 }
 
-func modeOf(c *connectionv1.Connection) reconcile.Mode {
-	if c.GetMode() == connectionv1.Mode_MODE_AUTO && c.GetEnabled() {
-		return reconcile.Auto
-	}
-	return reconcile.Observe
-}
-
 // wants says what Halo should hold of these customers.
-func wants(customers []record, s settings, mode reconcile.Mode, known picture) []reconcile.Want[Fields] {
+func wants(customers []record, s settings, permit connections.Permit, known picture) []reconcile.Want[Fields] {
 	var out []reconcile.Want[Fields]
 	for _, c := range customers {
 		if c.Now.State == 0 {
 			continue // Nobody has looked yet.
 		}
 		w := reconcile.Want[Fields]{
-			Connection: c.Connection, Key: c.MexID, Instance: s.Instance, Verdict: reconcile.Go(), Mode: mode,
+			Connection: c.Connection, Key: c.MexID, Instance: s.Instance, Verdict: reconcile.Go(), Mode: permit.Mode(c.Now.ClientID, c.MexID),
 			Facts: c.facts(), Title: cmp.Or(c.Name, c.MexID), Customer: cmp.Or(c.Name, c.MexID),
 			Run: c.Run, Cause: c.Cause, Trace: c.Trace, Who: c.Decision.Who,
 		}
