@@ -831,8 +831,12 @@ type Licences struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Deactivate licences in Halo when they are gone from Giacom; on scheduled runs only.
 	DeactivateRemoved bool `protobuf:"varint,1,opt,name=deactivate_removed,json=deactivateRemoved,proto3" json:"deactivate_removed,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// When another import method names a subscription by another id: its licence in Halo goes on as it
+	// is, under the new id. Absent means true. False: each such subscription is held until a person says
+	// adopt or create. Either way nothing is created beside a licence that may be the same.
+	AdoptAcrossMethods *bool `protobuf:"varint,2,opt,name=adopt_across_methods,json=adoptAcrossMethods,proto3,oneof" json:"adopt_across_methods,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Licences) Reset() {
@@ -868,6 +872,13 @@ func (*Licences) Descriptor() ([]byte, []int) {
 func (x *Licences) GetDeactivateRemoved() bool {
 	if x != nil {
 		return x.DeactivateRemoved
+	}
+	return false
+}
+
+func (x *Licences) GetAdoptAcrossMethods() bool {
+	if x != nil && x.AdoptAcrossMethods != nil {
+		return *x.AdoptAcrossMethods
 	}
 	return false
 }
@@ -1181,7 +1192,9 @@ type Connection struct {
 	Deleted    bool                   `protobuf:"varint,15,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// Present: in mode auto only what concerns these customers is written, all else stays as in
 	// observe, held as "canary". An empty one lets nothing be written. Absent: everything is.
-	Canary        *Canary `protobuf:"bytes,16,opt,name=canary,proto3" json:"canary,omitempty"`
+	Canary *Canary `protobuf:"bytes,16,opt,name=canary,proto3" json:"canary,omitempty"`
+	// Who last changed it. Output only.
+	UpdatedBy     string `protobuf:"bytes,17,opt,name=updated_by,json=updatedBy,proto3" json:"updated_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1328,6 +1341,13 @@ func (x *Connection) GetCanary() *Canary {
 	return nil
 }
 
+func (x *Connection) GetUpdatedBy() string {
+	if x != nil {
+		return x.UpdatedBy
+	}
+	return ""
+}
+
 var File_seatline_connection_v1_connection_proto protoreflect.FileDescriptor
 
 const file_seatline_connection_v1_connection_proto_rawDesc = "" +
@@ -1390,9 +1410,11 @@ const file_seatline_connection_v1_connection_proto_rawDesc = "" +
 	"\x14unmapped_alert_after\x18\b \x01(\v2\x19.google.protobuf.DurationR\x12unmappedAlertAfterB\x19\n" +
 	"\x17_follow_name_of_createdB\x0e\n" +
 	"\f_map_by_nameB\x12\n" +
-	"\x10_map_from_native\"9\n" +
+	"\x10_map_from_native\"\x89\x01\n" +
 	"\bLicences\x12-\n" +
-	"\x12deactivate_removed\x18\x01 \x01(\bR\x11deactivateRemoved\"\xc1\x01\n" +
+	"\x12deactivate_removed\x18\x01 \x01(\bR\x11deactivateRemoved\x125\n" +
+	"\x14adopt_across_methods\x18\x02 \x01(\bH\x00R\x12adoptAcrossMethods\x88\x01\x01B\x17\n" +
+	"\x15_adopt_across_methods\"\xc1\x01\n" +
 	"\aBilling\x12\x1e\n" +
 	"\bpro_rata\x18\x01 \x01(\x05H\x00R\aproRata\x88\x01\x01\x12C\n" +
 	"\x10quiet_before_run\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0equietBeforeRun\x12D\n" +
@@ -1413,7 +1435,7 @@ const file_seatline_connection_v1_connection_proto_rawDesc = "" +
 	"\x16allow_customer_removal\x18\x05 \x01(\bR\x14allowCustomerRemoval\"I\n" +
 	"\x06Canary\x12&\n" +
 	"\x0fhalo_client_ids\x18\x01 \x03(\x03R\rhaloClientIds\x12\x17\n" +
-	"\amex_ids\x18\x02 \x03(\tR\x06mexIds\"\x89\x06\n" +
+	"\amex_ids\x18\x02 \x03(\tR\x06mexIds\"\xa8\x06\n" +
 	"\n" +
 	"Connection\x12\x12\n" +
 	"\x04slug\x18\x01 \x01(\tR\x04slug\x12!\n" +
@@ -1434,7 +1456,9 @@ const file_seatline_connection_v1_connection_proto_rawDesc = "" +
 	"\vupdate_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x18\n" +
 	"\adeleted\x18\x0f \x01(\bR\adeleted\x126\n" +
-	"\x06canary\x18\x10 \x01(\v2\x1e.seatline.connection.v1.CanaryR\x06canary*=\n" +
+	"\x06canary\x18\x10 \x01(\v2\x1e.seatline.connection.v1.CanaryR\x06canary\x12\x1d\n" +
+	"\n" +
+	"updated_by\x18\x11 \x01(\tR\tupdatedBy*=\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fMODE_OBSERVE\x10\x01\x12\r\n" +
@@ -1534,6 +1558,7 @@ func file_seatline_connection_v1_connection_proto_init() {
 	}
 	file_seatline_connection_v1_connection_proto_msgTypes[3].OneofWrappers = []any{}
 	file_seatline_connection_v1_connection_proto_msgTypes[4].OneofWrappers = []any{}
+	file_seatline_connection_v1_connection_proto_msgTypes[5].OneofWrappers = []any{}
 	file_seatline_connection_v1_connection_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -9,7 +9,9 @@ package connectionv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
+	v1 "seatline.dev/proto/seatline/item/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -28,6 +30,8 @@ const (
 	Check_OUTCOME_OK          Check_Outcome = 1
 	Check_OUTCOME_WARNING     Check_Outcome = 2
 	Check_OUTCOME_FAILED      Check_Outcome = 3
+	// Not made: something before it failed, or the mode does not need it.
+	Check_OUTCOME_SKIPPED Check_Outcome = 4
 )
 
 // Enum value maps for Check_Outcome.
@@ -37,12 +41,14 @@ var (
 		1: "OUTCOME_OK",
 		2: "OUTCOME_WARNING",
 		3: "OUTCOME_FAILED",
+		4: "OUTCOME_SKIPPED",
 	}
 	Check_Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
 		"OUTCOME_OK":          1,
 		"OUTCOME_WARNING":     2,
 		"OUTCOME_FAILED":      3,
+		"OUTCOME_SKIPPED":     4,
 	}
 )
 
@@ -70,7 +76,118 @@ func (x Check_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Check_Outcome.Descriptor instead.
 func (Check_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{6, 0}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{11, 0}
+}
+
+type Check_Group int32
+
+const (
+	Check_GROUP_UNSPECIFIED Check_Group = 0
+	Check_GROUP_SETTINGS    Check_Group = 1
+	Check_GROUP_GIACOM      Check_Group = 2
+	Check_GROUP_HALO        Check_Group = 3
+	// Giacom and Halo together.
+	Check_GROUP_TOGETHER Check_Group = 4
+)
+
+// Enum value maps for Check_Group.
+var (
+	Check_Group_name = map[int32]string{
+		0: "GROUP_UNSPECIFIED",
+		1: "GROUP_SETTINGS",
+		2: "GROUP_GIACOM",
+		3: "GROUP_HALO",
+		4: "GROUP_TOGETHER",
+	}
+	Check_Group_value = map[string]int32{
+		"GROUP_UNSPECIFIED": 0,
+		"GROUP_SETTINGS":    1,
+		"GROUP_GIACOM":      2,
+		"GROUP_HALO":        3,
+		"GROUP_TOGETHER":    4,
+	}
+)
+
+func (x Check_Group) Enum() *Check_Group {
+	p := new(Check_Group)
+	*p = x
+	return p
+}
+
+func (x Check_Group) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Check_Group) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_connection_v1_connection_service_proto_enumTypes[1].Descriptor()
+}
+
+func (Check_Group) Type() protoreflect.EnumType {
+	return &file_seatline_connection_v1_connection_service_proto_enumTypes[1]
+}
+
+func (x Check_Group) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Check_Group.Descriptor instead.
+func (Check_Group) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{11, 1}
+}
+
+type MethodRow_Kind int32
+
+const (
+	MethodRow_KIND_UNSPECIFIED MethodRow_Kind = 0
+	MethodRow_KIND_MATCHED     MethodRow_Kind = 1
+	MethodRow_KIND_UNSURE      MethodRow_Kind = 2
+	MethodRow_KIND_NEW         MethodRow_Kind = 3
+	MethodRow_KIND_STOPS       MethodRow_Kind = 4
+)
+
+// Enum value maps for MethodRow_Kind.
+var (
+	MethodRow_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_MATCHED",
+		2: "KIND_UNSURE",
+		3: "KIND_NEW",
+		4: "KIND_STOPS",
+	}
+	MethodRow_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_MATCHED":     1,
+		"KIND_UNSURE":      2,
+		"KIND_NEW":         3,
+		"KIND_STOPS":       4,
+	}
+)
+
+func (x MethodRow_Kind) Enum() *MethodRow_Kind {
+	p := new(MethodRow_Kind)
+	*p = x
+	return p
+}
+
+func (x MethodRow_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MethodRow_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_connection_v1_connection_service_proto_enumTypes[2].Descriptor()
+}
+
+func (MethodRow_Kind) Type() protoreflect.EnumType {
+	return &file_seatline_connection_v1_connection_service_proto_enumTypes[2]
+}
+
+func (x MethodRow_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MethodRow_Kind.Descriptor instead.
+func (MethodRow_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type ListConnectionsRequest struct {
@@ -246,9 +363,11 @@ type ApplyConnectionRequest struct {
 	// Update without an etag.
 	Force bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
 	// Answer with what would be stored, store nothing.
-	ValidateOnly  bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Why mode auto is right although another writer was found in Halo; kept with the change.
+	OverrideReason string `protobuf:"bytes,6,opt,name=override_reason,json=overrideReason,proto3" json:"override_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ApplyConnectionRequest) Reset() {
@@ -316,6 +435,13 @@ func (x *ApplyConnectionRequest) GetValidateOnly() bool {
 	return false
 }
 
+func (x *ApplyConnectionRequest) GetOverrideReason() string {
+	if x != nil {
+		return x.OverrideReason
+	}
+	return ""
+}
+
 type DeleteConnectionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -352,6 +478,355 @@ func (*DeleteConnectionResponse) Descriptor() ([]byte, []int) {
 	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{4}
 }
 
+// Effect is one sentence of what a step would mean, with its number.
+type Effect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable, in snake_case, for example "licences_stay".
+	Code  string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Count int64  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// A whole sentence for a person, the number in it.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Effect) Reset() {
+	*x = Effect{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Effect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Effect) ProtoMessage() {}
+
+func (x *Effect) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Effect.ProtoReflect.Descriptor instead.
+func (*Effect) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Effect) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Effect) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Effect) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type DeletionEffects struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Slug        string                 `protobuf:"bytes,1,opt,name=slug,proto3" json:"slug,omitempty"`
+	StaysInHalo []*Effect              `protobuf:"bytes,2,rep,name=stays_in_halo,json=staysInHalo,proto3" json:"stays_in_halo,omitempty"`
+	Stops       []*Effect              `protobuf:"bytes,3,rep,name=stops,proto3" json:"stops,omitempty"`
+	Forgotten   []*Effect              `protobuf:"bytes,4,rep,name=forgotten,proto3" json:"forgotten,omitempty"`
+	// Services that did not answer, so that their numbers are missing.
+	Unknown       []string `protobuf:"bytes,5,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletionEffects) Reset() {
+	*x = DeletionEffects{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletionEffects) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletionEffects) ProtoMessage() {}
+
+func (x *DeletionEffects) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletionEffects.ProtoReflect.Descriptor instead.
+func (*DeletionEffects) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeletionEffects) GetSlug() string {
+	if x != nil {
+		return x.Slug
+	}
+	return ""
+}
+
+func (x *DeletionEffects) GetStaysInHalo() []*Effect {
+	if x != nil {
+		return x.StaysInHalo
+	}
+	return nil
+}
+
+func (x *DeletionEffects) GetStops() []*Effect {
+	if x != nil {
+		return x.Stops
+	}
+	return nil
+}
+
+func (x *DeletionEffects) GetForgotten() []*Effect {
+	if x != nil {
+		return x.Forgotten
+	}
+	return nil
+}
+
+func (x *DeletionEffects) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+type ListConnectionChangesRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Fields: connection, what, who, time.
+	Filter        string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	OrderBy       string `protobuf:"bytes,4,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConnectionChangesRequest) Reset() {
+	*x = ListConnectionChangesRequest{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConnectionChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConnectionChangesRequest) ProtoMessage() {}
+
+func (x *ListConnectionChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConnectionChangesRequest.ProtoReflect.Descriptor instead.
+func (*ListConnectionChangesRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListConnectionChangesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListConnectionChangesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListConnectionChangesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListConnectionChangesRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+type ListConnectionChangesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       []*ConnectionChange    `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConnectionChangesResponse) Reset() {
+	*x = ListConnectionChangesResponse{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConnectionChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConnectionChangesResponse) ProtoMessage() {}
+
+func (x *ListConnectionChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConnectionChangesResponse.ProtoReflect.Descriptor instead.
+func (*ListConnectionChangesResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListConnectionChangesResponse) GetChanges() []*ConnectionChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *ListConnectionChangesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ConnectionChange is one entry of the append-only record of what people did to connections.
+type ConnectionChange struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// "created", "updated", "enabled", "disabled", "deleted", "secrets rotated".
+	What string                 `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	Who  string                 `protobuf:"bytes,3,opt,name=who,proto3" json:"who,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// Settings by their path; of a secret the last four characters.
+	Fields []*v1.FieldChange `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
+	// Why, when a warning was overridden.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionChange) Reset() {
+	*x = ConnectionChange{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionChange) ProtoMessage() {}
+
+func (x *ConnectionChange) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionChange.ProtoReflect.Descriptor instead.
+func (*ConnectionChange) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ConnectionChange) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ConnectionChange) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *ConnectionChange) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *ConnectionChange) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ConnectionChange) GetFields() []*v1.FieldChange {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *ConnectionChange) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ValidateConnectionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Checks        []*Check               `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
@@ -361,7 +836,7 @@ type ValidateConnectionResponse struct {
 
 func (x *ValidateConnectionResponse) Reset() {
 	*x = ValidateConnectionResponse{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[5]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +848,7 @@ func (x *ValidateConnectionResponse) String() string {
 func (*ValidateConnectionResponse) ProtoMessage() {}
 
 func (x *ValidateConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[5]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +861,7 @@ func (x *ValidateConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateConnectionResponse.ProtoReflect.Descriptor instead.
 func (*ValidateConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{5}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ValidateConnectionResponse) GetChecks() []*Check {
@@ -401,15 +876,20 @@ type Check struct {
 	// For example "Giacom key", "Halo token", "Halo: read licences".
 	Name    string        `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Outcome Check_Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=seatline.connection.v1.Check_Outcome" json:"outcome,omitempty"`
-	// What was found and, unless it is well, what to do.
-	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// What was found.
+	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// What to do about it; empty when there is nothing to do.
+	Fix   string      `protobuf:"bytes,4,opt,name=fix,proto3" json:"fix,omitempty"`
+	Group Check_Group `protobuf:"varint,5,opt,name=group,proto3,enum=seatline.connection.v1.Check_Group" json:"group,omitempty"`
+	// Stable, in snake_case, for example "two_writers_giacom"; several checks may share one.
+	Code          string `protobuf:"bytes,6,opt,name=code,proto3" json:"code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[6]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +901,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[6]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +914,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{6}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Check) GetName() string {
@@ -458,6 +938,903 @@ func (x *Check) GetText() string {
 	return ""
 }
 
+func (x *Check) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
+func (x *Check) GetGroup() Check_Group {
+	if x != nil {
+		return x.Group
+	}
+	return Check_GROUP_UNSPECIFIED
+}
+
+func (x *Check) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+type LeaveObserve struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Slug      string                 `protobuf:"bytes,1,opt,name=slug,proto3" json:"slug,omitempty"`
+	Mode      Mode                   `protobuf:"varint,2,opt,name=mode,proto3,enum=seatline.connection.v1.Mode" json:"mode,omitempty"`
+	Questions []*Question            `protobuf:"bytes,3,rep,name=questions,proto3" json:"questions,omitempty"`
+	// What stands against it, each with what to do.
+	Blockers []*Blocker `protobuf:"bytes,4,rep,name=blockers,proto3" json:"blockers,omitempty"`
+	// No blocker but such as a reason overrides.
+	MayLeave bool   `protobuf:"varint,5,opt,name=may_leave,json=mayLeave,proto3" json:"may_leave,omitempty"`
+	Etag     string `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Differences that would be written, by kind; see the plan for each.
+	Plan []*Effect `protobuf:"bytes,7,rep,name=plan,proto3" json:"plan,omitempty"`
+	// Services that did not answer, so that their part is missing.
+	Unknown       []string `protobuf:"bytes,8,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveObserve) Reset() {
+	*x = LeaveObserve{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveObserve) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveObserve) ProtoMessage() {}
+
+func (x *LeaveObserve) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveObserve.ProtoReflect.Descriptor instead.
+func (*LeaveObserve) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LeaveObserve) GetSlug() string {
+	if x != nil {
+		return x.Slug
+	}
+	return ""
+}
+
+func (x *LeaveObserve) GetMode() Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return Mode_MODE_UNSPECIFIED
+}
+
+func (x *LeaveObserve) GetQuestions() []*Question {
+	if x != nil {
+		return x.Questions
+	}
+	return nil
+}
+
+func (x *LeaveObserve) GetBlockers() []*Blocker {
+	if x != nil {
+		return x.Blockers
+	}
+	return nil
+}
+
+func (x *LeaveObserve) GetMayLeave() bool {
+	if x != nil {
+		return x.MayLeave
+	}
+	return false
+}
+
+func (x *LeaveObserve) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *LeaveObserve) GetPlan() []*Effect {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *LeaveObserve) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+// Question is one that Seatline does not answer for the operator.
+type Question struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sell_price", "pro_rata", "price_basis", "add_lines", "create_customers", "deactivate".
+	Code     string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Question string `protobuf:"bytes,2,opt,name=question,proto3" json:"question,omitempty"`
+	// What the connection says now, for a person.
+	Answer string `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	// The connection says something: it was answered.
+	Answered bool `protobuf:"varint,4,opt,name=answered,proto3" json:"answered,omitempty"`
+	// What happens while it stays as it is.
+	Consequence string `protobuf:"bytes,5,opt,name=consequence,proto3" json:"consequence,omitempty"`
+	// Where the answer is kept: a path of Connection such as "billing.pro_rata", or "price_rules".
+	Setting       string    `protobuf:"bytes,6,opt,name=setting,proto3" json:"setting,omitempty"`
+	Choices       []*Choice `protobuf:"bytes,7,rep,name=choices,proto3" json:"choices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Question) Reset() {
+	*x = Question{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Question) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Question) ProtoMessage() {}
+
+func (x *Question) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Question.ProtoReflect.Descriptor instead.
+func (*Question) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Question) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Question) GetQuestion() string {
+	if x != nil {
+		return x.Question
+	}
+	return ""
+}
+
+func (x *Question) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *Question) GetAnswered() bool {
+	if x != nil {
+		return x.Answered
+	}
+	return false
+}
+
+func (x *Question) GetConsequence() string {
+	if x != nil {
+		return x.Consequence
+	}
+	return ""
+}
+
+func (x *Question) GetSetting() string {
+	if x != nil {
+		return x.Setting
+	}
+	return ""
+}
+
+func (x *Question) GetChoices() []*Choice {
+	if x != nil {
+		return x.Choices
+	}
+	return nil
+}
+
+type Choice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the setting would be, as a file of connections has it.
+	Value         string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Choice) Reset() {
+	*x = Choice{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Choice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Choice) ProtoMessage() {}
+
+func (x *Choice) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Choice.ProtoReflect.Descriptor instead.
+func (*Choice) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Choice) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Choice) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type Blocker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "two_writers_giacom", "two_writers_inty", "halo_token", "disabled", "run_held".
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Fix  string `protobuf:"bytes,3,opt,name=fix,proto3" json:"fix,omitempty"`
+	// A reason given with the change overrides it.
+	Overridable   bool `protobuf:"varint,4,opt,name=overridable,proto3" json:"overridable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blocker) Reset() {
+	*x = Blocker{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blocker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blocker) ProtoMessage() {}
+
+func (x *Blocker) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blocker.ProtoReflect.Descriptor instead.
+func (*Blocker) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Blocker) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Blocker) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Blocker) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
+func (x *Blocker) GetOverridable() bool {
+	if x != nil {
+		return x.Overridable
+	}
+	return false
+}
+
+type GetMethodChangeRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Slug   string                 `protobuf:"bytes,1,opt,name=slug,proto3" json:"slug,omitempty"`
+	Method ImportMethod           `protobuf:"varint,2,opt,name=method,proto3,enum=seatline.connection.v1.ImportMethod" json:"method,omitempty"`
+	// Unspecified: as it is.
+	AllProductsFeed AllProductsFeed `protobuf:"varint,3,opt,name=all_products_feed,json=allProductsFeed,proto3,enum=seatline.connection.v1.AllProductsFeed" json:"all_products_feed,omitempty"`
+	// Rows of each kind to list at most; default 200. Counts are exact.
+	Limit         int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMethodChangeRequest) Reset() {
+	*x = GetMethodChangeRequest{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMethodChangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMethodChangeRequest) ProtoMessage() {}
+
+func (x *GetMethodChangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMethodChangeRequest.ProtoReflect.Descriptor instead.
+func (*GetMethodChangeRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetMethodChangeRequest) GetSlug() string {
+	if x != nil {
+		return x.Slug
+	}
+	return ""
+}
+
+func (x *GetMethodChangeRequest) GetMethod() ImportMethod {
+	if x != nil {
+		return x.Method
+	}
+	return ImportMethod_IMPORT_METHOD_UNSPECIFIED
+}
+
+func (x *GetMethodChangeRequest) GetAllProductsFeed() AllProductsFeed {
+	if x != nil {
+		return x.AllProductsFeed
+	}
+	return AllProductsFeed_ALL_PRODUCTS_FEED_UNSPECIFIED
+}
+
+func (x *GetMethodChangeRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type MethodChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slug  string                 `protobuf:"bytes,1,opt,name=slug,proto3" json:"slug,omitempty"`
+	From  ImportMethod           `protobuf:"varint,2,opt,name=from,proto3,enum=seatline.connection.v1.ImportMethod" json:"from,omitempty"`
+	To    ImportMethod           `protobuf:"varint,3,opt,name=to,proto3,enum=seatline.connection.v1.ImportMethod" json:"to,omitempty"`
+	// What will happen, in order, in whole sentences.
+	Explanation []string `protobuf:"bytes,4,rep,name=explanation,proto3" json:"explanation,omitempty"`
+	// Under the same id in both: nothing changes for them.
+	Same int64 `protobuf:"varint,5,opt,name=same,proto3" json:"same,omitempty"`
+	// Another id, and exactly one of the same customer, product and quantity before: one licence goes on.
+	Matched int64 `protobuf:"varint,6,opt,name=matched,proto3" json:"matched,omitempty"`
+	// The same customer and product, in another quantity or several times over: taken over where there
+	// is only one, else held for a person.
+	Unsure int64 `protobuf:"varint,7,opt,name=unsure,proto3" json:"unsure,omitempty"`
+	// Nothing like it before: a new licence is created.
+	New int64 `protobuf:"varint,8,opt,name=new,proto3" json:"new,omitempty"`
+	// Listed by the method of now, by the other no more, and no match: its licence stays as it is in
+	// Halo, is not updated any more, and is shown as gone.
+	Stops int64        `protobuf:"varint,9,opt,name=stops,proto3" json:"stops,omitempty"`
+	Rows  []*MethodRow `protobuf:"bytes,10,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The pull by the other method did not come whole: why. The counts are then too low.
+	Incomplete         string `protobuf:"bytes,11,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	AdoptAcrossMethods bool   `protobuf:"varint,12,opt,name=adopt_across_methods,json=adoptAcrossMethods,proto3" json:"adopt_across_methods,omitempty"`
+	Etag               string `protobuf:"bytes,13,opt,name=etag,proto3" json:"etag,omitempty"`
+	Requests           int64  `protobuf:"varint,14,opt,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *MethodChange) Reset() {
+	*x = MethodChange{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MethodChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MethodChange) ProtoMessage() {}
+
+func (x *MethodChange) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MethodChange.ProtoReflect.Descriptor instead.
+func (*MethodChange) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *MethodChange) GetSlug() string {
+	if x != nil {
+		return x.Slug
+	}
+	return ""
+}
+
+func (x *MethodChange) GetFrom() ImportMethod {
+	if x != nil {
+		return x.From
+	}
+	return ImportMethod_IMPORT_METHOD_UNSPECIFIED
+}
+
+func (x *MethodChange) GetTo() ImportMethod {
+	if x != nil {
+		return x.To
+	}
+	return ImportMethod_IMPORT_METHOD_UNSPECIFIED
+}
+
+func (x *MethodChange) GetExplanation() []string {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
+func (x *MethodChange) GetSame() int64 {
+	if x != nil {
+		return x.Same
+	}
+	return 0
+}
+
+func (x *MethodChange) GetMatched() int64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *MethodChange) GetUnsure() int64 {
+	if x != nil {
+		return x.Unsure
+	}
+	return 0
+}
+
+func (x *MethodChange) GetNew() int64 {
+	if x != nil {
+		return x.New
+	}
+	return 0
+}
+
+func (x *MethodChange) GetStops() int64 {
+	if x != nil {
+		return x.Stops
+	}
+	return 0
+}
+
+func (x *MethodChange) GetRows() []*MethodRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *MethodChange) GetIncomplete() string {
+	if x != nil {
+		return x.Incomplete
+	}
+	return ""
+}
+
+func (x *MethodChange) GetAdoptAcrossMethods() bool {
+	if x != nil {
+		return x.AdoptAcrossMethods
+	}
+	return false
+}
+
+func (x *MethodChange) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *MethodChange) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+type MethodRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  MethodRow_Kind         `protobuf:"varint,1,opt,name=kind,proto3,enum=seatline.connection.v1.MethodRow_Kind" json:"kind,omitempty"`
+	// The id by the method of now; empty for a new one.
+	KeyBefore string `protobuf:"bytes,2,opt,name=key_before,json=keyBefore,proto3" json:"key_before,omitempty"`
+	// The id by the other; empty for one that stops.
+	KeyAfter       string `protobuf:"bytes,3,opt,name=key_after,json=keyAfter,proto3" json:"key_after,omitempty"`
+	MexId          string `protobuf:"bytes,4,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	CustomerName   string `protobuf:"bytes,5,opt,name=customer_name,json=customerName,proto3" json:"customer_name,omitempty"`
+	Name           string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	QuantityBefore string `protobuf:"bytes,7,opt,name=quantity_before,json=quantityBefore,proto3" json:"quantity_before,omitempty"`
+	QuantityAfter  string `protobuf:"bytes,8,opt,name=quantity_after,json=quantityAfter,proto3" json:"quantity_after,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *MethodRow) Reset() {
+	*x = MethodRow{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MethodRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MethodRow) ProtoMessage() {}
+
+func (x *MethodRow) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MethodRow.ProtoReflect.Descriptor instead.
+func (*MethodRow) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *MethodRow) GetKind() MethodRow_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return MethodRow_KIND_UNSPECIFIED
+}
+
+func (x *MethodRow) GetKeyBefore() string {
+	if x != nil {
+		return x.KeyBefore
+	}
+	return ""
+}
+
+func (x *MethodRow) GetKeyAfter() string {
+	if x != nil {
+		return x.KeyAfter
+	}
+	return ""
+}
+
+func (x *MethodRow) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *MethodRow) GetCustomerName() string {
+	if x != nil {
+		return x.CustomerName
+	}
+	return ""
+}
+
+func (x *MethodRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MethodRow) GetQuantityBefore() string {
+	if x != nil {
+		return x.QuantityBefore
+	}
+	return ""
+}
+
+func (x *MethodRow) GetQuantityAfter() string {
+	if x != nil {
+		return x.QuantityAfter
+	}
+	return ""
+}
+
+type RotateSecretsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slug  string                 `protobuf:"bytes,1,opt,name=slug,proto3" json:"slug,omitempty"`
+	// Empty: stays.
+	GiacomApiKey     string `protobuf:"bytes,2,opt,name=giacom_api_key,json=giacomApiKey,proto3" json:"giacom_api_key,omitempty"`
+	HaloClientSecret string `protobuf:"bytes,3,opt,name=halo_client_secret,json=haloClientSecret,proto3" json:"halo_client_secret,omitempty"`
+	// Store them untried, for example because Halo is down.
+	Untried       bool `protobuf:"varint,4,opt,name=untried,proto3" json:"untried,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSecretsRequest) Reset() {
+	*x = RotateSecretsRequest{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSecretsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSecretsRequest) ProtoMessage() {}
+
+func (x *RotateSecretsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSecretsRequest.ProtoReflect.Descriptor instead.
+func (*RotateSecretsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RotateSecretsRequest) GetSlug() string {
+	if x != nil {
+		return x.Slug
+	}
+	return ""
+}
+
+func (x *RotateSecretsRequest) GetGiacomApiKey() string {
+	if x != nil {
+		return x.GiacomApiKey
+	}
+	return ""
+}
+
+func (x *RotateSecretsRequest) GetHaloClientSecret() string {
+	if x != nil {
+		return x.HaloClientSecret
+	}
+	return ""
+}
+
+func (x *RotateSecretsRequest) GetUntried() bool {
+	if x != nil {
+		return x.Untried
+	}
+	return false
+}
+
+type RotateSecretsResponse struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection *Connection            `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// How the trial went.
+	Checks        []*Check `protobuf:"bytes,2,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSecretsResponse) Reset() {
+	*x = RotateSecretsResponse{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSecretsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSecretsResponse) ProtoMessage() {}
+
+func (x *RotateSecretsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSecretsResponse.ProtoReflect.Descriptor instead.
+func (*RotateSecretsResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RotateSecretsResponse) GetConnection() *Connection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *RotateSecretsResponse) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+type ResealSecretsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResealSecretsRequest) Reset() {
+	*x = ResealSecretsRequest{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResealSecretsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResealSecretsRequest) ProtoMessage() {}
+
+func (x *ResealSecretsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResealSecretsRequest.ProtoReflect.Descriptor instead.
+func (*ResealSecretsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{21}
+}
+
+type ResealSecretsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Secrets that were sealed with an older key, and are with the primary one now.
+	Resealed int32 `protobuf:"varint,1,opt,name=resealed,proto3" json:"resealed,omitempty"`
+	// Those that were sealed with it already.
+	Current int32 `protobuf:"varint,2,opt,name=current,proto3" json:"current,omitempty"`
+	// "connection/field" of those that no key of the keyset opens: enter them again.
+	Unreadable    []string `protobuf:"bytes,3,rep,name=unreadable,proto3" json:"unreadable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResealSecretsResponse) Reset() {
+	*x = ResealSecretsResponse{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResealSecretsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResealSecretsResponse) ProtoMessage() {}
+
+func (x *ResealSecretsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResealSecretsResponse.ProtoReflect.Descriptor instead.
+func (*ResealSecretsResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ResealSecretsResponse) GetResealed() int32 {
+	if x != nil {
+		return x.Resealed
+	}
+	return 0
+}
+
+func (x *ResealSecretsResponse) GetCurrent() int32 {
+	if x != nil {
+		return x.Current
+	}
+	return 0
+}
+
+func (x *ResealSecretsResponse) GetUnreadable() []string {
+	if x != nil {
+		return x.Unreadable
+	}
+	return nil
+}
+
 type Secrets struct {
 	state                   protoimpl.MessageState `protogen:"open.v1"`
 	GiacomApiKey            string                 `protobuf:"bytes,1,opt,name=giacom_api_key,json=giacomApiKey,proto3" json:"giacom_api_key,omitempty"`
@@ -470,7 +1847,7 @@ type Secrets struct {
 
 func (x *Secrets) Reset() {
 	*x = Secrets{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[7]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +1859,7 @@ func (x *Secrets) String() string {
 func (*Secrets) ProtoMessage() {}
 
 func (x *Secrets) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[7]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -495,7 +1872,7 @@ func (x *Secrets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secrets.ProtoReflect.Descriptor instead.
 func (*Secrets) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{7}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Secrets) GetGiacomApiKey() string {
@@ -530,7 +1907,7 @@ var File_seatline_connection_v1_connection_service_proto protoreflect.FileDescri
 
 const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\n" +
-	"/seatline/connection/v1/connection_service.proto\x12\x16seatline.connection.v1\x1a'seatline/connection/v1/connection.proto\"\x87\x01\n" +
+	"/seatline/connection/v1/connection_service.proto\x12\x16seatline.connection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a'seatline/connection/v1/connection.proto\x1a\x1bseatline/item/v1/item.proto\"\x87\x01\n" +
 	"\x16ListConnectionsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -541,7 +1918,7 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\vconnections\x18\x01 \x03(\v2\".seatline.connection.v1.ConnectionR\vconnections\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"*\n" +
 	"\x14GetConnectionRequest\x12\x12\n" +
-	"\x04slug\x18\x01 \x01(\tR\x04slug\"\xeb\x01\n" +
+	"\x04slug\x18\x01 \x01(\tR\x04slug\"\x94\x02\n" +
 	"\x16ApplyConnectionRequest\x12B\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\v2\".seatline.connection.v1.ConnectionR\n" +
@@ -549,33 +1926,162 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\x0egiacom_api_key\x18\x02 \x01(\tR\fgiacomApiKey\x12,\n" +
 	"\x12halo_client_secret\x18\x03 \x01(\tR\x10haloClientSecret\x12\x14\n" +
 	"\x05force\x18\x04 \x01(\bR\x05force\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x1a\n" +
-	"\x18DeleteConnectionResponse\"S\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12'\n" +
+	"\x0foverride_reason\x18\x06 \x01(\tR\x0eoverrideReason\"\x1a\n" +
+	"\x18DeleteConnectionResponse\"F\n" +
+	"\x06Effect\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xf7\x01\n" +
+	"\x0fDeletionEffects\x12\x12\n" +
+	"\x04slug\x18\x01 \x01(\tR\x04slug\x12B\n" +
+	"\rstays_in_halo\x18\x02 \x03(\v2\x1e.seatline.connection.v1.EffectR\vstaysInHalo\x124\n" +
+	"\x05stops\x18\x03 \x03(\v2\x1e.seatline.connection.v1.EffectR\x05stops\x12<\n" +
+	"\tforgotten\x18\x04 \x03(\v2\x1e.seatline.connection.v1.EffectR\tforgotten\x12\x18\n" +
+	"\aunknown\x18\x05 \x03(\tR\aunknown\"\x8d\x01\n" +
+	"\x1cListConnectionChangesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06filter\x18\x03 \x01(\tR\x06filter\x12\x19\n" +
+	"\border_by\x18\x04 \x01(\tR\aorderBy\"\x8b\x01\n" +
+	"\x1dListConnectionChangesResponse\x12B\n" +
+	"\achanges\x18\x01 \x03(\v2(.seatline.connection.v1.ConnectionChangeR\achanges\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd7\x01\n" +
+	"\x10ConnectionChange\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\x12\x10\n" +
+	"\x03who\x18\x03 \x01(\tR\x03who\x12.\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x125\n" +
+	"\x06fields\x18\x05 \x03(\v2\x1d.seatline.item.v1.FieldChangeR\x06fields\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"S\n" +
 	"\x1aValidateConnectionResponse\x125\n" +
-	"\x06checks\x18\x01 \x03(\v2\x1d.seatline.connection.v1.CheckR\x06checks\"\xcd\x01\n" +
+	"\x06checks\x18\x01 \x03(\v2\x1d.seatline.connection.v1.CheckR\x06checks\"\xad\x03\n" +
 	"\x05Check\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12?\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2%.seatline.connection.v1.Check.OutcomeR\aoutcome\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"[\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x12\x10\n" +
+	"\x03fix\x18\x04 \x01(\tR\x03fix\x129\n" +
+	"\x05group\x18\x05 \x01(\x0e2#.seatline.connection.v1.Check.GroupR\x05group\x12\x12\n" +
+	"\x04code\x18\x06 \x01(\tR\x04code\"p\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"OUTCOME_OK\x10\x01\x12\x13\n" +
 	"\x0fOUTCOME_WARNING\x10\x02\x12\x12\n" +
-	"\x0eOUTCOME_FAILED\x10\x03\"\xcf\x01\n" +
+	"\x0eOUTCOME_FAILED\x10\x03\x12\x13\n" +
+	"\x0fOUTCOME_SKIPPED\x10\x04\"h\n" +
+	"\x05Group\x12\x15\n" +
+	"\x11GROUP_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eGROUP_SETTINGS\x10\x01\x12\x10\n" +
+	"\fGROUP_GIACOM\x10\x02\x12\x0e\n" +
+	"\n" +
+	"GROUP_HALO\x10\x03\x12\x12\n" +
+	"\x0eGROUP_TOGETHER\x10\x04\"\xd0\x02\n" +
+	"\fLeaveObserve\x12\x12\n" +
+	"\x04slug\x18\x01 \x01(\tR\x04slug\x120\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\x1c.seatline.connection.v1.ModeR\x04mode\x12>\n" +
+	"\tquestions\x18\x03 \x03(\v2 .seatline.connection.v1.QuestionR\tquestions\x12;\n" +
+	"\bblockers\x18\x04 \x03(\v2\x1f.seatline.connection.v1.BlockerR\bblockers\x12\x1b\n" +
+	"\tmay_leave\x18\x05 \x01(\bR\bmayLeave\x12\x12\n" +
+	"\x04etag\x18\x06 \x01(\tR\x04etag\x122\n" +
+	"\x04plan\x18\a \x03(\v2\x1e.seatline.connection.v1.EffectR\x04plan\x12\x18\n" +
+	"\aunknown\x18\b \x03(\tR\aunknown\"\xe4\x01\n" +
+	"\bQuestion\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1a\n" +
+	"\bquestion\x18\x02 \x01(\tR\bquestion\x12\x16\n" +
+	"\x06answer\x18\x03 \x01(\tR\x06answer\x12\x1a\n" +
+	"\banswered\x18\x04 \x01(\bR\banswered\x12 \n" +
+	"\vconsequence\x18\x05 \x01(\tR\vconsequence\x12\x18\n" +
+	"\asetting\x18\x06 \x01(\tR\asetting\x128\n" +
+	"\achoices\x18\a \x03(\v2\x1e.seatline.connection.v1.ChoiceR\achoices\"2\n" +
+	"\x06Choice\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"e\n" +
+	"\aBlocker\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x10\n" +
+	"\x03fix\x18\x03 \x01(\tR\x03fix\x12 \n" +
+	"\voverridable\x18\x04 \x01(\bR\voverridable\"\xd5\x01\n" +
+	"\x16GetMethodChangeRequest\x12\x12\n" +
+	"\x04slug\x18\x01 \x01(\tR\x04slug\x12<\n" +
+	"\x06method\x18\x02 \x01(\x0e2$.seatline.connection.v1.ImportMethodR\x06method\x12S\n" +
+	"\x11all_products_feed\x18\x03 \x01(\x0e2'.seatline.connection.v1.AllProductsFeedR\x0fallProductsFeed\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\"\xdb\x03\n" +
+	"\fMethodChange\x12\x12\n" +
+	"\x04slug\x18\x01 \x01(\tR\x04slug\x128\n" +
+	"\x04from\x18\x02 \x01(\x0e2$.seatline.connection.v1.ImportMethodR\x04from\x124\n" +
+	"\x02to\x18\x03 \x01(\x0e2$.seatline.connection.v1.ImportMethodR\x02to\x12 \n" +
+	"\vexplanation\x18\x04 \x03(\tR\vexplanation\x12\x12\n" +
+	"\x04same\x18\x05 \x01(\x03R\x04same\x12\x18\n" +
+	"\amatched\x18\x06 \x01(\x03R\amatched\x12\x16\n" +
+	"\x06unsure\x18\a \x01(\x03R\x06unsure\x12\x10\n" +
+	"\x03new\x18\b \x01(\x03R\x03new\x12\x14\n" +
+	"\x05stops\x18\t \x01(\x03R\x05stops\x125\n" +
+	"\x04rows\x18\n" +
+	" \x03(\v2!.seatline.connection.v1.MethodRowR\x04rows\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\v \x01(\tR\n" +
+	"incomplete\x120\n" +
+	"\x14adopt_across_methods\x18\f \x01(\bR\x12adoptAcrossMethods\x12\x12\n" +
+	"\x04etag\x18\r \x01(\tR\x04etag\x12\x1a\n" +
+	"\brequests\x18\x0e \x01(\x03R\brequests\"\x82\x03\n" +
+	"\tMethodRow\x12:\n" +
+	"\x04kind\x18\x01 \x01(\x0e2&.seatline.connection.v1.MethodRow.KindR\x04kind\x12\x1d\n" +
+	"\n" +
+	"key_before\x18\x02 \x01(\tR\tkeyBefore\x12\x1b\n" +
+	"\tkey_after\x18\x03 \x01(\tR\bkeyAfter\x12\x15\n" +
+	"\x06mex_id\x18\x04 \x01(\tR\x05mexId\x12#\n" +
+	"\rcustomer_name\x18\x05 \x01(\tR\fcustomerName\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x12'\n" +
+	"\x0fquantity_before\x18\a \x01(\tR\x0equantityBefore\x12%\n" +
+	"\x0equantity_after\x18\b \x01(\tR\rquantityAfter\"]\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fKIND_MATCHED\x10\x01\x12\x0f\n" +
+	"\vKIND_UNSURE\x10\x02\x12\f\n" +
+	"\bKIND_NEW\x10\x03\x12\x0e\n" +
+	"\n" +
+	"KIND_STOPS\x10\x04\"\x98\x01\n" +
+	"\x14RotateSecretsRequest\x12\x12\n" +
+	"\x04slug\x18\x01 \x01(\tR\x04slug\x12$\n" +
+	"\x0egiacom_api_key\x18\x02 \x01(\tR\fgiacomApiKey\x12,\n" +
+	"\x12halo_client_secret\x18\x03 \x01(\tR\x10haloClientSecret\x12\x18\n" +
+	"\auntried\x18\x04 \x01(\bR\auntried\"\x92\x01\n" +
+	"\x15RotateSecretsResponse\x12B\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\v2\".seatline.connection.v1.ConnectionR\n" +
+	"connection\x125\n" +
+	"\x06checks\x18\x02 \x03(\v2\x1d.seatline.connection.v1.CheckR\x06checks\"\x16\n" +
+	"\x14ResealSecretsRequest\"m\n" +
+	"\x15ResealSecretsResponse\x12\x1a\n" +
+	"\bresealed\x18\x01 \x01(\x05R\bresealed\x12\x18\n" +
+	"\acurrent\x18\x02 \x01(\x05R\acurrent\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\x03 \x03(\tR\n" +
+	"unreadable\"\xcf\x01\n" +
 	"\aSecrets\x12$\n" +
 	"\x0egiacom_api_key\x18\x01 \x01(\tR\fgiacomApiKey\x12,\n" +
 	"\x12halo_client_secret\x18\x02 \x01(\tR\x10haloClientSecret\x123\n" +
 	"\x16giacom_api_key_version\x18\x03 \x01(\x03R\x13giacomApiKeyVersion\x12;\n" +
-	"\x1ahalo_client_secret_version\x18\x04 \x01(\x03R\x17haloClientSecretVersion2\xe7\x06\n" +
+	"\x1ahalo_client_secret_version\x18\x04 \x01(\x03R\x17haloClientSecretVersion2\xea\f\n" +
 	"\x11ConnectionService\x12r\n" +
 	"\x0fListConnections\x12..seatline.connection.v1.ListConnectionsRequest\x1a/.seatline.connection.v1.ListConnectionsResponse\x12a\n" +
 	"\rGetConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12e\n" +
 	"\x0fApplyConnection\x12..seatline.connection.v1.ApplyConnectionRequest\x1a\".seatline.connection.v1.Connection\x12d\n" +
 	"\x10EnableConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12e\n" +
-	"\x11DisableConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12r\n" +
-	"\x10DeleteConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a0.seatline.connection.v1.DeleteConnectionResponse\x12v\n" +
-	"\x12ValidateConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a2.seatline.connection.v1.ValidateConnectionResponse\x12[\n" +
+	"\x11DisableConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12k\n" +
+	"\x12GetDeletionEffects\x12,.seatline.connection.v1.GetConnectionRequest\x1a'.seatline.connection.v1.DeletionEffects\x12r\n" +
+	"\x10DeleteConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a0.seatline.connection.v1.DeleteConnectionResponse\x12\x84\x01\n" +
+	"\x15ListConnectionChanges\x124.seatline.connection.v1.ListConnectionChangesRequest\x1a5.seatline.connection.v1.ListConnectionChangesResponse\x12v\n" +
+	"\x12ValidateConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a2.seatline.connection.v1.ValidateConnectionResponse\x12a\n" +
+	"\x10StreamValidation\x12,.seatline.connection.v1.GetConnectionRequest\x1a\x1d.seatline.connection.v1.Check0\x01\x12e\n" +
+	"\x0fGetLeaveObserve\x12,.seatline.connection.v1.GetConnectionRequest\x1a$.seatline.connection.v1.LeaveObserve\x12g\n" +
+	"\x0fGetMethodChange\x12..seatline.connection.v1.GetMethodChangeRequest\x1a$.seatline.connection.v1.MethodChange\x12l\n" +
+	"\rRotateSecrets\x12,.seatline.connection.v1.RotateSecretsRequest\x1a-.seatline.connection.v1.RotateSecretsResponse\x12l\n" +
+	"\rResealSecrets\x12,.seatline.connection.v1.ResealSecretsRequest\x1a-.seatline.connection.v1.ResealSecretsResponse\x12[\n" +
 	"\n" +
 	"GetSecrets\x12,.seatline.connection.v1.GetConnectionRequest\x1a\x1f.seatline.connection.v1.SecretsB\xe6\x01\n" +
 	"\x1acom.seatline.connection.v1B\x16ConnectionServiceProtoP\x01Z6seatline.dev/proto/seatline/connection/v1;connectionv1\xa2\x02\x03SCX\xaa\x02\x16Seatline.Connection.V1\xca\x02\x16Seatline\\Connection\\V1\xe2\x02\"Seatline\\Connection\\V1\\GPBMetadata\xea\x02\x18Seatline::Connection::V1b\x06proto3"
@@ -592,46 +2098,103 @@ func file_seatline_connection_v1_connection_service_proto_rawDescGZIP() []byte {
 	return file_seatline_connection_v1_connection_service_proto_rawDescData
 }
 
-var file_seatline_connection_v1_connection_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_seatline_connection_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_seatline_connection_v1_connection_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_seatline_connection_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_seatline_connection_v1_connection_service_proto_goTypes = []any{
-	(Check_Outcome)(0),                 // 0: seatline.connection.v1.Check.Outcome
-	(*ListConnectionsRequest)(nil),     // 1: seatline.connection.v1.ListConnectionsRequest
-	(*ListConnectionsResponse)(nil),    // 2: seatline.connection.v1.ListConnectionsResponse
-	(*GetConnectionRequest)(nil),       // 3: seatline.connection.v1.GetConnectionRequest
-	(*ApplyConnectionRequest)(nil),     // 4: seatline.connection.v1.ApplyConnectionRequest
-	(*DeleteConnectionResponse)(nil),   // 5: seatline.connection.v1.DeleteConnectionResponse
-	(*ValidateConnectionResponse)(nil), // 6: seatline.connection.v1.ValidateConnectionResponse
-	(*Check)(nil),                      // 7: seatline.connection.v1.Check
-	(*Secrets)(nil),                    // 8: seatline.connection.v1.Secrets
-	(*Connection)(nil),                 // 9: seatline.connection.v1.Connection
+	(Check_Outcome)(0),                    // 0: seatline.connection.v1.Check.Outcome
+	(Check_Group)(0),                      // 1: seatline.connection.v1.Check.Group
+	(MethodRow_Kind)(0),                   // 2: seatline.connection.v1.MethodRow.Kind
+	(*ListConnectionsRequest)(nil),        // 3: seatline.connection.v1.ListConnectionsRequest
+	(*ListConnectionsResponse)(nil),       // 4: seatline.connection.v1.ListConnectionsResponse
+	(*GetConnectionRequest)(nil),          // 5: seatline.connection.v1.GetConnectionRequest
+	(*ApplyConnectionRequest)(nil),        // 6: seatline.connection.v1.ApplyConnectionRequest
+	(*DeleteConnectionResponse)(nil),      // 7: seatline.connection.v1.DeleteConnectionResponse
+	(*Effect)(nil),                        // 8: seatline.connection.v1.Effect
+	(*DeletionEffects)(nil),               // 9: seatline.connection.v1.DeletionEffects
+	(*ListConnectionChangesRequest)(nil),  // 10: seatline.connection.v1.ListConnectionChangesRequest
+	(*ListConnectionChangesResponse)(nil), // 11: seatline.connection.v1.ListConnectionChangesResponse
+	(*ConnectionChange)(nil),              // 12: seatline.connection.v1.ConnectionChange
+	(*ValidateConnectionResponse)(nil),    // 13: seatline.connection.v1.ValidateConnectionResponse
+	(*Check)(nil),                         // 14: seatline.connection.v1.Check
+	(*LeaveObserve)(nil),                  // 15: seatline.connection.v1.LeaveObserve
+	(*Question)(nil),                      // 16: seatline.connection.v1.Question
+	(*Choice)(nil),                        // 17: seatline.connection.v1.Choice
+	(*Blocker)(nil),                       // 18: seatline.connection.v1.Blocker
+	(*GetMethodChangeRequest)(nil),        // 19: seatline.connection.v1.GetMethodChangeRequest
+	(*MethodChange)(nil),                  // 20: seatline.connection.v1.MethodChange
+	(*MethodRow)(nil),                     // 21: seatline.connection.v1.MethodRow
+	(*RotateSecretsRequest)(nil),          // 22: seatline.connection.v1.RotateSecretsRequest
+	(*RotateSecretsResponse)(nil),         // 23: seatline.connection.v1.RotateSecretsResponse
+	(*ResealSecretsRequest)(nil),          // 24: seatline.connection.v1.ResealSecretsRequest
+	(*ResealSecretsResponse)(nil),         // 25: seatline.connection.v1.ResealSecretsResponse
+	(*Secrets)(nil),                       // 26: seatline.connection.v1.Secrets
+	(*Connection)(nil),                    // 27: seatline.connection.v1.Connection
+	(*timestamppb.Timestamp)(nil),         // 28: google.protobuf.Timestamp
+	(*v1.FieldChange)(nil),                // 29: seatline.item.v1.FieldChange
+	(Mode)(0),                             // 30: seatline.connection.v1.Mode
+	(ImportMethod)(0),                     // 31: seatline.connection.v1.ImportMethod
+	(AllProductsFeed)(0),                  // 32: seatline.connection.v1.AllProductsFeed
 }
 var file_seatline_connection_v1_connection_service_proto_depIdxs = []int32{
-	9,  // 0: seatline.connection.v1.ListConnectionsResponse.connections:type_name -> seatline.connection.v1.Connection
-	9,  // 1: seatline.connection.v1.ApplyConnectionRequest.connection:type_name -> seatline.connection.v1.Connection
-	7,  // 2: seatline.connection.v1.ValidateConnectionResponse.checks:type_name -> seatline.connection.v1.Check
-	0,  // 3: seatline.connection.v1.Check.outcome:type_name -> seatline.connection.v1.Check.Outcome
-	1,  // 4: seatline.connection.v1.ConnectionService.ListConnections:input_type -> seatline.connection.v1.ListConnectionsRequest
-	3,  // 5: seatline.connection.v1.ConnectionService.GetConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	4,  // 6: seatline.connection.v1.ConnectionService.ApplyConnection:input_type -> seatline.connection.v1.ApplyConnectionRequest
-	3,  // 7: seatline.connection.v1.ConnectionService.EnableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	3,  // 8: seatline.connection.v1.ConnectionService.DisableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	3,  // 9: seatline.connection.v1.ConnectionService.DeleteConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	3,  // 10: seatline.connection.v1.ConnectionService.ValidateConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	3,  // 11: seatline.connection.v1.ConnectionService.GetSecrets:input_type -> seatline.connection.v1.GetConnectionRequest
-	2,  // 12: seatline.connection.v1.ConnectionService.ListConnections:output_type -> seatline.connection.v1.ListConnectionsResponse
-	9,  // 13: seatline.connection.v1.ConnectionService.GetConnection:output_type -> seatline.connection.v1.Connection
-	9,  // 14: seatline.connection.v1.ConnectionService.ApplyConnection:output_type -> seatline.connection.v1.Connection
-	9,  // 15: seatline.connection.v1.ConnectionService.EnableConnection:output_type -> seatline.connection.v1.Connection
-	9,  // 16: seatline.connection.v1.ConnectionService.DisableConnection:output_type -> seatline.connection.v1.Connection
-	5,  // 17: seatline.connection.v1.ConnectionService.DeleteConnection:output_type -> seatline.connection.v1.DeleteConnectionResponse
-	6,  // 18: seatline.connection.v1.ConnectionService.ValidateConnection:output_type -> seatline.connection.v1.ValidateConnectionResponse
-	8,  // 19: seatline.connection.v1.ConnectionService.GetSecrets:output_type -> seatline.connection.v1.Secrets
-	12, // [12:20] is the sub-list for method output_type
-	4,  // [4:12] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	27, // 0: seatline.connection.v1.ListConnectionsResponse.connections:type_name -> seatline.connection.v1.Connection
+	27, // 1: seatline.connection.v1.ApplyConnectionRequest.connection:type_name -> seatline.connection.v1.Connection
+	8,  // 2: seatline.connection.v1.DeletionEffects.stays_in_halo:type_name -> seatline.connection.v1.Effect
+	8,  // 3: seatline.connection.v1.DeletionEffects.stops:type_name -> seatline.connection.v1.Effect
+	8,  // 4: seatline.connection.v1.DeletionEffects.forgotten:type_name -> seatline.connection.v1.Effect
+	12, // 5: seatline.connection.v1.ListConnectionChangesResponse.changes:type_name -> seatline.connection.v1.ConnectionChange
+	28, // 6: seatline.connection.v1.ConnectionChange.time:type_name -> google.protobuf.Timestamp
+	29, // 7: seatline.connection.v1.ConnectionChange.fields:type_name -> seatline.item.v1.FieldChange
+	14, // 8: seatline.connection.v1.ValidateConnectionResponse.checks:type_name -> seatline.connection.v1.Check
+	0,  // 9: seatline.connection.v1.Check.outcome:type_name -> seatline.connection.v1.Check.Outcome
+	1,  // 10: seatline.connection.v1.Check.group:type_name -> seatline.connection.v1.Check.Group
+	30, // 11: seatline.connection.v1.LeaveObserve.mode:type_name -> seatline.connection.v1.Mode
+	16, // 12: seatline.connection.v1.LeaveObserve.questions:type_name -> seatline.connection.v1.Question
+	18, // 13: seatline.connection.v1.LeaveObserve.blockers:type_name -> seatline.connection.v1.Blocker
+	8,  // 14: seatline.connection.v1.LeaveObserve.plan:type_name -> seatline.connection.v1.Effect
+	17, // 15: seatline.connection.v1.Question.choices:type_name -> seatline.connection.v1.Choice
+	31, // 16: seatline.connection.v1.GetMethodChangeRequest.method:type_name -> seatline.connection.v1.ImportMethod
+	32, // 17: seatline.connection.v1.GetMethodChangeRequest.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
+	31, // 18: seatline.connection.v1.MethodChange.from:type_name -> seatline.connection.v1.ImportMethod
+	31, // 19: seatline.connection.v1.MethodChange.to:type_name -> seatline.connection.v1.ImportMethod
+	21, // 20: seatline.connection.v1.MethodChange.rows:type_name -> seatline.connection.v1.MethodRow
+	2,  // 21: seatline.connection.v1.MethodRow.kind:type_name -> seatline.connection.v1.MethodRow.Kind
+	27, // 22: seatline.connection.v1.RotateSecretsResponse.connection:type_name -> seatline.connection.v1.Connection
+	14, // 23: seatline.connection.v1.RotateSecretsResponse.checks:type_name -> seatline.connection.v1.Check
+	3,  // 24: seatline.connection.v1.ConnectionService.ListConnections:input_type -> seatline.connection.v1.ListConnectionsRequest
+	5,  // 25: seatline.connection.v1.ConnectionService.GetConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	6,  // 26: seatline.connection.v1.ConnectionService.ApplyConnection:input_type -> seatline.connection.v1.ApplyConnectionRequest
+	5,  // 27: seatline.connection.v1.ConnectionService.EnableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 28: seatline.connection.v1.ConnectionService.DisableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 29: seatline.connection.v1.ConnectionService.GetDeletionEffects:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 30: seatline.connection.v1.ConnectionService.DeleteConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	10, // 31: seatline.connection.v1.ConnectionService.ListConnectionChanges:input_type -> seatline.connection.v1.ListConnectionChangesRequest
+	5,  // 32: seatline.connection.v1.ConnectionService.ValidateConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 33: seatline.connection.v1.ConnectionService.StreamValidation:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 34: seatline.connection.v1.ConnectionService.GetLeaveObserve:input_type -> seatline.connection.v1.GetConnectionRequest
+	19, // 35: seatline.connection.v1.ConnectionService.GetMethodChange:input_type -> seatline.connection.v1.GetMethodChangeRequest
+	22, // 36: seatline.connection.v1.ConnectionService.RotateSecrets:input_type -> seatline.connection.v1.RotateSecretsRequest
+	24, // 37: seatline.connection.v1.ConnectionService.ResealSecrets:input_type -> seatline.connection.v1.ResealSecretsRequest
+	5,  // 38: seatline.connection.v1.ConnectionService.GetSecrets:input_type -> seatline.connection.v1.GetConnectionRequest
+	4,  // 39: seatline.connection.v1.ConnectionService.ListConnections:output_type -> seatline.connection.v1.ListConnectionsResponse
+	27, // 40: seatline.connection.v1.ConnectionService.GetConnection:output_type -> seatline.connection.v1.Connection
+	27, // 41: seatline.connection.v1.ConnectionService.ApplyConnection:output_type -> seatline.connection.v1.Connection
+	27, // 42: seatline.connection.v1.ConnectionService.EnableConnection:output_type -> seatline.connection.v1.Connection
+	27, // 43: seatline.connection.v1.ConnectionService.DisableConnection:output_type -> seatline.connection.v1.Connection
+	9,  // 44: seatline.connection.v1.ConnectionService.GetDeletionEffects:output_type -> seatline.connection.v1.DeletionEffects
+	7,  // 45: seatline.connection.v1.ConnectionService.DeleteConnection:output_type -> seatline.connection.v1.DeleteConnectionResponse
+	11, // 46: seatline.connection.v1.ConnectionService.ListConnectionChanges:output_type -> seatline.connection.v1.ListConnectionChangesResponse
+	13, // 47: seatline.connection.v1.ConnectionService.ValidateConnection:output_type -> seatline.connection.v1.ValidateConnectionResponse
+	14, // 48: seatline.connection.v1.ConnectionService.StreamValidation:output_type -> seatline.connection.v1.Check
+	15, // 49: seatline.connection.v1.ConnectionService.GetLeaveObserve:output_type -> seatline.connection.v1.LeaveObserve
+	20, // 50: seatline.connection.v1.ConnectionService.GetMethodChange:output_type -> seatline.connection.v1.MethodChange
+	23, // 51: seatline.connection.v1.ConnectionService.RotateSecrets:output_type -> seatline.connection.v1.RotateSecretsResponse
+	25, // 52: seatline.connection.v1.ConnectionService.ResealSecrets:output_type -> seatline.connection.v1.ResealSecretsResponse
+	26, // 53: seatline.connection.v1.ConnectionService.GetSecrets:output_type -> seatline.connection.v1.Secrets
+	39, // [39:54] is the sub-list for method output_type
+	24, // [24:39] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_seatline_connection_v1_connection_service_proto_init() }
@@ -645,8 +2208,8 @@ func file_seatline_connection_v1_connection_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_connection_v1_connection_service_proto_rawDesc), len(file_seatline_connection_v1_connection_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   8,
+			NumEnums:      3,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,14 +19,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ConnectionService_ListConnections_FullMethodName    = "/seatline.connection.v1.ConnectionService/ListConnections"
-	ConnectionService_GetConnection_FullMethodName      = "/seatline.connection.v1.ConnectionService/GetConnection"
-	ConnectionService_ApplyConnection_FullMethodName    = "/seatline.connection.v1.ConnectionService/ApplyConnection"
-	ConnectionService_EnableConnection_FullMethodName   = "/seatline.connection.v1.ConnectionService/EnableConnection"
-	ConnectionService_DisableConnection_FullMethodName  = "/seatline.connection.v1.ConnectionService/DisableConnection"
-	ConnectionService_DeleteConnection_FullMethodName   = "/seatline.connection.v1.ConnectionService/DeleteConnection"
-	ConnectionService_ValidateConnection_FullMethodName = "/seatline.connection.v1.ConnectionService/ValidateConnection"
-	ConnectionService_GetSecrets_FullMethodName         = "/seatline.connection.v1.ConnectionService/GetSecrets"
+	ConnectionService_ListConnections_FullMethodName       = "/seatline.connection.v1.ConnectionService/ListConnections"
+	ConnectionService_GetConnection_FullMethodName         = "/seatline.connection.v1.ConnectionService/GetConnection"
+	ConnectionService_ApplyConnection_FullMethodName       = "/seatline.connection.v1.ConnectionService/ApplyConnection"
+	ConnectionService_EnableConnection_FullMethodName      = "/seatline.connection.v1.ConnectionService/EnableConnection"
+	ConnectionService_DisableConnection_FullMethodName     = "/seatline.connection.v1.ConnectionService/DisableConnection"
+	ConnectionService_GetDeletionEffects_FullMethodName    = "/seatline.connection.v1.ConnectionService/GetDeletionEffects"
+	ConnectionService_DeleteConnection_FullMethodName      = "/seatline.connection.v1.ConnectionService/DeleteConnection"
+	ConnectionService_ListConnectionChanges_FullMethodName = "/seatline.connection.v1.ConnectionService/ListConnectionChanges"
+	ConnectionService_ValidateConnection_FullMethodName    = "/seatline.connection.v1.ConnectionService/ValidateConnection"
+	ConnectionService_StreamValidation_FullMethodName      = "/seatline.connection.v1.ConnectionService/StreamValidation"
+	ConnectionService_GetLeaveObserve_FullMethodName       = "/seatline.connection.v1.ConnectionService/GetLeaveObserve"
+	ConnectionService_GetMethodChange_FullMethodName       = "/seatline.connection.v1.ConnectionService/GetMethodChange"
+	ConnectionService_RotateSecrets_FullMethodName         = "/seatline.connection.v1.ConnectionService/RotateSecrets"
+	ConnectionService_ResealSecrets_FullMethodName         = "/seatline.connection.v1.ConnectionService/ResealSecrets"
+	ConnectionService_GetSecrets_FullMethodName            = "/seatline.connection.v1.ConnectionService/GetSecrets"
 )
 
 // ConnectionServiceClient is the client API for ConnectionService service.
@@ -42,10 +49,25 @@ type ConnectionServiceClient interface {
 	ApplyConnection(ctx context.Context, in *ApplyConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
 	EnableConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
 	DisableConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
+	// What deleting it would mean, in numbers: what stays in Halo, what stops, what is forgotten.
+	GetDeletionEffects(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*DeletionEffects, error)
 	// Stops everything for it; nothing in Halo is undone. The slug is never reused.
 	DeleteConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*DeleteConnectionResponse, error)
+	// What a person changed about connections, the newest first.
+	ListConnectionChanges(ctx context.Context, in *ListConnectionChangesRequest, opts ...grpc.CallOption) (*ListConnectionChangesResponse, error)
 	// Checks Giacom, Halo and the two together, one by one.
 	ValidateConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*ValidateConnectionResponse, error)
+	// The same, each check as soon as it is made; those of Giacom and of Halo in any order.
+	StreamValidation(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Check], error)
+	// The questions that cannot be guessed, with their present answers, and what stands against leaving
+	// observe. Asks Halo who else writes there.
+	GetLeaveObserve(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*LeaveObserve, error)
+	// What choosing another import method will do: reads the account by it and publishes nothing.
+	GetMethodChange(ctx context.Context, in *GetMethodChangeRequest, opts ...grpc.CallOption) (*MethodChange, error)
+	// Replaces secrets after trying them: a key that Giacom refuses is not stored.
+	RotateSecrets(ctx context.Context, in *RotateSecretsRequest, opts ...grpc.CallOption) (*RotateSecretsResponse, error)
+	// Seals every stored secret anew with the primary key of the keyset, which is read again from its file.
+	ResealSecrets(ctx context.Context, in *ResealSecretsRequest, opts ...grpc.CallOption) (*ResealSecretsResponse, error)
 	// For services only: the secrets themselves.
 	GetSecrets(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Secrets, error)
 }
@@ -108,6 +130,16 @@ func (c *connectionServiceClient) DisableConnection(ctx context.Context, in *Get
 	return out, nil
 }
 
+func (c *connectionServiceClient) GetDeletionEffects(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*DeletionEffects, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeletionEffects)
+	err := c.cc.Invoke(ctx, ConnectionService_GetDeletionEffects_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *connectionServiceClient) DeleteConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*DeleteConnectionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteConnectionResponse)
@@ -118,10 +150,79 @@ func (c *connectionServiceClient) DeleteConnection(ctx context.Context, in *GetC
 	return out, nil
 }
 
+func (c *connectionServiceClient) ListConnectionChanges(ctx context.Context, in *ListConnectionChangesRequest, opts ...grpc.CallOption) (*ListConnectionChangesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListConnectionChangesResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_ListConnectionChanges_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *connectionServiceClient) ValidateConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*ValidateConnectionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ValidateConnectionResponse)
 	err := c.cc.Invoke(ctx, ConnectionService_ValidateConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) StreamValidation(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Check], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ConnectionService_ServiceDesc.Streams[0], ConnectionService_StreamValidation_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetConnectionRequest, Check]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ConnectionService_StreamValidationClient = grpc.ServerStreamingClient[Check]
+
+func (c *connectionServiceClient) GetLeaveObserve(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*LeaveObserve, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaveObserve)
+	err := c.cc.Invoke(ctx, ConnectionService_GetLeaveObserve_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) GetMethodChange(ctx context.Context, in *GetMethodChangeRequest, opts ...grpc.CallOption) (*MethodChange, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MethodChange)
+	err := c.cc.Invoke(ctx, ConnectionService_GetMethodChange_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) RotateSecrets(ctx context.Context, in *RotateSecretsRequest, opts ...grpc.CallOption) (*RotateSecretsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateSecretsResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_RotateSecrets_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) ResealSecrets(ctx context.Context, in *ResealSecretsRequest, opts ...grpc.CallOption) (*ResealSecretsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResealSecretsResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_ResealSecrets_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -151,10 +252,25 @@ type ConnectionServiceServer interface {
 	ApplyConnection(context.Context, *ApplyConnectionRequest) (*Connection, error)
 	EnableConnection(context.Context, *GetConnectionRequest) (*Connection, error)
 	DisableConnection(context.Context, *GetConnectionRequest) (*Connection, error)
+	// What deleting it would mean, in numbers: what stays in Halo, what stops, what is forgotten.
+	GetDeletionEffects(context.Context, *GetConnectionRequest) (*DeletionEffects, error)
 	// Stops everything for it; nothing in Halo is undone. The slug is never reused.
 	DeleteConnection(context.Context, *GetConnectionRequest) (*DeleteConnectionResponse, error)
+	// What a person changed about connections, the newest first.
+	ListConnectionChanges(context.Context, *ListConnectionChangesRequest) (*ListConnectionChangesResponse, error)
 	// Checks Giacom, Halo and the two together, one by one.
 	ValidateConnection(context.Context, *GetConnectionRequest) (*ValidateConnectionResponse, error)
+	// The same, each check as soon as it is made; those of Giacom and of Halo in any order.
+	StreamValidation(*GetConnectionRequest, grpc.ServerStreamingServer[Check]) error
+	// The questions that cannot be guessed, with their present answers, and what stands against leaving
+	// observe. Asks Halo who else writes there.
+	GetLeaveObserve(context.Context, *GetConnectionRequest) (*LeaveObserve, error)
+	// What choosing another import method will do: reads the account by it and publishes nothing.
+	GetMethodChange(context.Context, *GetMethodChangeRequest) (*MethodChange, error)
+	// Replaces secrets after trying them: a key that Giacom refuses is not stored.
+	RotateSecrets(context.Context, *RotateSecretsRequest) (*RotateSecretsResponse, error)
+	// Seals every stored secret anew with the primary key of the keyset, which is read again from its file.
+	ResealSecrets(context.Context, *ResealSecretsRequest) (*ResealSecretsResponse, error)
 	// For services only: the secrets themselves.
 	GetSecrets(context.Context, *GetConnectionRequest) (*Secrets, error)
 	mustEmbedUnimplementedConnectionServiceServer()
@@ -182,11 +298,32 @@ func (UnimplementedConnectionServiceServer) EnableConnection(context.Context, *G
 func (UnimplementedConnectionServiceServer) DisableConnection(context.Context, *GetConnectionRequest) (*Connection, error) {
 	return nil, status.Error(codes.Unimplemented, "method DisableConnection not implemented")
 }
+func (UnimplementedConnectionServiceServer) GetDeletionEffects(context.Context, *GetConnectionRequest) (*DeletionEffects, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDeletionEffects not implemented")
+}
 func (UnimplementedConnectionServiceServer) DeleteConnection(context.Context, *GetConnectionRequest) (*DeleteConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteConnection not implemented")
 }
+func (UnimplementedConnectionServiceServer) ListConnectionChanges(context.Context, *ListConnectionChangesRequest) (*ListConnectionChangesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListConnectionChanges not implemented")
+}
 func (UnimplementedConnectionServiceServer) ValidateConnection(context.Context, *GetConnectionRequest) (*ValidateConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ValidateConnection not implemented")
+}
+func (UnimplementedConnectionServiceServer) StreamValidation(*GetConnectionRequest, grpc.ServerStreamingServer[Check]) error {
+	return status.Error(codes.Unimplemented, "method StreamValidation not implemented")
+}
+func (UnimplementedConnectionServiceServer) GetLeaveObserve(context.Context, *GetConnectionRequest) (*LeaveObserve, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLeaveObserve not implemented")
+}
+func (UnimplementedConnectionServiceServer) GetMethodChange(context.Context, *GetMethodChangeRequest) (*MethodChange, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMethodChange not implemented")
+}
+func (UnimplementedConnectionServiceServer) RotateSecrets(context.Context, *RotateSecretsRequest) (*RotateSecretsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateSecrets not implemented")
+}
+func (UnimplementedConnectionServiceServer) ResealSecrets(context.Context, *ResealSecretsRequest) (*ResealSecretsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResealSecrets not implemented")
 }
 func (UnimplementedConnectionServiceServer) GetSecrets(context.Context, *GetConnectionRequest) (*Secrets, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSecrets not implemented")
@@ -302,6 +439,24 @@ func _ConnectionService_DisableConnection_Handler(srv interface{}, ctx context.C
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectionService_GetDeletionEffects_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).GetDeletionEffects(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_GetDeletionEffects_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).GetDeletionEffects(ctx, req.(*GetConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ConnectionService_DeleteConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetConnectionRequest)
 	if err := dec(in); err != nil {
@@ -320,6 +475,24 @@ func _ConnectionService_DeleteConnection_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectionService_ListConnectionChanges_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListConnectionChangesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).ListConnectionChanges(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_ListConnectionChanges_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).ListConnectionChanges(ctx, req.(*ListConnectionChangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ConnectionService_ValidateConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetConnectionRequest)
 	if err := dec(in); err != nil {
@@ -334,6 +507,89 @@ func _ConnectionService_ValidateConnection_Handler(srv interface{}, ctx context.
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ConnectionServiceServer).ValidateConnection(ctx, req.(*GetConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_StreamValidation_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetConnectionRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ConnectionServiceServer).StreamValidation(m, &grpc.GenericServerStream[GetConnectionRequest, Check]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ConnectionService_StreamValidationServer = grpc.ServerStreamingServer[Check]
+
+func _ConnectionService_GetLeaveObserve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).GetLeaveObserve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_GetLeaveObserve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).GetLeaveObserve(ctx, req.(*GetConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_GetMethodChange_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMethodChangeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).GetMethodChange(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_GetMethodChange_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).GetMethodChange(ctx, req.(*GetMethodChangeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_RotateSecrets_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateSecretsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).RotateSecrets(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_RotateSecrets_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).RotateSecrets(ctx, req.(*RotateSecretsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_ResealSecrets_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResealSecretsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).ResealSecrets(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_ResealSecrets_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).ResealSecrets(ctx, req.(*ResealSecretsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -384,18 +640,48 @@ var ConnectionService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ConnectionService_DisableConnection_Handler,
 		},
 		{
+			MethodName: "GetDeletionEffects",
+			Handler:    _ConnectionService_GetDeletionEffects_Handler,
+		},
+		{
 			MethodName: "DeleteConnection",
 			Handler:    _ConnectionService_DeleteConnection_Handler,
+		},
+		{
+			MethodName: "ListConnectionChanges",
+			Handler:    _ConnectionService_ListConnectionChanges_Handler,
 		},
 		{
 			MethodName: "ValidateConnection",
 			Handler:    _ConnectionService_ValidateConnection_Handler,
 		},
 		{
+			MethodName: "GetLeaveObserve",
+			Handler:    _ConnectionService_GetLeaveObserve_Handler,
+		},
+		{
+			MethodName: "GetMethodChange",
+			Handler:    _ConnectionService_GetMethodChange_Handler,
+		},
+		{
+			MethodName: "RotateSecrets",
+			Handler:    _ConnectionService_RotateSecrets_Handler,
+		},
+		{
+			MethodName: "ResealSecrets",
+			Handler:    _ConnectionService_ResealSecrets_Handler,
+		},
+		{
 			MethodName: "GetSecrets",
 			Handler:    _ConnectionService_GetSecrets_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamValidation",
+			Handler:       _ConnectionService_StreamValidation_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "seatline/connection/v1/connection_service.proto",
 }

@@ -220,6 +220,9 @@ const (
 	Removal_PROOF_ABSENT Removal_Proof = 1
 	// Giacom says Cancelled or Deleted.
 	Removal_PROOF_STATUS Removal_Proof = 2
+	// The import method was changed, and the method chosen now does not list it under this id. It says
+	// nothing about whether Giacom still bills it: nothing is deactivated for it.
+	Removal_PROOF_METHOD Removal_Proof = 3
 )
 
 // Enum value maps for Removal_Proof.
@@ -228,11 +231,13 @@ var (
 		0: "PROOF_UNSPECIFIED",
 		1: "PROOF_ABSENT",
 		2: "PROOF_STATUS",
+		3: "PROOF_METHOD",
 	}
 	Removal_Proof_value = map[string]int32{
 		"PROOF_UNSPECIFIED": 0,
 		"PROOF_ABSENT":      1,
 		"PROOF_STATUS":      2,
+		"PROOF_METHOD":      3,
 	}
 )
 
@@ -846,15 +851,16 @@ const file_seatline_giacom_v1_giacom_proto_rawDesc = "" +
 	"\fnew_commerce\x18\x14 \x01(\bR\vnewCommerce\x12&\n" +
 	"\x0fterm_end_action\x18\x15 \x01(\tR\rtermEndAction\x12=\n" +
 	"\fabsent_since\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\vabsentSince\x125\n" +
-	"\aremoval\x18\x17 \x01(\v2\x1b.seatline.giacom.v1.RemovalR\aremoval\"\xd6\x01\n" +
+	"\aremoval\x18\x17 \x01(\v2\x1b.seatline.giacom.v1.RemovalR\aremoval\"\xe8\x01\n" +
 	"\aRemoval\x127\n" +
 	"\x05proof\x18\x01 \x01(\x0e2!.seatline.giacom.v1.Removal.ProofR\x05proof\x12\x1c\n" +
 	"\tscheduled\x18\x02 \x01(\bR\tscheduled\x120\n" +
-	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"B\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"T\n" +
 	"\x05Proof\x12\x15\n" +
 	"\x11PROOF_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROOF_ABSENT\x10\x01\x12\x10\n" +
-	"\fPROOF_STATUS\x10\x02*\xc4\x01\n" +
+	"\fPROOF_STATUS\x10\x02\x12\x10\n" +
+	"\fPROOF_METHOD\x10\x03*\xc4\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATUS_ACTIVE\x10\x01\x12\x14\n" +

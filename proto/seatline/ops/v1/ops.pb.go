@@ -1739,6 +1739,178 @@ func (x *HaloBudget) GetWindow() *durationpb.Duration {
 	return nil
 }
 
+type GetChangeCountsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	Runs          []string               `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChangeCountsRequest) Reset() {
+	*x = GetChangeCountsRequest{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChangeCountsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChangeCountsRequest) ProtoMessage() {}
+
+func (x *GetChangeCountsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChangeCountsRequest.ProtoReflect.Descriptor instead.
+func (*GetChangeCountsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetChangeCountsRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *GetChangeCountsRequest) GetRuns() []string {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+type ChangeCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Counts        []*RunChangeCount      `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeCounts) Reset() {
+	*x = ChangeCounts{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeCounts) ProtoMessage() {}
+
+func (x *ChangeCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeCounts.ProtoReflect.Descriptor instead.
+func (*ChangeCounts) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ChangeCounts) GetCounts() []*RunChangeCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+type RunChangeCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Outcome       string                 `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Action        string                 `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	Count         int64                  `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunChangeCount) Reset() {
+	*x = RunChangeCount{}
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunChangeCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunChangeCount) ProtoMessage() {}
+
+func (x *RunChangeCount) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_ops_v1_ops_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunChangeCount.ProtoReflect.Descriptor instead.
+func (*RunChangeCount) Descriptor() ([]byte, []int) {
+	return file_seatline_ops_v1_ops_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RunChangeCount) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *RunChangeCount) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RunChangeCount) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *RunChangeCount) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *RunChangeCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 var File_seatline_ops_v1_ops_proto protoreflect.FileDescriptor
 
 const file_seatline_ops_v1_ops_proto_rawDesc = "" +
@@ -1893,11 +2065,25 @@ const file_seatline_ops_v1_ops_proto_rawDesc = "" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x03R\x05limit\x12\x12\n" +
 	"\x04left\x18\x03 \x01(\x03R\x04left\x121\n" +
-	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window2\xf7\a\n" +
+	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window\"L\n" +
+	"\x16GetChangeCountsRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x12\n" +
+	"\x04runs\x18\x02 \x03(\tR\x04runs\"G\n" +
+	"\fChangeCounts\x127\n" +
+	"\x06counts\x18\x01 \x03(\v2\x1f.seatline.ops.v1.RunChangeCountR\x06counts\"~\n" +
+	"\x0eRunChangeCount\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
+	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x03R\x05count2\xd2\b\n" +
 	"\n" +
 	"OpsService\x12^\n" +
 	"\rListPlanItems\x12%.seatline.ops.v1.ListPlanItemsRequest\x1a&.seatline.ops.v1.ListPlanItemsResponse\x12X\n" +
-	"\vListChanges\x12#.seatline.ops.v1.ListChangesRequest\x1a$.seatline.ops.v1.ListChangesResponse\x12M\n" +
+	"\vListChanges\x12#.seatline.ops.v1.ListChangesRequest\x1a$.seatline.ops.v1.ListChangesResponse\x12Y\n" +
+	"\x0fGetChangeCounts\x12'.seatline.ops.v1.GetChangeCountsRequest\x1a\x1d.seatline.ops.v1.ChangeCounts\x12M\n" +
 	"\vGetProgress\x12#.seatline.ops.v1.GetProgressRequest\x1a\x19.seatline.ops.v1.Progress\x12d\n" +
 	"\x0fListDeadLetters\x12'.seatline.ops.v1.ListDeadLettersRequest\x1a(.seatline.ops.v1.ListDeadLettersResponse\x12\\\n" +
 	"\x11RedriveDeadLetter\x12\".seatline.ops.v1.DeadLetterRequest\x1a#.seatline.ops.v1.DeadLetterResponse\x12\\\n" +
@@ -1921,7 +2107,7 @@ func file_seatline_ops_v1_ops_proto_rawDescGZIP() []byte {
 	return file_seatline_ops_v1_ops_proto_rawDescData
 }
 
-var file_seatline_ops_v1_ops_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_seatline_ops_v1_ops_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_seatline_ops_v1_ops_proto_goTypes = []any{
 	(*ListPlanItemsRequest)(nil),    // 0: seatline.ops.v1.ListPlanItemsRequest
 	(*ListPlanItemsResponse)(nil),   // 1: seatline.ops.v1.ListPlanItemsResponse
@@ -1949,68 +2135,74 @@ var file_seatline_ops_v1_ops_proto_goTypes = []any{
 	(*Waiting)(nil),                 // 23: seatline.ops.v1.Waiting
 	(*GetHaloBudgetRequest)(nil),    // 24: seatline.ops.v1.GetHaloBudgetRequest
 	(*HaloBudget)(nil),              // 25: seatline.ops.v1.HaloBudget
-	(*v1.PlanItem)(nil),             // 26: seatline.item.v1.PlanItem
-	(*v1.Change)(nil),               // 27: seatline.item.v1.Change
-	(v1.State)(0),                   // 28: seatline.item.v1.State
-	(*timestamppb.Timestamp)(nil),   // 29: google.protobuf.Timestamp
-	(*v1.FieldChange)(nil),          // 30: seatline.item.v1.FieldChange
-	(*anypb.Any)(nil),               // 31: google.protobuf.Any
-	(*v11.Money)(nil),               // 32: seatline.money.v1.Money
-	(*v1.Reason)(nil),               // 33: seatline.item.v1.Reason
-	(*durationpb.Duration)(nil),     // 34: google.protobuf.Duration
+	(*GetChangeCountsRequest)(nil),  // 26: seatline.ops.v1.GetChangeCountsRequest
+	(*ChangeCounts)(nil),            // 27: seatline.ops.v1.ChangeCounts
+	(*RunChangeCount)(nil),          // 28: seatline.ops.v1.RunChangeCount
+	(*v1.PlanItem)(nil),             // 29: seatline.item.v1.PlanItem
+	(*v1.Change)(nil),               // 30: seatline.item.v1.Change
+	(v1.State)(0),                   // 31: seatline.item.v1.State
+	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
+	(*v1.FieldChange)(nil),          // 33: seatline.item.v1.FieldChange
+	(*anypb.Any)(nil),               // 34: google.protobuf.Any
+	(*v11.Money)(nil),               // 35: seatline.money.v1.Money
+	(*v1.Reason)(nil),               // 36: seatline.item.v1.Reason
+	(*durationpb.Duration)(nil),     // 37: google.protobuf.Duration
 }
 var file_seatline_ops_v1_ops_proto_depIdxs = []int32{
-	26, // 0: seatline.ops.v1.ListPlanItemsResponse.items:type_name -> seatline.item.v1.PlanItem
-	27, // 1: seatline.ops.v1.ListChangesResponse.changes:type_name -> seatline.item.v1.Change
+	29, // 0: seatline.ops.v1.ListPlanItemsResponse.items:type_name -> seatline.item.v1.PlanItem
+	30, // 1: seatline.ops.v1.ListChangesResponse.changes:type_name -> seatline.item.v1.Change
 	6,  // 2: seatline.ops.v1.Progress.consumers:type_name -> seatline.ops.v1.Consumer
 	7,  // 3: seatline.ops.v1.Progress.items:type_name -> seatline.ops.v1.StateCount
-	28, // 4: seatline.ops.v1.StateCount.state:type_name -> seatline.item.v1.State
-	29, // 5: seatline.ops.v1.StateCount.oldest:type_name -> google.protobuf.Timestamp
+	31, // 4: seatline.ops.v1.StateCount.state:type_name -> seatline.item.v1.State
+	32, // 5: seatline.ops.v1.StateCount.oldest:type_name -> google.protobuf.Timestamp
 	10, // 6: seatline.ops.v1.ListDeadLettersResponse.dead_letters:type_name -> seatline.ops.v1.DeadLetter
-	29, // 7: seatline.ops.v1.DeadLetter.time:type_name -> google.protobuf.Timestamp
+	32, // 7: seatline.ops.v1.DeadLetter.time:type_name -> google.protobuf.Timestamp
 	17, // 8: seatline.ops.v1.ListHistoryResponse.revisions:type_name -> seatline.ops.v1.Revision
-	29, // 9: seatline.ops.v1.Revision.time:type_name -> google.protobuf.Timestamp
-	29, // 10: seatline.ops.v1.Revision.record_time:type_name -> google.protobuf.Timestamp
-	30, // 11: seatline.ops.v1.Revision.changes:type_name -> seatline.item.v1.FieldChange
-	31, // 12: seatline.ops.v1.Revision.data:type_name -> google.protobuf.Any
-	29, // 13: seatline.ops.v1.ListChangeDaysRequest.start_time:type_name -> google.protobuf.Timestamp
-	29, // 14: seatline.ops.v1.ListChangeDaysRequest.end_time:type_name -> google.protobuf.Timestamp
+	32, // 9: seatline.ops.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	32, // 10: seatline.ops.v1.Revision.record_time:type_name -> google.protobuf.Timestamp
+	33, // 11: seatline.ops.v1.Revision.changes:type_name -> seatline.item.v1.FieldChange
+	34, // 12: seatline.ops.v1.Revision.data:type_name -> google.protobuf.Any
+	32, // 13: seatline.ops.v1.ListChangeDaysRequest.start_time:type_name -> google.protobuf.Timestamp
+	32, // 14: seatline.ops.v1.ListChangeDaysRequest.end_time:type_name -> google.protobuf.Timestamp
 	20, // 15: seatline.ops.v1.ListChangeDaysResponse.days:type_name -> seatline.ops.v1.ChangeDay
-	32, // 16: seatline.ops.v1.ChangeDay.difference:type_name -> seatline.money.v1.Money
+	35, // 16: seatline.ops.v1.ChangeDay.difference:type_name -> seatline.money.v1.Money
 	23, // 17: seatline.ops.v1.ListWaitingResponse.waiting:type_name -> seatline.ops.v1.Waiting
-	28, // 18: seatline.ops.v1.Waiting.state:type_name -> seatline.item.v1.State
-	33, // 19: seatline.ops.v1.Waiting.reason:type_name -> seatline.item.v1.Reason
-	29, // 20: seatline.ops.v1.Waiting.oldest:type_name -> google.protobuf.Timestamp
-	32, // 21: seatline.ops.v1.Waiting.before:type_name -> seatline.money.v1.Money
-	32, // 22: seatline.ops.v1.Waiting.after:type_name -> seatline.money.v1.Money
-	34, // 23: seatline.ops.v1.HaloBudget.window:type_name -> google.protobuf.Duration
-	0,  // 24: seatline.ops.v1.OpsService.ListPlanItems:input_type -> seatline.ops.v1.ListPlanItemsRequest
-	2,  // 25: seatline.ops.v1.OpsService.ListChanges:input_type -> seatline.ops.v1.ListChangesRequest
-	4,  // 26: seatline.ops.v1.OpsService.GetProgress:input_type -> seatline.ops.v1.GetProgressRequest
-	8,  // 27: seatline.ops.v1.OpsService.ListDeadLetters:input_type -> seatline.ops.v1.ListDeadLettersRequest
-	11, // 28: seatline.ops.v1.OpsService.RedriveDeadLetter:input_type -> seatline.ops.v1.DeadLetterRequest
-	11, // 29: seatline.ops.v1.OpsService.DiscardDeadLetter:input_type -> seatline.ops.v1.DeadLetterRequest
-	13, // 30: seatline.ops.v1.OpsService.Republish:input_type -> seatline.ops.v1.RepublishRequest
-	15, // 31: seatline.ops.v1.OpsService.ListHistory:input_type -> seatline.ops.v1.ListHistoryRequest
-	18, // 32: seatline.ops.v1.OpsService.ListChangeDays:input_type -> seatline.ops.v1.ListChangeDaysRequest
-	21, // 33: seatline.ops.v1.OpsService.ListWaiting:input_type -> seatline.ops.v1.ListWaitingRequest
-	24, // 34: seatline.ops.v1.OpsService.GetHaloBudget:input_type -> seatline.ops.v1.GetHaloBudgetRequest
-	1,  // 35: seatline.ops.v1.OpsService.ListPlanItems:output_type -> seatline.ops.v1.ListPlanItemsResponse
-	3,  // 36: seatline.ops.v1.OpsService.ListChanges:output_type -> seatline.ops.v1.ListChangesResponse
-	5,  // 37: seatline.ops.v1.OpsService.GetProgress:output_type -> seatline.ops.v1.Progress
-	9,  // 38: seatline.ops.v1.OpsService.ListDeadLetters:output_type -> seatline.ops.v1.ListDeadLettersResponse
-	12, // 39: seatline.ops.v1.OpsService.RedriveDeadLetter:output_type -> seatline.ops.v1.DeadLetterResponse
-	12, // 40: seatline.ops.v1.OpsService.DiscardDeadLetter:output_type -> seatline.ops.v1.DeadLetterResponse
-	14, // 41: seatline.ops.v1.OpsService.Republish:output_type -> seatline.ops.v1.RepublishResponse
-	16, // 42: seatline.ops.v1.OpsService.ListHistory:output_type -> seatline.ops.v1.ListHistoryResponse
-	19, // 43: seatline.ops.v1.OpsService.ListChangeDays:output_type -> seatline.ops.v1.ListChangeDaysResponse
-	22, // 44: seatline.ops.v1.OpsService.ListWaiting:output_type -> seatline.ops.v1.ListWaitingResponse
-	25, // 45: seatline.ops.v1.OpsService.GetHaloBudget:output_type -> seatline.ops.v1.HaloBudget
-	35, // [35:46] is the sub-list for method output_type
-	24, // [24:35] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	31, // 18: seatline.ops.v1.Waiting.state:type_name -> seatline.item.v1.State
+	36, // 19: seatline.ops.v1.Waiting.reason:type_name -> seatline.item.v1.Reason
+	32, // 20: seatline.ops.v1.Waiting.oldest:type_name -> google.protobuf.Timestamp
+	35, // 21: seatline.ops.v1.Waiting.before:type_name -> seatline.money.v1.Money
+	35, // 22: seatline.ops.v1.Waiting.after:type_name -> seatline.money.v1.Money
+	37, // 23: seatline.ops.v1.HaloBudget.window:type_name -> google.protobuf.Duration
+	28, // 24: seatline.ops.v1.ChangeCounts.counts:type_name -> seatline.ops.v1.RunChangeCount
+	0,  // 25: seatline.ops.v1.OpsService.ListPlanItems:input_type -> seatline.ops.v1.ListPlanItemsRequest
+	2,  // 26: seatline.ops.v1.OpsService.ListChanges:input_type -> seatline.ops.v1.ListChangesRequest
+	26, // 27: seatline.ops.v1.OpsService.GetChangeCounts:input_type -> seatline.ops.v1.GetChangeCountsRequest
+	4,  // 28: seatline.ops.v1.OpsService.GetProgress:input_type -> seatline.ops.v1.GetProgressRequest
+	8,  // 29: seatline.ops.v1.OpsService.ListDeadLetters:input_type -> seatline.ops.v1.ListDeadLettersRequest
+	11, // 30: seatline.ops.v1.OpsService.RedriveDeadLetter:input_type -> seatline.ops.v1.DeadLetterRequest
+	11, // 31: seatline.ops.v1.OpsService.DiscardDeadLetter:input_type -> seatline.ops.v1.DeadLetterRequest
+	13, // 32: seatline.ops.v1.OpsService.Republish:input_type -> seatline.ops.v1.RepublishRequest
+	15, // 33: seatline.ops.v1.OpsService.ListHistory:input_type -> seatline.ops.v1.ListHistoryRequest
+	18, // 34: seatline.ops.v1.OpsService.ListChangeDays:input_type -> seatline.ops.v1.ListChangeDaysRequest
+	21, // 35: seatline.ops.v1.OpsService.ListWaiting:input_type -> seatline.ops.v1.ListWaitingRequest
+	24, // 36: seatline.ops.v1.OpsService.GetHaloBudget:input_type -> seatline.ops.v1.GetHaloBudgetRequest
+	1,  // 37: seatline.ops.v1.OpsService.ListPlanItems:output_type -> seatline.ops.v1.ListPlanItemsResponse
+	3,  // 38: seatline.ops.v1.OpsService.ListChanges:output_type -> seatline.ops.v1.ListChangesResponse
+	27, // 39: seatline.ops.v1.OpsService.GetChangeCounts:output_type -> seatline.ops.v1.ChangeCounts
+	5,  // 40: seatline.ops.v1.OpsService.GetProgress:output_type -> seatline.ops.v1.Progress
+	9,  // 41: seatline.ops.v1.OpsService.ListDeadLetters:output_type -> seatline.ops.v1.ListDeadLettersResponse
+	12, // 42: seatline.ops.v1.OpsService.RedriveDeadLetter:output_type -> seatline.ops.v1.DeadLetterResponse
+	12, // 43: seatline.ops.v1.OpsService.DiscardDeadLetter:output_type -> seatline.ops.v1.DeadLetterResponse
+	14, // 44: seatline.ops.v1.OpsService.Republish:output_type -> seatline.ops.v1.RepublishResponse
+	16, // 45: seatline.ops.v1.OpsService.ListHistory:output_type -> seatline.ops.v1.ListHistoryResponse
+	19, // 46: seatline.ops.v1.OpsService.ListChangeDays:output_type -> seatline.ops.v1.ListChangeDaysResponse
+	22, // 47: seatline.ops.v1.OpsService.ListWaiting:output_type -> seatline.ops.v1.ListWaitingResponse
+	25, // 48: seatline.ops.v1.OpsService.GetHaloBudget:output_type -> seatline.ops.v1.HaloBudget
+	37, // [37:49] is the sub-list for method output_type
+	25, // [25:37] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_seatline_ops_v1_ops_proto_init() }
@@ -2024,7 +2216,7 @@ func file_seatline_ops_v1_ops_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_ops_v1_ops_proto_rawDesc), len(file_seatline_ops_v1_ops_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

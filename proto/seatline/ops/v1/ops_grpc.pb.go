@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	OpsService_ListPlanItems_FullMethodName     = "/seatline.ops.v1.OpsService/ListPlanItems"
 	OpsService_ListChanges_FullMethodName       = "/seatline.ops.v1.OpsService/ListChanges"
+	OpsService_GetChangeCounts_FullMethodName   = "/seatline.ops.v1.OpsService/GetChangeCounts"
 	OpsService_GetProgress_FullMethodName       = "/seatline.ops.v1.OpsService/GetProgress"
 	OpsService_ListDeadLetters_FullMethodName   = "/seatline.ops.v1.OpsService/ListDeadLetters"
 	OpsService_RedriveDeadLetter_FullMethodName = "/seatline.ops.v1.OpsService/RedriveDeadLetter"
@@ -44,6 +45,8 @@ type OpsServiceClient interface {
 	// Items whose desired differs from applied, and lines that follow their licences.
 	ListPlanItems(ctx context.Context, in *ListPlanItemsRequest, opts ...grpc.CallOption) (*ListPlanItemsResponse, error)
 	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
+	// How many changes each of some runs brought about, by kind, outcome and action.
+	GetChangeCounts(ctx context.Context, in *GetChangeCountsRequest, opts ...grpc.CallOption) (*ChangeCounts, error)
 	GetProgress(ctx context.Context, in *GetProgressRequest, opts ...grpc.CallOption) (*Progress, error)
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
 	RedriveDeadLetter(ctx context.Context, in *DeadLetterRequest, opts ...grpc.CallOption) (*DeadLetterResponse, error)
@@ -82,6 +85,16 @@ func (c *opsServiceClient) ListChanges(ctx context.Context, in *ListChangesReque
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListChangesResponse)
 	err := c.cc.Invoke(ctx, OpsService_ListChanges_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *opsServiceClient) GetChangeCounts(ctx context.Context, in *GetChangeCountsRequest, opts ...grpc.CallOption) (*ChangeCounts, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangeCounts)
+	err := c.cc.Invoke(ctx, OpsService_GetChangeCounts_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +200,8 @@ type OpsServiceServer interface {
 	// Items whose desired differs from applied, and lines that follow their licences.
 	ListPlanItems(context.Context, *ListPlanItemsRequest) (*ListPlanItemsResponse, error)
 	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
+	// How many changes each of some runs brought about, by kind, outcome and action.
+	GetChangeCounts(context.Context, *GetChangeCountsRequest) (*ChangeCounts, error)
 	GetProgress(context.Context, *GetProgressRequest) (*Progress, error)
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
 	RedriveDeadLetter(context.Context, *DeadLetterRequest) (*DeadLetterResponse, error)
@@ -216,6 +231,9 @@ func (UnimplementedOpsServiceServer) ListPlanItems(context.Context, *ListPlanIte
 }
 func (UnimplementedOpsServiceServer) ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListChanges not implemented")
+}
+func (UnimplementedOpsServiceServer) GetChangeCounts(context.Context, *GetChangeCountsRequest) (*ChangeCounts, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetChangeCounts not implemented")
 }
 func (UnimplementedOpsServiceServer) GetProgress(context.Context, *GetProgressRequest) (*Progress, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetProgress not implemented")
@@ -297,6 +315,24 @@ func _OpsService_ListChanges_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(OpsServiceServer).ListChanges(ctx, req.(*ListChangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OpsService_GetChangeCounts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetChangeCountsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OpsServiceServer).GetChangeCounts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OpsService_GetChangeCounts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OpsServiceServer).GetChangeCounts(ctx, req.(*GetChangeCountsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -477,6 +513,10 @@ var OpsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListChanges",
 			Handler:    _OpsService_ListChanges_Handler,
+		},
+		{
+			MethodName: "GetChangeCounts",
+			Handler:    _OpsService_GetChangeCounts_Handler,
 		},
 		{
 			MethodName: "GetProgress",

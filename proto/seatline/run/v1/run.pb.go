@@ -13,6 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
+	v11 "seatline.dev/proto/seatline/connection/v1"
 	v1 "seatline.dev/proto/seatline/item/v1"
 	sync "sync"
 	unsafe "unsafe"
@@ -142,16 +143,127 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{1}
 }
 
+type PreviewRow_Kind int32
+
+const (
+	PreviewRow_KIND_UNSPECIFIED PreviewRow_Kind = 0
+	PreviewRow_KIND_NEW         PreviewRow_Kind = 1
+	PreviewRow_KIND_CHANGED     PreviewRow_Kind = 2
+	// Missing for the first time, or not often enough to prove anything.
+	PreviewRow_KIND_ABSENT     PreviewRow_Kind = 3
+	PreviewRow_KIND_REMOVED    PreviewRow_Kind = 4
+	PreviewRow_KIND_SUPERSEDED PreviewRow_Kind = 5
+)
+
+// Enum value maps for PreviewRow_Kind.
+var (
+	PreviewRow_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_NEW",
+		2: "KIND_CHANGED",
+		3: "KIND_ABSENT",
+		4: "KIND_REMOVED",
+		5: "KIND_SUPERSEDED",
+	}
+	PreviewRow_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_NEW":         1,
+		"KIND_CHANGED":     2,
+		"KIND_ABSENT":      3,
+		"KIND_REMOVED":     4,
+		"KIND_SUPERSEDED":  5,
+	}
+)
+
+func (x PreviewRow_Kind) Enum() *PreviewRow_Kind {
+	p := new(PreviewRow_Kind)
+	*p = x
+	return p
+}
+
+func (x PreviewRow_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PreviewRow_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_run_v1_run_proto_enumTypes[2].Descriptor()
+}
+
+func (PreviewRow_Kind) Type() protoreflect.EnumType {
+	return &file_seatline_run_v1_run_proto_enumTypes[2]
+}
+
+func (x PreviewRow_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PreviewRow_Kind.Descriptor instead.
+func (PreviewRow_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{12, 0}
+}
+
+type PreviewRow_Match int32
+
+const (
+	// Not asked, or nothing like it.
+	PreviewRow_MATCH_UNSPECIFIED PreviewRow_Match = 0
+	PreviewRow_MATCH_ONE         PreviewRow_Match = 1
+	PreviewRow_MATCH_UNSURE      PreviewRow_Match = 2
+)
+
+// Enum value maps for PreviewRow_Match.
+var (
+	PreviewRow_Match_name = map[int32]string{
+		0: "MATCH_UNSPECIFIED",
+		1: "MATCH_ONE",
+		2: "MATCH_UNSURE",
+	}
+	PreviewRow_Match_value = map[string]int32{
+		"MATCH_UNSPECIFIED": 0,
+		"MATCH_ONE":         1,
+		"MATCH_UNSURE":      2,
+	}
+)
+
+func (x PreviewRow_Match) Enum() *PreviewRow_Match {
+	p := new(PreviewRow_Match)
+	*p = x
+	return p
+}
+
+func (x PreviewRow_Match) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PreviewRow_Match) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_run_v1_run_proto_enumTypes[3].Descriptor()
+}
+
+func (PreviewRow_Match) Type() protoreflect.EnumType {
+	return &file_seatline_run_v1_run_proto_enumTypes[3]
+}
+
+func (x PreviewRow_Match) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PreviewRow_Match.Descriptor instead.
+func (PreviewRow_Match) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{12, 1}
+}
+
 // Counts of one entity.
 type Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seen          int64                  `protobuf:"varint,1,opt,name=seen,proto3" json:"seen,omitempty"`
-	Bad           int64                  `protobuf:"varint,2,opt,name=bad,proto3" json:"bad,omitempty"`
-	New           int64                  `protobuf:"varint,3,opt,name=new,proto3" json:"new,omitempty"`
-	Changed       int64                  `protobuf:"varint,4,opt,name=changed,proto3" json:"changed,omitempty"`
-	Unchanged     int64                  `protobuf:"varint,5,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Absent        int64                  `protobuf:"varint,6,opt,name=absent,proto3" json:"absent,omitempty"`
-	Removed       int64                  `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Seen      int64                  `protobuf:"varint,1,opt,name=seen,proto3" json:"seen,omitempty"`
+	Bad       int64                  `protobuf:"varint,2,opt,name=bad,proto3" json:"bad,omitempty"`
+	New       int64                  `protobuf:"varint,3,opt,name=new,proto3" json:"new,omitempty"`
+	Changed   int64                  `protobuf:"varint,4,opt,name=changed,proto3" json:"changed,omitempty"`
+	Unchanged int64                  `protobuf:"varint,5,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Absent    int64                  `protobuf:"varint,6,opt,name=absent,proto3" json:"absent,omitempty"`
+	Removed   int64                  `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`
+	// Not listed by the import method chosen since the run before; not counted as absent or removed.
+	Superseded    int64 `protobuf:"varint,8,opt,name=superseded,proto3" json:"superseded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -231,6 +343,13 @@ func (x *Counts) GetAbsent() int64 {
 func (x *Counts) GetRemoved() int64 {
 	if x != nil {
 		return x.Removed
+	}
+	return 0
+}
+
+func (x *Counts) GetSuperseded() int64 {
+	if x != nil {
+		return x.Superseded
 	}
 	return 0
 }
@@ -913,11 +1032,472 @@ func (x *SeenSubscription) GetLastRun() string {
 	return ""
 }
 
+type GetPullPreviewRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Both when neither is set.
+	Customers     bool `protobuf:"varint,2,opt,name=customers,proto3" json:"customers,omitempty"`
+	Subscriptions bool `protobuf:"varint,3,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Unspecified: the connection's own.
+	Method          v11.ImportMethod    `protobuf:"varint,4,opt,name=method,proto3,enum=seatline.connection.v1.ImportMethod" json:"method,omitempty"`
+	AllProductsFeed v11.AllProductsFeed `protobuf:"varint,5,opt,name=all_products_feed,json=allProductsFeed,proto3,enum=seatline.connection.v1.AllProductsFeed" json:"all_products_feed,omitempty"`
+	// Rows of each kind to list at most; default 1000. Counts are exact.
+	Limit         int32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPullPreviewRequest) Reset() {
+	*x = GetPullPreviewRequest{}
+	mi := &file_seatline_run_v1_run_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPullPreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPullPreviewRequest) ProtoMessage() {}
+
+func (x *GetPullPreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_run_v1_run_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPullPreviewRequest.ProtoReflect.Descriptor instead.
+func (*GetPullPreviewRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetPullPreviewRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *GetPullPreviewRequest) GetCustomers() bool {
+	if x != nil {
+		return x.Customers
+	}
+	return false
+}
+
+func (x *GetPullPreviewRequest) GetSubscriptions() bool {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return false
+}
+
+func (x *GetPullPreviewRequest) GetMethod() v11.ImportMethod {
+	if x != nil {
+		return x.Method
+	}
+	return v11.ImportMethod(0)
+}
+
+func (x *GetPullPreviewRequest) GetAllProductsFeed() v11.AllProductsFeed {
+	if x != nil {
+		return x.AllProductsFeed
+	}
+	return v11.AllProductsFeed(0)
+}
+
+func (x *GetPullPreviewRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type PullPreview struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Customers     *Counts                `protobuf:"bytes,1,opt,name=customers,proto3" json:"customers,omitempty"`
+	Subscriptions *Counts                `protobuf:"bytes,2,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	Complete      bool                   `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	// Why it is not complete, or why a run with this outcome would be held for a person.
+	Reason   *v1.Reason    `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Requests int64         `protobuf:"varint,5,opt,name=requests,proto3" json:"requests,omitempty"`
+	Rows     []*PreviewRow `protobuf:"bytes,6,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The method differs from that of the last run that came whole: what it does not list is not
+	// removed but superseded.
+	MethodChanged bool `protobuf:"varint,7,opt,name=method_changed,json=methodChanged,proto3" json:"method_changed,omitempty"`
+	// Of subscriptions that are new by their id, those that are one of the superseded by customer,
+	// product and quantity; and those for which that is not certain.
+	Matched       int64 `protobuf:"varint,8,opt,name=matched,proto3" json:"matched,omitempty"`
+	Unsure        int64 `protobuf:"varint,9,opt,name=unsure,proto3" json:"unsure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullPreview) Reset() {
+	*x = PullPreview{}
+	mi := &file_seatline_run_v1_run_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullPreview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullPreview) ProtoMessage() {}
+
+func (x *PullPreview) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_run_v1_run_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullPreview.ProtoReflect.Descriptor instead.
+func (*PullPreview) Descriptor() ([]byte, []int) {
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PullPreview) GetCustomers() *Counts {
+	if x != nil {
+		return x.Customers
+	}
+	return nil
+}
+
+func (x *PullPreview) GetSubscriptions() *Counts {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *PullPreview) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *PullPreview) GetReason() *v1.Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *PullPreview) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *PullPreview) GetRows() []*PreviewRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *PullPreview) GetMethodChanged() bool {
+	if x != nil {
+		return x.MethodChanged
+	}
+	return false
+}
+
+func (x *PullPreview) GetMatched() int64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *PullPreview) GetUnsure() int64 {
+	if x != nil {
+		return x.Unsure
+	}
+	return 0
+}
+
+// PreviewRow is a subscription or customer of which a run would publish something.
+type PreviewRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "customer" or "subscription".
+	Entity       string          `protobuf:"bytes,1,opt,name=entity,proto3" json:"entity,omitempty"`
+	Key          string          `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Kind         PreviewRow_Kind `protobuf:"varint,3,opt,name=kind,proto3,enum=seatline.run.v1.PreviewRow_Kind" json:"kind,omitempty"`
+	MexId        string          `protobuf:"bytes,4,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	CustomerName string          `protobuf:"bytes,5,opt,name=customer_name,json=customerName,proto3" json:"customer_name,omitempty"`
+	Name         string          `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	Quantity     string          `protobuf:"bytes,7,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// As last published; empty for a new one.
+	QuantityBefore string `protobuf:"bytes,8,opt,name=quantity_before,json=quantityBefore,proto3" json:"quantity_before,omitempty"`
+	// Of a new one: the superseded one that it is. Of a superseded one: the new one that it is.
+	MatchKey      string           `protobuf:"bytes,9,opt,name=match_key,json=matchKey,proto3" json:"match_key,omitempty"`
+	Match         PreviewRow_Match `protobuf:"varint,10,opt,name=match,proto3,enum=seatline.run.v1.PreviewRow_Match" json:"match,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRow) Reset() {
+	*x = PreviewRow{}
+	mi := &file_seatline_run_v1_run_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRow) ProtoMessage() {}
+
+func (x *PreviewRow) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_run_v1_run_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRow.ProtoReflect.Descriptor instead.
+func (*PreviewRow) Descriptor() ([]byte, []int) {
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PreviewRow) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *PreviewRow) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *PreviewRow) GetKind() PreviewRow_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return PreviewRow_KIND_UNSPECIFIED
+}
+
+func (x *PreviewRow) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *PreviewRow) GetCustomerName() string {
+	if x != nil {
+		return x.CustomerName
+	}
+	return ""
+}
+
+func (x *PreviewRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PreviewRow) GetQuantity() string {
+	if x != nil {
+		return x.Quantity
+	}
+	return ""
+}
+
+func (x *PreviewRow) GetQuantityBefore() string {
+	if x != nil {
+		return x.QuantityBefore
+	}
+	return ""
+}
+
+func (x *PreviewRow) GetMatchKey() string {
+	if x != nil {
+		return x.MatchKey
+	}
+	return ""
+}
+
+func (x *PreviewRow) GetMatch() PreviewRow_Match {
+	if x != nil {
+		return x.Match
+	}
+	return PreviewRow_MATCH_UNSPECIFIED
+}
+
+type GetSyncStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSyncStatusRequest) Reset() {
+	*x = GetSyncStatusRequest{}
+	mi := &file_seatline_run_v1_run_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSyncStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSyncStatusRequest) ProtoMessage() {}
+
+func (x *GetSyncStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_run_v1_run_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSyncStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetSyncStatusRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetSyncStatusRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+type SyncStatus struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// The last run that came to an end, and the last one that succeeded.
+	LastRun     *Run `protobuf:"bytes,2,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
+	LastSuccess *Run `protobuf:"bytes,3,opt,name=last_success,json=lastSuccess,proto3" json:"last_success,omitempty"`
+	// The last one that did not succeed, with why, if it is newer than last_success.
+	LastError *Run `protobuf:"bytes,4,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// Running or held; nothing else begins before it is over.
+	OpenRun *Run `protobuf:"bytes,5,opt,name=open_run,json=openRun,proto3" json:"open_run,omitempty"`
+	// The next times of the schedule, at most five; none when it is off or a run is held.
+	NextTimes []*timestamppb.Timestamp `protobuf:"bytes,6,rep,name=next_times,json=nextTimes,proto3" json:"next_times,omitempty"`
+	// Why there is none, for a person.
+	NoNext        string `protobuf:"bytes,7,opt,name=no_next,json=noNext,proto3" json:"no_next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SyncStatus) Reset() {
+	*x = SyncStatus{}
+	mi := &file_seatline_run_v1_run_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SyncStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SyncStatus) ProtoMessage() {}
+
+func (x *SyncStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_run_v1_run_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SyncStatus.ProtoReflect.Descriptor instead.
+func (*SyncStatus) Descriptor() ([]byte, []int) {
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SyncStatus) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *SyncStatus) GetLastRun() *Run {
+	if x != nil {
+		return x.LastRun
+	}
+	return nil
+}
+
+func (x *SyncStatus) GetLastSuccess() *Run {
+	if x != nil {
+		return x.LastSuccess
+	}
+	return nil
+}
+
+func (x *SyncStatus) GetLastError() *Run {
+	if x != nil {
+		return x.LastError
+	}
+	return nil
+}
+
+func (x *SyncStatus) GetOpenRun() *Run {
+	if x != nil {
+		return x.OpenRun
+	}
+	return nil
+}
+
+func (x *SyncStatus) GetNextTimes() []*timestamppb.Timestamp {
+	if x != nil {
+		return x.NextTimes
+	}
+	return nil
+}
+
+func (x *SyncStatus) GetNoNext() string {
+	if x != nil {
+		return x.NoNext
+	}
+	return ""
+}
+
 var File_seatline_run_v1_run_proto protoreflect.FileDescriptor
 
 const file_seatline_run_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x19seatline/run/v1/run.proto\x12\x0fseatline.run.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bseatline/item/v1/item.proto\"\xaa\x01\n" +
+	"\x19seatline/run/v1/run.proto\x12\x0fseatline.run.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a'seatline/connection/v1/connection.proto\x1a\x1bseatline/item/v1/item.proto\"\xca\x01\n" +
 	"\x06Counts\x12\x12\n" +
 	"\x04seen\x18\x01 \x01(\x03R\x04seen\x12\x10\n" +
 	"\x03bad\x18\x02 \x01(\x03R\x03bad\x12\x10\n" +
@@ -925,7 +1505,10 @@ const file_seatline_run_v1_run_proto_rawDesc = "" +
 	"\achanged\x18\x04 \x01(\x03R\achanged\x12\x1c\n" +
 	"\tunchanged\x18\x05 \x01(\x03R\tunchanged\x12\x16\n" +
 	"\x06absent\x18\x06 \x01(\x03R\x06absent\x12\x18\n" +
-	"\aremoved\x18\a \x01(\x03R\aremoved\"\xf5\x04\n" +
+	"\aremoved\x18\a \x01(\x03R\aremoved\x12\x1e\n" +
+	"\n" +
+	"superseded\x18\b \x01(\x03R\n" +
+	"superseded\"\xf5\x04\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -988,7 +1571,67 @@ const file_seatline_run_v1_run_proto_rawDesc = "" +
 	"\bquantity\x18\x06 \x01(\tR\bquantity\x12=\n" +
 	"\fabsent_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vabsentSince\x12\x16\n" +
 	"\x06misses\x18\b \x01(\x05R\x06misses\x12\x19\n" +
-	"\blast_run\x18\t \x01(\tR\alastRun*M\n" +
+	"\blast_run\x18\t \x01(\tR\alastRun\"\xa4\x02\n" +
+	"\x15GetPullPreviewRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x1c\n" +
+	"\tcustomers\x18\x02 \x01(\bR\tcustomers\x12$\n" +
+	"\rsubscriptions\x18\x03 \x01(\bR\rsubscriptions\x12<\n" +
+	"\x06method\x18\x04 \x01(\x0e2$.seatline.connection.v1.ImportMethodR\x06method\x12S\n" +
+	"\x11all_products_feed\x18\x05 \x01(\x0e2'.seatline.connection.v1.AllProductsFeedR\x0fallProductsFeed\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\x05R\x05limit\"\xf7\x02\n" +
+	"\vPullPreview\x125\n" +
+	"\tcustomers\x18\x01 \x01(\v2\x17.seatline.run.v1.CountsR\tcustomers\x12=\n" +
+	"\rsubscriptions\x18\x02 \x01(\v2\x17.seatline.run.v1.CountsR\rsubscriptions\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x120\n" +
+	"\x06reason\x18\x04 \x01(\v2\x18.seatline.item.v1.ReasonR\x06reason\x12\x1a\n" +
+	"\brequests\x18\x05 \x01(\x03R\brequests\x12/\n" +
+	"\x04rows\x18\x06 \x03(\v2\x1b.seatline.run.v1.PreviewRowR\x04rows\x12%\n" +
+	"\x0emethod_changed\x18\a \x01(\bR\rmethodChanged\x12\x18\n" +
+	"\amatched\x18\b \x01(\x03R\amatched\x12\x16\n" +
+	"\x06unsure\x18\t \x01(\x03R\x06unsure\"\x8e\x04\n" +
+	"\n" +
+	"PreviewRow\x12\x16\n" +
+	"\x06entity\x18\x01 \x01(\tR\x06entity\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x124\n" +
+	"\x04kind\x18\x03 \x01(\x0e2 .seatline.run.v1.PreviewRow.KindR\x04kind\x12\x15\n" +
+	"\x06mex_id\x18\x04 \x01(\tR\x05mexId\x12#\n" +
+	"\rcustomer_name\x18\x05 \x01(\tR\fcustomerName\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x12\x1a\n" +
+	"\bquantity\x18\a \x01(\tR\bquantity\x12'\n" +
+	"\x0fquantity_before\x18\b \x01(\tR\x0equantityBefore\x12\x1b\n" +
+	"\tmatch_key\x18\t \x01(\tR\bmatchKey\x127\n" +
+	"\x05match\x18\n" +
+	" \x01(\x0e2!.seatline.run.v1.PreviewRow.MatchR\x05match\"t\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bKIND_NEW\x10\x01\x12\x10\n" +
+	"\fKIND_CHANGED\x10\x02\x12\x0f\n" +
+	"\vKIND_ABSENT\x10\x03\x12\x10\n" +
+	"\fKIND_REMOVED\x10\x04\x12\x13\n" +
+	"\x0fKIND_SUPERSEDED\x10\x05\"?\n" +
+	"\x05Match\x12\x15\n" +
+	"\x11MATCH_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tMATCH_ONE\x10\x01\x12\x10\n" +
+	"\fMATCH_UNSURE\x10\x02\"6\n" +
+	"\x14GetSyncStatusRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\"\xd0\x02\n" +
+	"\n" +
+	"SyncStatus\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12/\n" +
+	"\blast_run\x18\x02 \x01(\v2\x14.seatline.run.v1.RunR\alastRun\x127\n" +
+	"\flast_success\x18\x03 \x01(\v2\x14.seatline.run.v1.RunR\vlastSuccess\x123\n" +
+	"\n" +
+	"last_error\x18\x04 \x01(\v2\x14.seatline.run.v1.RunR\tlastError\x12/\n" +
+	"\bopen_run\x18\x05 \x01(\v2\x14.seatline.run.v1.RunR\aopenRun\x129\n" +
+	"\n" +
+	"next_times\x18\x06 \x03(\v2\x1a.google.protobuf.TimestampR\tnextTimes\x12\x17\n" +
+	"\ano_next\x18\a \x01(\tR\x06noNext*M\n" +
 	"\aTrigger\x12\x17\n" +
 	"\x13TRIGGER_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11TRIGGER_SCHEDULED\x10\x01\x12\x12\n" +
@@ -1001,7 +1644,7 @@ const file_seatline_run_v1_run_proto_rawDesc = "" +
 	"\fOUTCOME_HELD\x10\x04\x12\x14\n" +
 	"\x10OUTCOME_REJECTED\x10\x05\x12\x12\n" +
 	"\x0eOUTCOME_FAILED\x10\x06\x12\x17\n" +
-	"\x13OUTCOME_INTERRUPTED\x10\a2\x9e\x04\n" +
+	"\x13OUTCOME_INTERRUPTED\x10\a2\xcb\x05\n" +
 	"\n" +
 	"RunService\x12B\n" +
 	"\bStartRun\x12 .seatline.run.v1.StartRunRequest\x1a\x14.seatline.run.v1.Run\x12O\n" +
@@ -1010,7 +1653,9 @@ const file_seatline_run_v1_run_proto_rawDesc = "" +
 	"\bWatchRun\x12\x1e.seatline.run.v1.GetRunRequest\x1a\x14.seatline.run.v1.Run0\x01\x12E\n" +
 	"\n" +
 	"ReleaseRun\x12!.seatline.run.v1.DecideRunRequest\x1a\x14.seatline.run.v1.Run\x12D\n" +
-	"\tRejectRun\x12!.seatline.run.v1.DecideRunRequest\x1a\x14.seatline.run.v1.Run\x12j\n" +
+	"\tRejectRun\x12!.seatline.run.v1.DecideRunRequest\x1a\x14.seatline.run.v1.Run\x12V\n" +
+	"\x0eGetPullPreview\x12&.seatline.run.v1.GetPullPreviewRequest\x1a\x1c.seatline.run.v1.PullPreview\x12S\n" +
+	"\rGetSyncStatus\x12%.seatline.run.v1.GetSyncStatusRequest\x1a\x1b.seatline.run.v1.SyncStatus\x12j\n" +
 	"\x11ListSubscriptions\x12).seatline.run.v1.ListSubscriptionsRequest\x1a*.seatline.run.v1.ListSubscriptionsResponseB\xa7\x01\n" +
 	"\x13com.seatline.run.v1B\bRunProtoP\x01Z(seatline.dev/proto/seatline/run/v1;runv1\xa2\x02\x03SRX\xaa\x02\x0fSeatline.Run.V1\xca\x02\x0fSeatline\\Run\\V1\xe2\x02\x1bSeatline\\Run\\V1\\GPBMetadata\xea\x02\x11Seatline::Run::V1b\x06proto3"
 
@@ -1026,54 +1671,80 @@ func file_seatline_run_v1_run_proto_rawDescGZIP() []byte {
 	return file_seatline_run_v1_run_proto_rawDescData
 }
 
-var file_seatline_run_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_seatline_run_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_seatline_run_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_seatline_run_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_seatline_run_v1_run_proto_goTypes = []any{
 	(Trigger)(0),                      // 0: seatline.run.v1.Trigger
 	(Outcome)(0),                      // 1: seatline.run.v1.Outcome
-	(*Counts)(nil),                    // 2: seatline.run.v1.Counts
-	(*Run)(nil),                       // 3: seatline.run.v1.Run
-	(*StartRunRequest)(nil),           // 4: seatline.run.v1.StartRunRequest
-	(*ListRunsRequest)(nil),           // 5: seatline.run.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),          // 6: seatline.run.v1.ListRunsResponse
-	(*GetRunRequest)(nil),             // 7: seatline.run.v1.GetRunRequest
-	(*DecideRunRequest)(nil),          // 8: seatline.run.v1.DecideRunRequest
-	(*ListSubscriptionsRequest)(nil),  // 9: seatline.run.v1.ListSubscriptionsRequest
-	(*ListSubscriptionsResponse)(nil), // 10: seatline.run.v1.ListSubscriptionsResponse
-	(*SeenSubscription)(nil),          // 11: seatline.run.v1.SeenSubscription
-	(*v1.Reason)(nil),                 // 12: seatline.item.v1.Reason
-	(*timestamppb.Timestamp)(nil),     // 13: google.protobuf.Timestamp
+	(PreviewRow_Kind)(0),              // 2: seatline.run.v1.PreviewRow.Kind
+	(PreviewRow_Match)(0),             // 3: seatline.run.v1.PreviewRow.Match
+	(*Counts)(nil),                    // 4: seatline.run.v1.Counts
+	(*Run)(nil),                       // 5: seatline.run.v1.Run
+	(*StartRunRequest)(nil),           // 6: seatline.run.v1.StartRunRequest
+	(*ListRunsRequest)(nil),           // 7: seatline.run.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),          // 8: seatline.run.v1.ListRunsResponse
+	(*GetRunRequest)(nil),             // 9: seatline.run.v1.GetRunRequest
+	(*DecideRunRequest)(nil),          // 10: seatline.run.v1.DecideRunRequest
+	(*ListSubscriptionsRequest)(nil),  // 11: seatline.run.v1.ListSubscriptionsRequest
+	(*ListSubscriptionsResponse)(nil), // 12: seatline.run.v1.ListSubscriptionsResponse
+	(*SeenSubscription)(nil),          // 13: seatline.run.v1.SeenSubscription
+	(*GetPullPreviewRequest)(nil),     // 14: seatline.run.v1.GetPullPreviewRequest
+	(*PullPreview)(nil),               // 15: seatline.run.v1.PullPreview
+	(*PreviewRow)(nil),                // 16: seatline.run.v1.PreviewRow
+	(*GetSyncStatusRequest)(nil),      // 17: seatline.run.v1.GetSyncStatusRequest
+	(*SyncStatus)(nil),                // 18: seatline.run.v1.SyncStatus
+	(*v1.Reason)(nil),                 // 19: seatline.item.v1.Reason
+	(*timestamppb.Timestamp)(nil),     // 20: google.protobuf.Timestamp
+	(v11.ImportMethod)(0),             // 21: seatline.connection.v1.ImportMethod
+	(v11.AllProductsFeed)(0),          // 22: seatline.connection.v1.AllProductsFeed
 }
 var file_seatline_run_v1_run_proto_depIdxs = []int32{
 	0,  // 0: seatline.run.v1.Run.trigger:type_name -> seatline.run.v1.Trigger
 	1,  // 1: seatline.run.v1.Run.outcome:type_name -> seatline.run.v1.Outcome
-	12, // 2: seatline.run.v1.Run.reason:type_name -> seatline.item.v1.Reason
-	2,  // 3: seatline.run.v1.Run.customers:type_name -> seatline.run.v1.Counts
-	2,  // 4: seatline.run.v1.Run.subscriptions:type_name -> seatline.run.v1.Counts
-	13, // 5: seatline.run.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	13, // 6: seatline.run.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	3,  // 7: seatline.run.v1.ListRunsResponse.runs:type_name -> seatline.run.v1.Run
-	11, // 8: seatline.run.v1.ListSubscriptionsResponse.subscriptions:type_name -> seatline.run.v1.SeenSubscription
-	13, // 9: seatline.run.v1.SeenSubscription.absent_since:type_name -> google.protobuf.Timestamp
-	4,  // 10: seatline.run.v1.RunService.StartRun:input_type -> seatline.run.v1.StartRunRequest
-	5,  // 11: seatline.run.v1.RunService.ListRuns:input_type -> seatline.run.v1.ListRunsRequest
-	7,  // 12: seatline.run.v1.RunService.GetRun:input_type -> seatline.run.v1.GetRunRequest
-	7,  // 13: seatline.run.v1.RunService.WatchRun:input_type -> seatline.run.v1.GetRunRequest
-	8,  // 14: seatline.run.v1.RunService.ReleaseRun:input_type -> seatline.run.v1.DecideRunRequest
-	8,  // 15: seatline.run.v1.RunService.RejectRun:input_type -> seatline.run.v1.DecideRunRequest
-	9,  // 16: seatline.run.v1.RunService.ListSubscriptions:input_type -> seatline.run.v1.ListSubscriptionsRequest
-	3,  // 17: seatline.run.v1.RunService.StartRun:output_type -> seatline.run.v1.Run
-	6,  // 18: seatline.run.v1.RunService.ListRuns:output_type -> seatline.run.v1.ListRunsResponse
-	3,  // 19: seatline.run.v1.RunService.GetRun:output_type -> seatline.run.v1.Run
-	3,  // 20: seatline.run.v1.RunService.WatchRun:output_type -> seatline.run.v1.Run
-	3,  // 21: seatline.run.v1.RunService.ReleaseRun:output_type -> seatline.run.v1.Run
-	3,  // 22: seatline.run.v1.RunService.RejectRun:output_type -> seatline.run.v1.Run
-	10, // 23: seatline.run.v1.RunService.ListSubscriptions:output_type -> seatline.run.v1.ListSubscriptionsResponse
-	17, // [17:24] is the sub-list for method output_type
-	10, // [10:17] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	19, // 2: seatline.run.v1.Run.reason:type_name -> seatline.item.v1.Reason
+	4,  // 3: seatline.run.v1.Run.customers:type_name -> seatline.run.v1.Counts
+	4,  // 4: seatline.run.v1.Run.subscriptions:type_name -> seatline.run.v1.Counts
+	20, // 5: seatline.run.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	20, // 6: seatline.run.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	5,  // 7: seatline.run.v1.ListRunsResponse.runs:type_name -> seatline.run.v1.Run
+	13, // 8: seatline.run.v1.ListSubscriptionsResponse.subscriptions:type_name -> seatline.run.v1.SeenSubscription
+	20, // 9: seatline.run.v1.SeenSubscription.absent_since:type_name -> google.protobuf.Timestamp
+	21, // 10: seatline.run.v1.GetPullPreviewRequest.method:type_name -> seatline.connection.v1.ImportMethod
+	22, // 11: seatline.run.v1.GetPullPreviewRequest.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
+	4,  // 12: seatline.run.v1.PullPreview.customers:type_name -> seatline.run.v1.Counts
+	4,  // 13: seatline.run.v1.PullPreview.subscriptions:type_name -> seatline.run.v1.Counts
+	19, // 14: seatline.run.v1.PullPreview.reason:type_name -> seatline.item.v1.Reason
+	16, // 15: seatline.run.v1.PullPreview.rows:type_name -> seatline.run.v1.PreviewRow
+	2,  // 16: seatline.run.v1.PreviewRow.kind:type_name -> seatline.run.v1.PreviewRow.Kind
+	3,  // 17: seatline.run.v1.PreviewRow.match:type_name -> seatline.run.v1.PreviewRow.Match
+	5,  // 18: seatline.run.v1.SyncStatus.last_run:type_name -> seatline.run.v1.Run
+	5,  // 19: seatline.run.v1.SyncStatus.last_success:type_name -> seatline.run.v1.Run
+	5,  // 20: seatline.run.v1.SyncStatus.last_error:type_name -> seatline.run.v1.Run
+	5,  // 21: seatline.run.v1.SyncStatus.open_run:type_name -> seatline.run.v1.Run
+	20, // 22: seatline.run.v1.SyncStatus.next_times:type_name -> google.protobuf.Timestamp
+	6,  // 23: seatline.run.v1.RunService.StartRun:input_type -> seatline.run.v1.StartRunRequest
+	7,  // 24: seatline.run.v1.RunService.ListRuns:input_type -> seatline.run.v1.ListRunsRequest
+	9,  // 25: seatline.run.v1.RunService.GetRun:input_type -> seatline.run.v1.GetRunRequest
+	9,  // 26: seatline.run.v1.RunService.WatchRun:input_type -> seatline.run.v1.GetRunRequest
+	10, // 27: seatline.run.v1.RunService.ReleaseRun:input_type -> seatline.run.v1.DecideRunRequest
+	10, // 28: seatline.run.v1.RunService.RejectRun:input_type -> seatline.run.v1.DecideRunRequest
+	14, // 29: seatline.run.v1.RunService.GetPullPreview:input_type -> seatline.run.v1.GetPullPreviewRequest
+	17, // 30: seatline.run.v1.RunService.GetSyncStatus:input_type -> seatline.run.v1.GetSyncStatusRequest
+	11, // 31: seatline.run.v1.RunService.ListSubscriptions:input_type -> seatline.run.v1.ListSubscriptionsRequest
+	5,  // 32: seatline.run.v1.RunService.StartRun:output_type -> seatline.run.v1.Run
+	8,  // 33: seatline.run.v1.RunService.ListRuns:output_type -> seatline.run.v1.ListRunsResponse
+	5,  // 34: seatline.run.v1.RunService.GetRun:output_type -> seatline.run.v1.Run
+	5,  // 35: seatline.run.v1.RunService.WatchRun:output_type -> seatline.run.v1.Run
+	5,  // 36: seatline.run.v1.RunService.ReleaseRun:output_type -> seatline.run.v1.Run
+	5,  // 37: seatline.run.v1.RunService.RejectRun:output_type -> seatline.run.v1.Run
+	15, // 38: seatline.run.v1.RunService.GetPullPreview:output_type -> seatline.run.v1.PullPreview
+	18, // 39: seatline.run.v1.RunService.GetSyncStatus:output_type -> seatline.run.v1.SyncStatus
+	12, // 40: seatline.run.v1.RunService.ListSubscriptions:output_type -> seatline.run.v1.ListSubscriptionsResponse
+	32, // [32:41] is the sub-list for method output_type
+	23, // [23:32] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_seatline_run_v1_run_proto_init() }
@@ -1086,8 +1757,8 @@ func file_seatline_run_v1_run_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_run_v1_run_proto_rawDesc), len(file_seatline_run_v1_run_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   10,
+			NumEnums:      4,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,8 @@ const (
 	RunService_WatchRun_FullMethodName          = "/seatline.run.v1.RunService/WatchRun"
 	RunService_ReleaseRun_FullMethodName        = "/seatline.run.v1.RunService/ReleaseRun"
 	RunService_RejectRun_FullMethodName         = "/seatline.run.v1.RunService/RejectRun"
+	RunService_GetPullPreview_FullMethodName    = "/seatline.run.v1.RunService/GetPullPreview"
+	RunService_GetSyncStatus_FullMethodName     = "/seatline.run.v1.RunService/GetSyncStatus"
 	RunService_ListSubscriptions_FullMethodName = "/seatline.run.v1.RunService/ListSubscriptions"
 )
 
@@ -45,6 +47,11 @@ type RunServiceClient interface {
 	ReleaseRun(ctx context.Context, in *DecideRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// Discards it.
 	RejectRun(ctx context.Context, in *DecideRunRequest, opts ...grpc.CallOption) (*Run, error)
+	// What a run would find: reads the account as a run does, by the present import method or another,
+	// and publishes nothing. Takes as long as a run, and waits for none.
+	GetPullPreview(ctx context.Context, in *GetPullPreviewRequest, opts ...grpc.CallOption) (*PullPreview, error)
+	// When a connection was polled last, with what outcome, and when it will be next.
+	GetSyncStatus(ctx context.Context, in *GetSyncStatusRequest, opts ...grpc.CallOption) (*SyncStatus, error)
 	// Giacom's own picture, as last seen.
 	ListSubscriptions(ctx context.Context, in *ListSubscriptionsRequest, opts ...grpc.CallOption) (*ListSubscriptionsResponse, error)
 }
@@ -126,6 +133,26 @@ func (c *runServiceClient) RejectRun(ctx context.Context, in *DecideRunRequest, 
 	return out, nil
 }
 
+func (c *runServiceClient) GetPullPreview(ctx context.Context, in *GetPullPreviewRequest, opts ...grpc.CallOption) (*PullPreview, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PullPreview)
+	err := c.cc.Invoke(ctx, RunService_GetPullPreview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runServiceClient) GetSyncStatus(ctx context.Context, in *GetSyncStatusRequest, opts ...grpc.CallOption) (*SyncStatus, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SyncStatus)
+	err := c.cc.Invoke(ctx, RunService_GetSyncStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *runServiceClient) ListSubscriptions(ctx context.Context, in *ListSubscriptionsRequest, opts ...grpc.CallOption) (*ListSubscriptionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListSubscriptionsResponse)
@@ -151,6 +178,11 @@ type RunServiceServer interface {
 	ReleaseRun(context.Context, *DecideRunRequest) (*Run, error)
 	// Discards it.
 	RejectRun(context.Context, *DecideRunRequest) (*Run, error)
+	// What a run would find: reads the account as a run does, by the present import method or another,
+	// and publishes nothing. Takes as long as a run, and waits for none.
+	GetPullPreview(context.Context, *GetPullPreviewRequest) (*PullPreview, error)
+	// When a connection was polled last, with what outcome, and when it will be next.
+	GetSyncStatus(context.Context, *GetSyncStatusRequest) (*SyncStatus, error)
 	// Giacom's own picture, as last seen.
 	ListSubscriptions(context.Context, *ListSubscriptionsRequest) (*ListSubscriptionsResponse, error)
 	mustEmbedUnimplementedRunServiceServer()
@@ -180,6 +212,12 @@ func (UnimplementedRunServiceServer) ReleaseRun(context.Context, *DecideRunReque
 }
 func (UnimplementedRunServiceServer) RejectRun(context.Context, *DecideRunRequest) (*Run, error) {
 	return nil, status.Error(codes.Unimplemented, "method RejectRun not implemented")
+}
+func (UnimplementedRunServiceServer) GetPullPreview(context.Context, *GetPullPreviewRequest) (*PullPreview, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPullPreview not implemented")
+}
+func (UnimplementedRunServiceServer) GetSyncStatus(context.Context, *GetSyncStatusRequest) (*SyncStatus, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSyncStatus not implemented")
 }
 func (UnimplementedRunServiceServer) ListSubscriptions(context.Context, *ListSubscriptionsRequest) (*ListSubscriptionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSubscriptions not implemented")
@@ -306,6 +344,42 @@ func _RunService_RejectRun_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunService_GetPullPreview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPullPreviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).GetPullPreview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_GetPullPreview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).GetPullPreview(ctx, req.(*GetPullPreviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunService_GetSyncStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSyncStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).GetSyncStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_GetSyncStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).GetSyncStatus(ctx, req.(*GetSyncStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RunService_ListSubscriptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListSubscriptionsRequest)
 	if err := dec(in); err != nil {
@@ -350,6 +424,14 @@ var RunService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RejectRun",
 			Handler:    _RunService_RejectRun_Handler,
+		},
+		{
+			MethodName: "GetPullPreview",
+			Handler:    _RunService_GetPullPreview_Handler,
+		},
+		{
+			MethodName: "GetSyncStatus",
+			Handler:    _RunService_GetSyncStatus_Handler,
 		},
 		{
 			MethodName: "ListSubscriptions",
