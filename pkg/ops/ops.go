@@ -25,6 +25,7 @@ type Items interface {
 	KindName() string
 	ListPlan(ctx context.Context, db list.DB, req *opsv1.ListPlanItemsRequest) ([]*itemv1.PlanItem, string, error)
 	ListChanges(ctx context.Context, db list.DB, req *opsv1.ListChangesRequest) ([]*itemv1.Change, string, error)
+	ChangeCounts(ctx context.Context, q reconcile.Querier, connection string, runs []string) ([]*opsv1.RunChangeCount, error)
 	Counts(ctx context.Context, q reconcile.Querier, connection, run string) ([]reconcile.Count, error)
 }
 
@@ -70,6 +71,21 @@ func (s *Server) ListChanges(ctx context.Context, req *opsv1.ListChangesRequest)
 		return nil, err
 	}
 	return &opsv1.ListChangesResponse{Changes: changes, NextPageToken: next}, nil
+}
+
+// GetChangeCounts counts what runs brought about.
+func (s *Server) GetChangeCounts(ctx context.Context, req *opsv1.GetChangeCountsRequest) (*opsv1.ChangeCounts, error) {
+	if n := len(req.GetRuns()); n > 1000 {
+		return nil, rpc.InvalidArgument("runs", "names %d runs; at most 1000 are counted at once", n)
+	}
+	if s.Items == nil || len(req.GetRuns()) == 0 {
+		return &opsv1.ChangeCounts{}, nil
+	}
+	counts, err := s.Items.ChangeCounts(ctx, s.Pool, req.GetConnection(), req.GetRuns())
+	if err != nil {
+		return nil, err
+	}
+	return &opsv1.ChangeCounts{Counts: counts}, nil
 }
 
 // GetProgress tells how far the service is.
