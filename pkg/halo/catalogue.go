@@ -37,6 +37,9 @@ type ExternalLink struct {
 	HaloID       Int    `json:"halo_id,omitempty"`
 	ThirdPartyID Text   `json:"third_party_id,omitzero"`
 	Description  string `json:"third_party_desc,omitempty"`
+	// HaloName is the name of the object in Halo; SecondaryID whatever else the other system knows it by.
+	HaloName    string `json:"halo_desc,omitempty"`
+	SecondaryID Text   `json:"third_party_secondary_id,omitzero"`
 }
 
 // Linked says whether the row names both sides: an id of "-1" or "" means unmapped [C].

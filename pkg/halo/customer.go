@@ -1,10 +1,13 @@
 package halo
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Customer is a Halo client [S: Area].
@@ -17,7 +20,38 @@ type Customer struct {
 	Ref          Text          `json:"ref"`
 	AccountsID   Text          `json:"accountsid"`
 	MainSiteID   Int           `json:"main_site_id"`
+	Currency     Text          `json:"default_currency_code_name"`
 	CustomFields []CustomField `json:"customfields"`
+
+	// What tells who a customer is. Which of them a list row carries is not known [G].
+	Domain  Text    `json:"domain"`
+	Website Text    `json:"website"`
+	Address Address `json:"main_delivery_address"`
+	// Microsoft tenants: the one of the customer itself, and a list whose form is not known [S].
+	TenantID Text     `json:"azure_tenant_id"`
+	Tenants  []Tenant `json:"azure_tenants"`
+}
+
+// TenantIDs are the Microsoft tenants of the customer, as far as Halo shows them.
+func (c Customer) TenantIDs() []string {
+	var ids []string
+	for _, t := range append([]Tenant{{TenantID: c.TenantID}}, c.Tenants...) {
+		if id := strings.TrimSpace(cmp.Or(t.AzureTenantID.Value, t.TenantID.Value)); id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Tenant is a Microsoft tenant of a customer. Its fields are a guess [G].
+type Tenant struct {
+	AzureTenantID Text `json:"azure_tenant_id"`
+	TenantID      Text `json:"tenant_id"`
+}
+
+// Address of a customer or site [S: AddressStore].
+type Address struct {
+	PostCode Text `json:"postcode"`
 }
 
 // Field is the value of a custom field, "" if the customer has none. List rows may not carry custom fields.
@@ -58,6 +92,8 @@ type CustomerFilter struct {
 	Search     string
 	// ChangedSince lists only what changed then or later, if set. Halo knows this filter for customers only [S].
 	ChangedSince Date
+	// Tenants asks for the Microsoft tenants too [S].
+	Tenants bool
 }
 
 // Customers lists clients. List rows carry fewer fields than [Client.Customer].
@@ -74,6 +110,9 @@ func (c *Client) Customers(ctx context.Context, f CustomerFilter) iter.Seq2[Cust
 	}
 	if !f.ChangedSince.IsZero() {
 		q.Set("lastupdatefromdate", f.ChangedSince.String())
+	}
+	if f.Tenants {
+		q.Set("includeazuretenants", "true")
 	}
 	return rows[Customer](ctx, c, "/Client", "clients", q, c.caps.pageSize())
 }
@@ -109,11 +148,25 @@ type Site struct {
 	Name     string `json:"name"`
 	ClientID Int    `json:"client_id"` // may come as 12.0 [S]
 	Inactive bool   `json:"inactive"`
+	// Address only where a list was asked for addresses [S].
+	Address Address `json:"delivery_address"`
+	// Country as a code and as a name; either may be missing.
+	CountryCode Text `json:"country_code"`
+	Country     Text `json:"country_code_name"`
 }
 
-// Sites lists the sites of a client.
+// SiteAddresses lists the sites of all clients with their addresses.
+func (c *Client) SiteAddresses(ctx context.Context) iter.Seq2[Site, error] {
+	return rows[Site](ctx, c, "/Site", "sites", url.Values{"includeaddress": {"true"}}, c.caps.pageSize())
+}
+
+// Sites lists the sites of a client, of all clients if 0.
 func (c *Client) Sites(ctx context.Context, clientID int64) iter.Seq2[Site, error] {
-	return rows[Site](ctx, c, "/Site", "sites", url.Values{"client_id": {strconv.FormatInt(clientID, 10)}}, c.caps.pageSize())
+	q := url.Values{}
+	if clientID != 0 {
+		q.Set("client_id", strconv.FormatInt(clientID, 10))
+	}
+	return rows[Site](ctx, c, "/Site", "sites", q, c.caps.pageSize())
 }
 
 // CountUsers is how many active people a client has, those Halo would count on a user line. A count that Halo does not

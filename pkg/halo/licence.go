@@ -36,6 +36,8 @@ type Licence struct {
 	Distributor      Text `json:"distributor"`
 	TenantID         Text `json:"tenant_id"`
 	ThirdPartyClient Text `json:"thirdparty_client_id"`
+	// Status is free text; Seatline's own licences have none.
+	Status Text `json:"status"`
 }
 
 func (l *Licence) UnmarshalJSON(b []byte) error {

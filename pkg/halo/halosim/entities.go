@@ -41,17 +41,26 @@ type Client struct {
 	Notes        string        `json:"notes"`
 	Updated      Date          `json:"alastupdate"`
 	CustomFields []CustomField `json:"customfields"`
+	Domain       string        `json:"domain"`
+	Website      string        `json:"website"`
+	Tenant       string        `json:"azure_tenant_id"`
 	Extra        Extra         `json:"-"`
 }
 
 // Site of a client.
 type Site struct {
-	ID         int64  `json:"id"`
-	Name       string `json:"name"`
-	ClientID   int64  `json:"client_id"`
-	ClientName string `json:"client_name"`
-	Inactive   bool   `json:"inactive"`
-	Extra      Extra  `json:"-"`
+	ID         int64   `json:"id"`
+	Name       string  `json:"name"`
+	ClientID   int64   `json:"client_id"`
+	ClientName string  `json:"client_name"`
+	Inactive   bool    `json:"inactive"`
+	Address    Address `json:"delivery_address"`
+	Extra      Extra   `json:"-"`
+}
+
+// Address of a site (schema AddressStore).
+type Address struct {
+	PostCode string `json:"postcode"`
 }
 
 // User is a person of a client; line type 2 counts them.
@@ -227,6 +236,12 @@ type Control struct {
 	GiacomIntegrator      bool   `json:"halointegrator_giacom"`
 	GiacomLastSync        Date   `json:"halointegrator_giacom_lastsync"`
 	GiacomLastError       string `json:"halointegrator_giacom_lasterror"`
+	IntyURL               string `json:"inty_url"`
+	IntyUserName          string `json:"inty_username"`
+	IntyMappings          []Link `json:"inty_client_mappings"`
+	IntyIntegrator        bool   `json:"halointegrator_inty"`
+	IntyLastSync          Date   `json:"halointegrator_inty_lastsync"`
+	IntyLastError         string `json:"halointegrator_inty_lasterror"`
 	Extra                 Extra  `json:"-"`
 }
 
@@ -323,8 +338,10 @@ func (o *Link) UnmarshalJSON(b []byte) error { return decode(b, o) }
 
 func (o Control) MarshalJSON() ([]byte, error) {
 	type plain Control
-	if o.GiacomMappings == nil {
-		o.GiacomMappings = []Link{}
+	for _, links := range []*[]Link{&o.GiacomMappings, &o.IntyMappings} {
+		if *links == nil {
+			*links = []Link{}
+		}
 	}
 	return withExtra(plain(o), o.Extra)
 }

@@ -133,7 +133,7 @@ func (s *Sim) State() State {
 		s.calculate(inv)
 	}
 	control := s.control
-	control.GiacomMappings = slices.Clone(control.GiacomMappings)
+	control.GiacomMappings, control.IntyMappings = slices.Clone(control.GiacomMappings), slices.Clone(control.IntyMappings)
 	return State{
 		TopLevels: s.topLevels.copy(same), Clients: s.clients.copy(Client.clone), Sites: s.sites.copy(same), Users: s.users.copy(same),
 		Items: s.items.copy(same), Licences: s.licences.copy(same), Invoices: s.invoices.copy(Invoice.clone), Links: s.links.copy(same),

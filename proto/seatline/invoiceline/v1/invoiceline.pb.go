@@ -195,7 +195,10 @@ type Line struct {
 	LicencePrice *v1.Money `protobuf:"bytes,19,opt,name=licence_price,json=licencePrice,proto3" json:"licence_price,omitempty"`
 	Instance     string    `protobuf:"bytes,20,opt,name=instance,proto3" json:"instance,omitempty"`
 	// Halo's period: 1 weekly, 2 monthly, 3 yearly, 4 quarterly, 5 six-monthly, 7 three-yearly, 8 two-yearly.
-	Period        int32 `protobuf:"varint,21,opt,name=period,proto3" json:"period,omitempty"`
+	Period int32 `protobuf:"varint,21,opt,name=period,proto3" json:"period,omitempty"`
+	// Licences of Halo's Inty integration that the line billed before it was re-pointed, that no line
+	// links any more, and that are to be deactivated. Empty again when that is undone.
+	Replaced      []*Replaced `protobuf:"bytes,22,rep,name=replaced,proto3" json:"replaced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +380,91 @@ func (x *Line) GetPeriod() int32 {
 	return 0
 }
 
+func (x *Line) GetReplaced() []*Replaced {
+	if x != nil {
+		return x.Replaced
+	}
+	return nil
+}
+
+// Replaced is a licence in Halo that was not Seatline's and that one of ours took the place of.
+type Replaced struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	HaloId     int64                  `protobuf:"varint,1,opt,name=halo_id,json=haloId,proto3" json:"halo_id,omitempty"`
+	ClientId   int64                  `protobuf:"varint,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	ClientName string                 `protobuf:"bytes,3,opt,name=client_name,json=clientName,proto3" json:"client_name,omitempty"`
+	Name       string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// Who applied the re-pointing.
+	Who           string `protobuf:"bytes,5,opt,name=who,proto3" json:"who,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replaced) Reset() {
+	*x = Replaced{}
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replaced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replaced) ProtoMessage() {}
+
+func (x *Replaced) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replaced.ProtoReflect.Descriptor instead.
+func (*Replaced) Descriptor() ([]byte, []int) {
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Replaced) GetHaloId() int64 {
+	if x != nil {
+		return x.HaloId
+	}
+	return 0
+}
+
+func (x *Replaced) GetClientId() int64 {
+	if x != nil {
+		return x.ClientId
+	}
+	return 0
+}
+
+func (x *Replaced) GetClientName() string {
+	if x != nil {
+		return x.ClientName
+	}
+	return ""
+}
+
+func (x *Replaced) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Replaced) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
 type ListLinesRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -390,7 +478,7 @@ type ListLinesRequest struct {
 
 func (x *ListLinesRequest) Reset() {
 	*x = ListLinesRequest{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[2]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +490,7 @@ func (x *ListLinesRequest) String() string {
 func (*ListLinesRequest) ProtoMessage() {}
 
 func (x *ListLinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[2]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +503,7 @@ func (x *ListLinesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinesRequest.ProtoReflect.Descriptor instead.
 func (*ListLinesRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{2}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListLinesRequest) GetPageSize() int32 {
@@ -456,7 +544,7 @@ type ListLinesResponse struct {
 
 func (x *ListLinesResponse) Reset() {
 	*x = ListLinesResponse{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[3]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +556,7 @@ func (x *ListLinesResponse) String() string {
 func (*ListLinesResponse) ProtoMessage() {}
 
 func (x *ListLinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[3]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +569,7 @@ func (x *ListLinesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinesResponse.ProtoReflect.Descriptor instead.
 func (*ListLinesResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{3}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListLinesResponse) GetLines() []*Line {
@@ -508,7 +596,7 @@ type GetLineRequest struct {
 
 func (x *GetLineRequest) Reset() {
 	*x = GetLineRequest{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[4]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +608,7 @@ func (x *GetLineRequest) String() string {
 func (*GetLineRequest) ProtoMessage() {}
 
 func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[4]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +621,7 @@ func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
 func (*GetLineRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{4}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetLineRequest) GetConnection() string {
@@ -559,7 +647,7 @@ type RefreshLinesRequest struct {
 
 func (x *RefreshLinesRequest) Reset() {
 	*x = RefreshLinesRequest{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[5]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +659,7 @@ func (x *RefreshLinesRequest) String() string {
 func (*RefreshLinesRequest) ProtoMessage() {}
 
 func (x *RefreshLinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[5]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +672,7 @@ func (x *RefreshLinesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshLinesRequest.ProtoReflect.Descriptor instead.
 func (*RefreshLinesRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{5}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RefreshLinesRequest) GetConnection() string {
@@ -604,7 +692,7 @@ type RefreshLinesResponse struct {
 
 func (x *RefreshLinesResponse) Reset() {
 	*x = RefreshLinesResponse{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[6]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +704,7 @@ func (x *RefreshLinesResponse) String() string {
 func (*RefreshLinesResponse) ProtoMessage() {}
 
 func (x *RefreshLinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[6]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +717,7 @@ func (x *RefreshLinesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshLinesResponse.ProtoReflect.Descriptor instead.
 func (*RefreshLinesResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{6}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RefreshLinesResponse) GetInvoices() int32 {
@@ -657,7 +745,7 @@ type ListLicenceBillingRequest struct {
 
 func (x *ListLicenceBillingRequest) Reset() {
 	*x = ListLicenceBillingRequest{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[7]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +757,7 @@ func (x *ListLicenceBillingRequest) String() string {
 func (*ListLicenceBillingRequest) ProtoMessage() {}
 
 func (x *ListLicenceBillingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[7]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +770,7 @@ func (x *ListLicenceBillingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLicenceBillingRequest.ProtoReflect.Descriptor instead.
 func (*ListLicenceBillingRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{7}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListLicenceBillingRequest) GetConnection() string {
@@ -709,7 +797,7 @@ type Seats struct {
 
 func (x *Seats) Reset() {
 	*x = Seats{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[8]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +809,7 @@ func (x *Seats) String() string {
 func (*Seats) ProtoMessage() {}
 
 func (x *Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[8]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +822,7 @@ func (x *Seats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seats.ProtoReflect.Descriptor instead.
 func (*Seats) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{8}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Seats) GetHaloId() int64 {
@@ -761,7 +849,7 @@ type ListLicenceBillingResponse struct {
 
 func (x *ListLicenceBillingResponse) Reset() {
 	*x = ListLicenceBillingResponse{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[9]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +861,7 @@ func (x *ListLicenceBillingResponse) String() string {
 func (*ListLicenceBillingResponse) ProtoMessage() {}
 
 func (x *ListLicenceBillingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[9]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +874,7 @@ func (x *ListLicenceBillingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLicenceBillingResponse.ProtoReflect.Descriptor instead.
 func (*ListLicenceBillingResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{9}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListLicenceBillingResponse) GetLicences() []*LicenceBilling {
@@ -809,7 +897,7 @@ type LicenceBilling struct {
 
 func (x *LicenceBilling) Reset() {
 	*x = LicenceBilling{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[10]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +909,7 @@ func (x *LicenceBilling) String() string {
 func (*LicenceBilling) ProtoMessage() {}
 
 func (x *LicenceBilling) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[10]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +922,7 @@ func (x *LicenceBilling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LicenceBilling.ProtoReflect.Descriptor instead.
 func (*LicenceBilling) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{10}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LicenceBilling) GetHaloId() int64 {
@@ -872,7 +960,7 @@ type ListMarginsRequest struct {
 
 func (x *ListMarginsRequest) Reset() {
 	*x = ListMarginsRequest{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[11]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +972,7 @@ func (x *ListMarginsRequest) String() string {
 func (*ListMarginsRequest) ProtoMessage() {}
 
 func (x *ListMarginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[11]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +985,7 @@ func (x *ListMarginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarginsRequest.ProtoReflect.Descriptor instead.
 func (*ListMarginsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{11}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListMarginsRequest) GetConnection() string {
@@ -947,7 +1035,7 @@ type ListMarginsResponse struct {
 
 func (x *ListMarginsResponse) Reset() {
 	*x = ListMarginsResponse{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[12]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1047,7 @@ func (x *ListMarginsResponse) String() string {
 func (*ListMarginsResponse) ProtoMessage() {}
 
 func (x *ListMarginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[12]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1060,7 @@ func (x *ListMarginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarginsResponse.ProtoReflect.Descriptor instead.
 func (*ListMarginsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{12}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListMarginsResponse) GetMargins() []*Margin {
@@ -1014,7 +1102,7 @@ type Margin struct {
 
 func (x *Margin) Reset() {
 	*x = Margin{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[13]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1114,7 @@ func (x *Margin) String() string {
 func (*Margin) ProtoMessage() {}
 
 func (x *Margin) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[13]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1127,7 @@ func (x *Margin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Margin.ProtoReflect.Descriptor instead.
 func (*Margin) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{13}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Margin) GetClientId() int64 {
@@ -1104,7 +1192,7 @@ type ListInvoiceRunsRequest struct {
 
 func (x *ListInvoiceRunsRequest) Reset() {
 	*x = ListInvoiceRunsRequest{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[14]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1204,7 @@ func (x *ListInvoiceRunsRequest) String() string {
 func (*ListInvoiceRunsRequest) ProtoMessage() {}
 
 func (x *ListInvoiceRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[14]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1217,7 @@ func (x *ListInvoiceRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoiceRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListInvoiceRunsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{14}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListInvoiceRunsRequest) GetConnection() string {
@@ -1178,7 +1266,7 @@ type ListInvoiceRunsResponse struct {
 
 func (x *ListInvoiceRunsResponse) Reset() {
 	*x = ListInvoiceRunsResponse{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[15]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1278,7 @@ func (x *ListInvoiceRunsResponse) String() string {
 func (*ListInvoiceRunsResponse) ProtoMessage() {}
 
 func (x *ListInvoiceRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[15]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1291,7 @@ func (x *ListInvoiceRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvoiceRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListInvoiceRunsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{15}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListInvoiceRunsResponse) GetRuns() []*InvoiceRun {
@@ -1246,7 +1334,7 @@ type InvoiceRun struct {
 
 func (x *InvoiceRun) Reset() {
 	*x = InvoiceRun{}
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[16]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1346,7 @@ func (x *InvoiceRun) String() string {
 func (*InvoiceRun) ProtoMessage() {}
 
 func (x *InvoiceRun) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[16]
+	mi := &file_seatline_invoiceline_v1_invoiceline_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1359,7 @@ func (x *InvoiceRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceRun.ProtoReflect.Descriptor instead.
 func (*InvoiceRun) Descriptor() ([]byte, []int) {
-	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{16}
+	return file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *InvoiceRun) GetTime() *timestamppb.Timestamp {
@@ -1373,7 +1461,7 @@ const file_seatline_invoiceline_v1_invoiceline_proto_rawDesc = "" +
 	"\x10minimum_quantity\x18\x05 \x01(\x03H\x00R\x0fminimumQuantity\x88\x01\x01\x120\n" +
 	"\x11included_quantity\x18\x06 \x01(\x03H\x01R\x10includedQuantity\x88\x01\x01B\x13\n" +
 	"\x11_minimum_quantityB\x14\n" +
-	"\x12_included_quantity\"\xfe\x06\n" +
+	"\x12_included_quantity\"\xbd\a\n" +
 	"\x04Line\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -1401,7 +1489,15 @@ const file_seatline_invoiceline_v1_invoiceline_proto_rawDesc = "" +
 	"\x11next_invoice_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x0fnextInvoiceTime\x12=\n" +
 	"\rlicence_price\x18\x13 \x01(\v2\x18.seatline.money.v1.MoneyR\flicencePrice\x12\x1a\n" +
 	"\binstance\x18\x14 \x01(\tR\binstance\x12\x16\n" +
-	"\x06period\x18\x15 \x01(\x05R\x06period\"\x81\x01\n" +
+	"\x06period\x18\x15 \x01(\x05R\x06period\x12=\n" +
+	"\breplaced\x18\x16 \x03(\v2!.seatline.invoiceline.v1.ReplacedR\breplaced\"\x87\x01\n" +
+	"\bReplaced\x12\x17\n" +
+	"\ahalo_id\x18\x01 \x01(\x03R\x06haloId\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\x03R\bclientId\x12\x1f\n" +
+	"\vclient_name\x18\x03 \x01(\tR\n" +
+	"clientName\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x10\n" +
+	"\x03who\x18\x05 \x01(\tR\x03who\"\x81\x01\n" +
 	"\x10ListLinesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1515,76 +1611,78 @@ func file_seatline_invoiceline_v1_invoiceline_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_invoiceline_v1_invoiceline_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_seatline_invoiceline_v1_invoiceline_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_seatline_invoiceline_v1_invoiceline_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_seatline_invoiceline_v1_invoiceline_proto_goTypes = []any{
 	(Kind)(0),                          // 0: seatline.invoiceline.v1.Kind
 	(*Fields)(nil),                     // 1: seatline.invoiceline.v1.Fields
 	(*Line)(nil),                       // 2: seatline.invoiceline.v1.Line
-	(*ListLinesRequest)(nil),           // 3: seatline.invoiceline.v1.ListLinesRequest
-	(*ListLinesResponse)(nil),          // 4: seatline.invoiceline.v1.ListLinesResponse
-	(*GetLineRequest)(nil),             // 5: seatline.invoiceline.v1.GetLineRequest
-	(*RefreshLinesRequest)(nil),        // 6: seatline.invoiceline.v1.RefreshLinesRequest
-	(*RefreshLinesResponse)(nil),       // 7: seatline.invoiceline.v1.RefreshLinesResponse
-	(*ListLicenceBillingRequest)(nil),  // 8: seatline.invoiceline.v1.ListLicenceBillingRequest
-	(*Seats)(nil),                      // 9: seatline.invoiceline.v1.Seats
-	(*ListLicenceBillingResponse)(nil), // 10: seatline.invoiceline.v1.ListLicenceBillingResponse
-	(*LicenceBilling)(nil),             // 11: seatline.invoiceline.v1.LicenceBilling
-	(*ListMarginsRequest)(nil),         // 12: seatline.invoiceline.v1.ListMarginsRequest
-	(*ListMarginsResponse)(nil),        // 13: seatline.invoiceline.v1.ListMarginsResponse
-	(*Margin)(nil),                     // 14: seatline.invoiceline.v1.Margin
-	(*ListInvoiceRunsRequest)(nil),     // 15: seatline.invoiceline.v1.ListInvoiceRunsRequest
-	(*ListInvoiceRunsResponse)(nil),    // 16: seatline.invoiceline.v1.ListInvoiceRunsResponse
-	(*InvoiceRun)(nil),                 // 17: seatline.invoiceline.v1.InvoiceRun
-	(*v1.Money)(nil),                   // 18: seatline.money.v1.Money
-	(*v11.Status)(nil),                 // 19: seatline.item.v1.Status
-	(*timestamppb.Timestamp)(nil),      // 20: google.protobuf.Timestamp
+	(*Replaced)(nil),                   // 3: seatline.invoiceline.v1.Replaced
+	(*ListLinesRequest)(nil),           // 4: seatline.invoiceline.v1.ListLinesRequest
+	(*ListLinesResponse)(nil),          // 5: seatline.invoiceline.v1.ListLinesResponse
+	(*GetLineRequest)(nil),             // 6: seatline.invoiceline.v1.GetLineRequest
+	(*RefreshLinesRequest)(nil),        // 7: seatline.invoiceline.v1.RefreshLinesRequest
+	(*RefreshLinesResponse)(nil),       // 8: seatline.invoiceline.v1.RefreshLinesResponse
+	(*ListLicenceBillingRequest)(nil),  // 9: seatline.invoiceline.v1.ListLicenceBillingRequest
+	(*Seats)(nil),                      // 10: seatline.invoiceline.v1.Seats
+	(*ListLicenceBillingResponse)(nil), // 11: seatline.invoiceline.v1.ListLicenceBillingResponse
+	(*LicenceBilling)(nil),             // 12: seatline.invoiceline.v1.LicenceBilling
+	(*ListMarginsRequest)(nil),         // 13: seatline.invoiceline.v1.ListMarginsRequest
+	(*ListMarginsResponse)(nil),        // 14: seatline.invoiceline.v1.ListMarginsResponse
+	(*Margin)(nil),                     // 15: seatline.invoiceline.v1.Margin
+	(*ListInvoiceRunsRequest)(nil),     // 16: seatline.invoiceline.v1.ListInvoiceRunsRequest
+	(*ListInvoiceRunsResponse)(nil),    // 17: seatline.invoiceline.v1.ListInvoiceRunsResponse
+	(*InvoiceRun)(nil),                 // 18: seatline.invoiceline.v1.InvoiceRun
+	(*v1.Money)(nil),                   // 19: seatline.money.v1.Money
+	(*v11.Status)(nil),                 // 20: seatline.item.v1.Status
+	(*timestamppb.Timestamp)(nil),      // 21: google.protobuf.Timestamp
 }
 var file_seatline_invoiceline_v1_invoiceline_proto_depIdxs = []int32{
-	18, // 0: seatline.invoiceline.v1.Fields.unit_cost:type_name -> seatline.money.v1.Money
-	18, // 1: seatline.invoiceline.v1.Fields.unit_price:type_name -> seatline.money.v1.Money
+	19, // 0: seatline.invoiceline.v1.Fields.unit_cost:type_name -> seatline.money.v1.Money
+	19, // 1: seatline.invoiceline.v1.Fields.unit_price:type_name -> seatline.money.v1.Money
 	0,  // 2: seatline.invoiceline.v1.Line.kind:type_name -> seatline.invoiceline.v1.Kind
 	1,  // 3: seatline.invoiceline.v1.Line.desired:type_name -> seatline.invoiceline.v1.Fields
 	1,  // 4: seatline.invoiceline.v1.Line.applied:type_name -> seatline.invoiceline.v1.Fields
 	1,  // 5: seatline.invoiceline.v1.Line.observed:type_name -> seatline.invoiceline.v1.Fields
-	19, // 6: seatline.invoiceline.v1.Line.status:type_name -> seatline.item.v1.Status
-	18, // 7: seatline.invoiceline.v1.Line.monthly_before:type_name -> seatline.money.v1.Money
-	18, // 8: seatline.invoiceline.v1.Line.monthly_after:type_name -> seatline.money.v1.Money
-	20, // 9: seatline.invoiceline.v1.Line.next_invoice_time:type_name -> google.protobuf.Timestamp
-	18, // 10: seatline.invoiceline.v1.Line.licence_price:type_name -> seatline.money.v1.Money
-	2,  // 11: seatline.invoiceline.v1.ListLinesResponse.lines:type_name -> seatline.invoiceline.v1.Line
-	9,  // 12: seatline.invoiceline.v1.ListLicenceBillingRequest.licences:type_name -> seatline.invoiceline.v1.Seats
-	11, // 13: seatline.invoiceline.v1.ListLicenceBillingResponse.licences:type_name -> seatline.invoiceline.v1.LicenceBilling
-	18, // 14: seatline.invoiceline.v1.LicenceBilling.billed:type_name -> seatline.money.v1.Money
-	14, // 15: seatline.invoiceline.v1.ListMarginsResponse.margins:type_name -> seatline.invoiceline.v1.Margin
-	14, // 16: seatline.invoiceline.v1.ListMarginsResponse.totals:type_name -> seatline.invoiceline.v1.Margin
-	18, // 17: seatline.invoiceline.v1.Margin.cost:type_name -> seatline.money.v1.Money
-	18, // 18: seatline.invoiceline.v1.Margin.price:type_name -> seatline.money.v1.Money
-	18, // 19: seatline.invoiceline.v1.Margin.margin:type_name -> seatline.money.v1.Money
-	17, // 20: seatline.invoiceline.v1.ListInvoiceRunsResponse.runs:type_name -> seatline.invoiceline.v1.InvoiceRun
-	20, // 21: seatline.invoiceline.v1.InvoiceRun.time:type_name -> google.protobuf.Timestamp
-	20, // 22: seatline.invoiceline.v1.InvoiceRun.quiet_time:type_name -> google.protobuf.Timestamp
-	18, // 23: seatline.invoiceline.v1.InvoiceRun.affected_before:type_name -> seatline.money.v1.Money
-	18, // 24: seatline.invoiceline.v1.InvoiceRun.affected_after:type_name -> seatline.money.v1.Money
-	20, // 25: seatline.invoiceline.v1.InvoiceRun.read_time:type_name -> google.protobuf.Timestamp
-	3,  // 26: seatline.invoiceline.v1.LineService.ListLines:input_type -> seatline.invoiceline.v1.ListLinesRequest
-	5,  // 27: seatline.invoiceline.v1.LineService.GetLine:input_type -> seatline.invoiceline.v1.GetLineRequest
-	5,  // 28: seatline.invoiceline.v1.LineService.RetryLine:input_type -> seatline.invoiceline.v1.GetLineRequest
-	6,  // 29: seatline.invoiceline.v1.LineService.RefreshLines:input_type -> seatline.invoiceline.v1.RefreshLinesRequest
-	8,  // 30: seatline.invoiceline.v1.LineService.ListLicenceBilling:input_type -> seatline.invoiceline.v1.ListLicenceBillingRequest
-	12, // 31: seatline.invoiceline.v1.LineService.ListMargins:input_type -> seatline.invoiceline.v1.ListMarginsRequest
-	15, // 32: seatline.invoiceline.v1.LineService.ListInvoiceRuns:input_type -> seatline.invoiceline.v1.ListInvoiceRunsRequest
-	4,  // 33: seatline.invoiceline.v1.LineService.ListLines:output_type -> seatline.invoiceline.v1.ListLinesResponse
-	2,  // 34: seatline.invoiceline.v1.LineService.GetLine:output_type -> seatline.invoiceline.v1.Line
-	2,  // 35: seatline.invoiceline.v1.LineService.RetryLine:output_type -> seatline.invoiceline.v1.Line
-	7,  // 36: seatline.invoiceline.v1.LineService.RefreshLines:output_type -> seatline.invoiceline.v1.RefreshLinesResponse
-	10, // 37: seatline.invoiceline.v1.LineService.ListLicenceBilling:output_type -> seatline.invoiceline.v1.ListLicenceBillingResponse
-	13, // 38: seatline.invoiceline.v1.LineService.ListMargins:output_type -> seatline.invoiceline.v1.ListMarginsResponse
-	16, // 39: seatline.invoiceline.v1.LineService.ListInvoiceRuns:output_type -> seatline.invoiceline.v1.ListInvoiceRunsResponse
-	33, // [33:40] is the sub-list for method output_type
-	26, // [26:33] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	20, // 6: seatline.invoiceline.v1.Line.status:type_name -> seatline.item.v1.Status
+	19, // 7: seatline.invoiceline.v1.Line.monthly_before:type_name -> seatline.money.v1.Money
+	19, // 8: seatline.invoiceline.v1.Line.monthly_after:type_name -> seatline.money.v1.Money
+	21, // 9: seatline.invoiceline.v1.Line.next_invoice_time:type_name -> google.protobuf.Timestamp
+	19, // 10: seatline.invoiceline.v1.Line.licence_price:type_name -> seatline.money.v1.Money
+	3,  // 11: seatline.invoiceline.v1.Line.replaced:type_name -> seatline.invoiceline.v1.Replaced
+	2,  // 12: seatline.invoiceline.v1.ListLinesResponse.lines:type_name -> seatline.invoiceline.v1.Line
+	10, // 13: seatline.invoiceline.v1.ListLicenceBillingRequest.licences:type_name -> seatline.invoiceline.v1.Seats
+	12, // 14: seatline.invoiceline.v1.ListLicenceBillingResponse.licences:type_name -> seatline.invoiceline.v1.LicenceBilling
+	19, // 15: seatline.invoiceline.v1.LicenceBilling.billed:type_name -> seatline.money.v1.Money
+	15, // 16: seatline.invoiceline.v1.ListMarginsResponse.margins:type_name -> seatline.invoiceline.v1.Margin
+	15, // 17: seatline.invoiceline.v1.ListMarginsResponse.totals:type_name -> seatline.invoiceline.v1.Margin
+	19, // 18: seatline.invoiceline.v1.Margin.cost:type_name -> seatline.money.v1.Money
+	19, // 19: seatline.invoiceline.v1.Margin.price:type_name -> seatline.money.v1.Money
+	19, // 20: seatline.invoiceline.v1.Margin.margin:type_name -> seatline.money.v1.Money
+	18, // 21: seatline.invoiceline.v1.ListInvoiceRunsResponse.runs:type_name -> seatline.invoiceline.v1.InvoiceRun
+	21, // 22: seatline.invoiceline.v1.InvoiceRun.time:type_name -> google.protobuf.Timestamp
+	21, // 23: seatline.invoiceline.v1.InvoiceRun.quiet_time:type_name -> google.protobuf.Timestamp
+	19, // 24: seatline.invoiceline.v1.InvoiceRun.affected_before:type_name -> seatline.money.v1.Money
+	19, // 25: seatline.invoiceline.v1.InvoiceRun.affected_after:type_name -> seatline.money.v1.Money
+	21, // 26: seatline.invoiceline.v1.InvoiceRun.read_time:type_name -> google.protobuf.Timestamp
+	4,  // 27: seatline.invoiceline.v1.LineService.ListLines:input_type -> seatline.invoiceline.v1.ListLinesRequest
+	6,  // 28: seatline.invoiceline.v1.LineService.GetLine:input_type -> seatline.invoiceline.v1.GetLineRequest
+	6,  // 29: seatline.invoiceline.v1.LineService.RetryLine:input_type -> seatline.invoiceline.v1.GetLineRequest
+	7,  // 30: seatline.invoiceline.v1.LineService.RefreshLines:input_type -> seatline.invoiceline.v1.RefreshLinesRequest
+	9,  // 31: seatline.invoiceline.v1.LineService.ListLicenceBilling:input_type -> seatline.invoiceline.v1.ListLicenceBillingRequest
+	13, // 32: seatline.invoiceline.v1.LineService.ListMargins:input_type -> seatline.invoiceline.v1.ListMarginsRequest
+	16, // 33: seatline.invoiceline.v1.LineService.ListInvoiceRuns:input_type -> seatline.invoiceline.v1.ListInvoiceRunsRequest
+	5,  // 34: seatline.invoiceline.v1.LineService.ListLines:output_type -> seatline.invoiceline.v1.ListLinesResponse
+	2,  // 35: seatline.invoiceline.v1.LineService.GetLine:output_type -> seatline.invoiceline.v1.Line
+	2,  // 36: seatline.invoiceline.v1.LineService.RetryLine:output_type -> seatline.invoiceline.v1.Line
+	8,  // 37: seatline.invoiceline.v1.LineService.RefreshLines:output_type -> seatline.invoiceline.v1.RefreshLinesResponse
+	11, // 38: seatline.invoiceline.v1.LineService.ListLicenceBilling:output_type -> seatline.invoiceline.v1.ListLicenceBillingResponse
+	14, // 39: seatline.invoiceline.v1.LineService.ListMargins:output_type -> seatline.invoiceline.v1.ListMarginsResponse
+	17, // 40: seatline.invoiceline.v1.LineService.ListInvoiceRuns:output_type -> seatline.invoiceline.v1.ListInvoiceRunsResponse
+	34, // [34:41] is the sub-list for method output_type
+	27, // [27:34] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_seatline_invoiceline_v1_invoiceline_proto_init() }
@@ -1599,7 +1697,7 @@ func file_seatline_invoiceline_v1_invoiceline_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_invoiceline_v1_invoiceline_proto_rawDesc), len(file_seatline_invoiceline_v1_invoiceline_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -158,7 +158,8 @@ func (x *Fields) GetSku() string {
 type Licence struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
-	// The subscription's key.
+	// The subscription's key; or "inty/<halo id>" of a licence that Halo's Inty integration made and that
+	// was replaced: of those only whether they are active is Seatline's, and they have no subscription.
 	Key          string            `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Subscription *v11.Subscription `protobuf:"bytes,3,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	// What Halo should hold; absent when nothing is wanted there.
