@@ -41,9 +41,9 @@ type Client struct {
 	Notes        string        `json:"notes"`
 	Updated      Date          `json:"alastupdate"`
 	CustomFields []CustomField `json:"customfields"`
-	Domain       string        `json:"domain"`
-	Website      string        `json:"website"`
-	Tenant       string        `json:"azure_tenant_id"`
+	Domain       string        `json:"domain,omitempty"`
+	Website      string        `json:"website,omitempty"`
+	Tenant       string        `json:"azure_tenant_id,omitempty"`
 	Extra        Extra         `json:"-"`
 }
 
@@ -54,7 +54,7 @@ type Site struct {
 	ClientID   int64   `json:"client_id"`
 	ClientName string  `json:"client_name"`
 	Inactive   bool    `json:"inactive"`
-	Address    Address `json:"delivery_address"`
+	Address    Address `json:"delivery_address,omitzero"`
 	Extra      Extra   `json:"-"`
 }
 

@@ -81,10 +81,19 @@ func (s *Sim) list(q request, args url.Values, f struck) []byte {
 		rows := pick(s.clients.rows, func(o *Client) bool {
 			return (inactive || !o.Inactive) && (top == 0 || o.TopLevelID == top) && matches(o.Name) && !o.Updated.Before(since.Time)
 		})
-		return page(p, "clients", rows, s.clientRow)
+		tenants := args.Get("includeazuretenants") == "true"
+		return page(p, "clients", rows, func(o *Client) []byte { return s.clientRow(o, tenants) })
 	case "/Site":
 		rows := pick(s.sites.rows, func(o *Site) bool { return (client == 0 || o.ClientID == client) && (inactive || !o.Inactive) })
-		return page(p, "sites", rows, func(o *Site) []byte { return raw(*o) })
+		addresses := args.Get("includeaddress") == "true"
+		return page(p, "sites", rows, func(o *Site) []byte {
+			if addresses {
+				return raw(*o)
+			}
+			thin := *o
+			thin.Address = Address{}
+			return raw(thin)
+		})
 	case "/Users":
 		site := number("site_id")
 		rows := pick(s.users.rows, func(o *User) bool {
@@ -149,7 +158,12 @@ func pointers[T any](rows []T) []*T {
 
 // Rows of lists are thinner than the objects themselves [C].
 
-func (s *Sim) clientRow(o *Client) []byte {
+// clientRow carries the domain [G], and the tenant if it was asked for [S].
+func (s *Sim) clientRow(o *Client, tenants bool) []byte {
+	tenant := ""
+	if tenants {
+		tenant = o.Tenant
+	}
 	return raw(struct {
 		ID           int64  `json:"id"`
 		Name         string `json:"name"`
@@ -161,8 +175,11 @@ func (s *Sim) clientRow(o *Client) []byte {
 		AccountsID   string `json:"accountsid"`
 		Ref          string `json:"ref"`
 		Colour       string `json:"colour"`
+		Domain       string `json:"domain,omitempty"`
+		Website      string `json:"website,omitempty"`
+		Tenant       string `json:"azure_tenant_id,omitempty"`
 		Updated      Date   `json:"alastupdate"`
-	}{o.ID, o.Name, o.TopLevelID, o.TopLevelName, o.Inactive, o.MainSiteID, o.MainSiteName, o.AccountsID, o.Ref, o.Colour, o.Updated})
+	}{o.ID, o.Name, o.TopLevelID, o.TopLevelName, o.Inactive, o.MainSiteID, o.MainSiteName, o.AccountsID, o.Ref, o.Colour, o.Domain, o.Website, tenant, o.Updated})
 }
 
 func (s *Sim) licenceRow(o *Licence) []byte {
