@@ -8,7 +8,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -24,13 +23,7 @@ import (
 var migrations embed.FS
 
 // Schema returns the table of this package. It lives in the service's own schema.
-func Schema() postgres.Migrations {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return postgres.Migrations{Name: "connections", FS: sub}
-}
+func Schema() postgres.Migrations { return postgres.Embedded("connections", migrations) }
 
 // Entity of the events that carry connections.
 const Entity = "connection"

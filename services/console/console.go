@@ -9,9 +9,9 @@ import (
 
 	"google.golang.org/grpc"
 
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/postgres"
-	"seatline.dev/pkg/service"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 )
 
@@ -20,7 +20,7 @@ const Service = "console"
 
 // Config of the console.
 type Config struct {
-	service.Env
+	chassis.Env
 	// Sealer of secrets; see OpenSealer, NewSealer and EnsureKeyset. Required.
 	Sealer *Sealer
 	// Transport to Giacom and Halo when validating; http.DefaultTransport if nil.
@@ -38,7 +38,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	s := &server{pool: env.Pool, sealer: cfg.Sealer, bucket: halo.Bucket(bucket), transport: cfg.Transport, clock: env.Clock, log: env.Log}
-	return service.Run(ctx, env, service.Spec{
+	return chassis.Run(ctx, env, chassis.Spec{
 		Name:     Service,
 		Schemas:  []postgres.Migrations{Migrations()},
 		Register: func(r grpc.ServiceRegistrar) { connectionv1.RegisterConnectionServiceServer(r, s) },

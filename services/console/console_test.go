@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"seatline.dev/pkg/bus"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/rpc"
-	"seatline.dev/pkg/service"
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
@@ -49,7 +49,7 @@ func start(t *testing.T) *running {
 		tokens[role] = telemetry.Secret("token-of-the-" + string(role))
 		env.RPC.Tokens = append(env.RPC.Tokens, rpc.Token{Name: string(role), Role: role, Secret: tokens[role]})
 	}
-	conn, _ := servicetest.Start(t, env, func(ctx context.Context, env service.Env) error { return Run(ctx, Config{Env: env, Sealer: sealer}) })
+	conn, _ := servicetest.Start(t, env, func(ctx context.Context, env chassis.Env) error { return Run(ctx, Config{Env: env, Sealer: sealer}) })
 	r := &running{pool: env.Pool, bus: env.Bus, log: log, addr: conn.Target()}
 	dial := func(role rpc.Role) connectionv1.ConnectionServiceClient {
 		conn, err := rpc.Dial(rpc.Endpoint{Addr: r.addr, Token: tokens[role]})

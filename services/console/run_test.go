@@ -8,8 +8,8 @@ import (
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/event/eventtest"
-	"seatline.dev/pkg/service"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	"seatline.dev/services/servicetest"
 )
@@ -20,7 +20,7 @@ func TestRunServesWhatAnEarlierOneStored(t *testing.T) {
 	sealer := newSealer(t, filepath.Join(t.TempDir(), "keyset"))
 	run := func() (connectionv1.ConnectionServiceClient, func()) {
 		t.Helper()
-		conn, stop := servicetest.Start(t, env, func(ctx context.Context, env service.Env) error { return Run(ctx, Config{Env: env, Sealer: sealer}) })
+		conn, stop := servicetest.Start(t, env, func(ctx context.Context, env chassis.Env) error { return Run(ctx, Config{Env: env, Sealer: sealer}) })
 		eventtest.Eventually(t, "healthy", func() bool {
 			h, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
 			return err == nil && h.GetStatus() == healthpb.HealthCheckResponse_SERVING

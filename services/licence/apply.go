@@ -1,6 +1,7 @@
 package licence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func failed(err error) outcome {
 	}
 	switch e.Class {
 	case halo.Refused:
-		return reconcile.Refused[Fields]("refused", "Halo refused it: "+or(e.Message, "it gave no reason")+". Correct the cause, then retry.")
+		return reconcile.Refused[Fields]("refused", "Halo refused it: "+cmp.Or(e.Message, "it gave no reason")+". Correct the cause, then retry.")
 	case halo.RateLimited:
 		return reconcile.Retry[Fields](max(e.RetryAfter, time.Second), "budget", "Waits for room in Halo's request budget.")
 	case halo.Unauthorised, halo.MissingRights:

@@ -1,6 +1,7 @@
 package licence
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/shopspring/decimal"
@@ -87,7 +88,7 @@ func decide(s situation) decision {
 		return decision{Desired: &f, Verdict: reconcile.Park("client_pending", "Waits for its customer to be created in Halo.")}
 	default:
 		r := s.Sub.GetReason()
-		return decision{Desired: &f, Verdict: reconcile.Park(or(r.GetCode(), "customer_not_mapped"), or(r.GetText(), "Its Giacom customer is not mapped to one in Halo."))}
+		return decision{Desired: &f, Verdict: reconcile.Park(cmp.Or(r.GetCode(), "customer_not_mapped"), cmp.Or(r.GetText(), "Its Giacom customer is not mapped to one in Halo."))}
 	}
 	f.ClientID = s.Sub.GetHaloClientId()
 	d := decision{Desired: &f, Verdict: verdict}

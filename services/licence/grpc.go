@@ -183,7 +183,7 @@ func (s *service) resolve(ctx context.Context, x item, adopt int64) (*licencev1.
 	if err != nil {
 		return nil, err
 	}
-	nudge(s.wake)
+	s.wake.Nudge()
 	s.engine.Kick()
 	return s.GetLicence(ctx, &licencev1.GetLicenceRequest{Connection: x.Connection, Key: x.Key})
 }

@@ -93,29 +93,7 @@ func (s *service) onLines(ctx context.Context, tx pgx.Tx, batch []event.Event) e
 	return saveLines(ctx, tx, batch, s.Clock.Now())
 }
 
-// revisits decides anew what was queued, until ctx ends.
-func (s *service) revisits(ctx context.Context) error {
-	for {
-		n, err := s.revisitSome(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			s.Log.ErrorContext(ctx, "decide queued licences", "err", err)
-		}
-		if n > 0 && err == nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.wake:
-		case <-s.Clock.After(s.Poll):
-		}
-	}
-}
-
-// revisitSome takes up to 500 queued keys of one connection.
+// revisitSome decides anew about up to 500 queued keys of one connection.
 func (s *service) revisitSome(ctx context.Context) (n int, err error) {
 	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		now := s.Clock.Now()
@@ -167,14 +145,6 @@ func connectionsOf(batch []event.Event) []string {
 		names[i] = e.Connection
 	}
 	return names
-}
-
-// nudge wakes what waits for queued work.
-func nudge(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 // patience bounds how long adoption waits for subscriptions to stop coming in.

@@ -1,6 +1,7 @@
 package licence
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -250,18 +251,10 @@ func merge(before, after *Fields) *Fields {
 	if m.ClientID == 0 {
 		m.ClientID = before.ClientID
 	}
-	m.Count, m.PurchasePrice, m.Price = or(m.Count, before.Count), or(m.PurchasePrice, before.PurchasePrice), or(m.Price, before.Price)
-	m.Start, m.End, m.Cycle = or(m.Start, before.Start), or(m.End, before.End), or(m.Cycle, before.Cycle)
-	m.Term, m.Mark = or(m.Term, before.Term), or(m.Mark, before.Mark)
+	m.Count, m.PurchasePrice, m.Price = cmp.Or(m.Count, before.Count), cmp.Or(m.PurchasePrice, before.PurchasePrice), cmp.Or(m.Price, before.Price)
+	m.Start, m.End, m.Cycle = cmp.Or(m.Start, before.Start), cmp.Or(m.End, before.End), cmp.Or(m.Cycle, before.Cycle)
+	m.Term, m.Mark = cmp.Or(m.Term, before.Term), cmp.Or(m.Mark, before.Mark)
 	return &m
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // action names what a write would do, for plans and the change log.

@@ -16,31 +16,10 @@ import (
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 )
 
-// reading lists Halo's licences when somebody waits for them, and on a slow schedule, until ctx ends.
-func (s *service) reading(ctx context.Context) error {
-	for {
-		n, err := s.readDue(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			s.Log.ErrorContext(ctx, "read Halo's licences", "err", err)
-		}
-		if n > 0 && err == nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.Clock.After(s.Poll):
-		}
-	}
-}
-
 // readLease keeps two replicas from listing at once; a large instance takes many pages of a slow budget.
 const readLease = 15 * time.Minute
 
-// readDue reads one instance, if one is due.
+// readDue reads one instance, if one is due: when somebody waits for its licences, and on a slow schedule.
 func (s *service) readDue(ctx context.Context) (int, error) {
 	now := s.Clock.Now()
 	var instance string
@@ -105,7 +84,7 @@ func (s *service) list(ctx context.Context, client *halo.Client, c *connectionv1
 	if err := s.conclude(ctx, instance, started); err != nil {
 		return fmt.Errorf("conclude the listing of %s: %w", instance, err)
 	}
-	nudge(s.wake)
+	s.wake.Nudge()
 	return nil
 }
 

@@ -3,39 +3,27 @@
 package licence
 
 import (
+	"cmp"
 	"context"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jonboulle/clockwork"
-	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
-	"seatline.dev/pkg/bus"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/connections"
-	"seatline.dev/pkg/event"
-	"seatline.dev/pkg/ops"
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/reconcile"
-	"seatline.dev/pkg/rpc"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 )
 
-// Config of the service. Zero values of the fields below Listening take the defaults named there.
-type Config struct {
-	Database string // PostgreSQL URL; the service keeps to the schema "licence"
-	Bus      *bus.Conn
-	Replicas int // of the streams, should they have to be made anew
-	RPC      rpc.Config
-	Secrets  connections.SecretSource
-	Log      *slog.Logger
-	// Listening is called with the address once gRPC answers; may be nil.
-	Listening func(addr string)
+// Service is the service's name, and that of its schema.
+const Service = "licence"
 
-	Schema    string // default "licence"
-	Clock     clockwork.Clock
+// Config of the service. Zero values take the defaults.
+type Config struct {
+	chassis.Env
+	Secrets   connections.SecretSource
 	Transport http.RoundTripper // to Halo
 	// HaloTimeout of one request to Halo; default halo.DefaultTimeout. Lease and Settle are the engine's; together they
 	// must be longer than it.
@@ -51,21 +39,18 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Schema, c.Lease, c.Poll = or(c.Schema, "licence"), or(c.Lease, 2*time.Minute), or(c.Poll, 250*time.Millisecond)
-	c.Quiet, c.Sweep = or(c.Quiet, 2*time.Second), or(c.Sweep, 6*time.Hour)
-	if c.Clock == nil {
-		c.Clock = clockwork.NewRealClock()
-	}
+	c.Env = c.Env.WithDefaults()
+	c.Lease, c.Poll = cmp.Or(c.Lease, 2*time.Minute), cmp.Or(c.Poll, 250*time.Millisecond)
+	c.Quiet, c.Sweep = cmp.Or(c.Quiet, 2*time.Second), cmp.Or(c.Sweep, 6*time.Hour)
 	return c
 }
 
 // service is the running licence service.
 type service struct {
 	Config
-	Pool   *pgxpool.Pool
 	halos  *connections.Halo
 	engine *reconcile.Engine[Fields]
-	wake   chan struct{}
+	wake   chassis.Wake // there may be licences to decide anew
 	// began: what is known of Halo from before may be of a database that has been set back to an older dump.
 	began time.Time
 	licencev1.UnimplementedLicenceServiceServer
@@ -81,53 +66,28 @@ const (
 // Run serves until ctx ends, and returns nil then.
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
-	pool, err := postgres.Open(ctx, cfg.Database, cfg.Schema)
+	halos, err := cfg.Halo(ctx, cfg.Secrets, cfg.Transport, cfg.HaloTimeout)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	if err := postgres.Migrate(ctx, pool, event.Schema, reconcile.Schema(), connections.Schema(), schema()); err != nil {
-		return err
-	}
-	bucket, err := cfg.Bus.JS.KeyValue(ctx, bus.BudgetBucket)
-	if err != nil {
-		return fmt.Errorf("open the budget bucket %s: %w", bus.BudgetBucket, err)
-	}
-	s := &service{Config: cfg, Pool: pool, wake: make(chan struct{}, 1), began: cfg.Clock.Now()}
-	s.halos = connections.NewHalo(connections.HaloConfig{
-		Secrets: cfg.Secrets, Bucket: bucket, Clock: cfg.Clock, Log: cfg.Log, Transport: cfg.Transport, Timeout: cfg.HaloTimeout,
-	})
+	s := &service{Config: cfg, halos: halos, wake: chassis.NewWake(), began: cfg.Clock.Now()}
 	s.engine = reconcile.New(reconcile.Config[Fields]{
-		Service: "licence", Kind: "licence", Pool: pool, Clock: cfg.Clock, Log: cfg.Log,
+		Service: Service, Kind: "licence", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
 		Diff: diff, Action: action, Event: licenceEvent, Apply: s.apply, BatchSize: claimSize, Linger: linger, Workers: 2,
 		Lease: cfg.Lease, Settle: cfg.Settle,
 	})
-	server, err := rpc.NewServer(cfg.RPC, cfg.Log)
-	if err != nil {
-		return err
-	}
-	licencev1.RegisterLicenceServiceServer(server, s)
-	handlers := s.handlers()
-	(&ops.Server{Service: "licence", Pool: pool, Bus: cfg.Bus, Items: s.engine, Handlers: handlers, Busy: s.busy}).Register(server)
-
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(ctx) })
-	relay := &event.Relay{Bus: cfg.Bus, Pool: pool, Log: cfg.Log, Service: "licence", Replicas: cfg.Replicas}
-	group.Go(func() error { return relay.Run(ctx) })
-	for entity, handler := range handlers {
-		group.Go(func() error {
-			return event.Consume(ctx, event.ConsumerConfig{
-				Bus: cfg.Bus, Pool: pool, Log: cfg.Log, Service: "licence", Entity: entity, Handler: handler,
-			})
-		})
-	}
-	group.Go(func() error { return s.revisits(ctx) })
-	group.Go(func() error { return s.reading(ctx) })
-	group.Go(func() error { return s.engine.Run(ctx) })
-	if cfg.Listening != nil {
-		cfg.Listening(server.Addr())
-	}
-	return group.Wait()
+	return chassis.Run(ctx, cfg.Env, chassis.Spec{
+		Name:     Service,
+		Schemas:  []postgres.Migrations{reconcile.Schema(), connections.Schema(), schema()},
+		Register: func(r grpc.ServiceRegistrar) { licencev1.RegisterLicenceServiceServer(r, s) },
+		Handlers: s.handlers(),
+		Engine:   s.engine,
+		Loops: []func(context.Context) error{
+			cfg.Loop("decide queued licences", s.wake, cfg.Poll, s.revisitSome),
+			cfg.Loop("read Halo's licences", nil, cfg.Poll, s.readDue),
+		},
+		Busy: s.busy,
+	})
 }
 
 // busy tells whether licences of a connection ("" for any) wait to be decided, or Halo's are being read, which no item

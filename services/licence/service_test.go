@@ -2,7 +2,6 @@ package licence
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -14,42 +13,36 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"seatline.dev/pkg/bus"
-	"seatline.dev/pkg/bus/bustest"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/halo/halosim"
-	"seatline.dev/pkg/postgres/postgrestest"
-	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
-	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	moneyv1 "seatline.dev/proto/seatline/money/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
+	"seatline.dev/services/servicetest"
 )
 
 // world is a licence service with everything around it.
 type world struct {
 	testing.TB
+	env      chassis.Env
 	bus      *bus.Conn
 	pool     *pgxpool.Pool
-	schema   string
 	sim      *halosim.Sim
 	conn     *connectionv1.Connection
+	rpc      *grpc.ClientConn
 	licences licencev1.LicenceServiceClient
 	ops      opsv1.OpsServiceClient
 }
 
-type secrets struct{}
-
-func (secrets) GetSecrets(context.Context, *connectionv1.GetConnectionRequest, ...grpc.CallOption) (*connectionv1.Secrets, error) {
-	return &connectionv1.Secrets{HaloClientSecret: "sim-secret"}, nil
-}
-
 func newWorld(t testing.TB, cfg halosim.Config, customers int, licences ...halosim.Licence) *world {
 	t.Helper()
-	w := &world{TB: t, bus: bustest.New(t), schema: "t_" + strings.ToLower(rand.Text()[:12]), sim: halosim.New(cfg)}
+	env := servicetest.Env(t)
+	w := &world{TB: t, env: env, bus: env.Bus, pool: env.Pool, sim: halosim.New(cfg)}
 	state := halosim.State{Licences: licences}
 	for i := range customers {
 		state.Clients = append(state.Clients, halosim.Client{ID: int64(i + 1), Name: fmt.Sprint("Customer ", i+1)})
@@ -57,7 +50,6 @@ func newWorld(t testing.TB, cfg halosim.Config, customers int, licences ...halos
 	w.sim.Set(state)
 	api := httptest.NewServer(w.sim)
 	t.Cleanup(api.Close)
-	w.pool = postgrestest.Open(t, postgrestest.URL(t), w.schema)
 	w.conn = &connectionv1.Connection{
 		Slug: "demo", Enabled: true, Mode: connectionv1.Mode_MODE_AUTO, Giacom: &connectionv1.Giacom{Account: "acct"},
 		Halo:     &connectionv1.Halo{BaseUrl: api.URL, Tenant: "sim", ClientId: "sim-client", Instance: "sim/sim", BudgetRequests: 100_000_000},
@@ -69,20 +61,13 @@ func newWorld(t testing.TB, cfg halosim.Config, customers int, licences ...halos
 // start runs the service and connects to it. It may be stopped and started again, and run more than once.
 func (w *world) start() (stop func()) {
 	w.Helper()
-	addr := make(chan string, 1)
-	stop = eventtest.Run(w.TB, func(ctx context.Context) error {
+	w.rpc, stop = servicetest.Start(w.TB, w.env, func(ctx context.Context, env chassis.Env) error {
 		return Run(ctx, Config{
-			Database: postgrestest.URL(w.TB), Schema: w.schema, Bus: w.bus, RPC: rpc.Config{Addr: "127.0.0.1:0", InsecureLoopback: true},
-			Secrets: secrets{}, Log: eventtest.Log(w.TB), Listening: func(a string) { addr <- a },
+			Env: env, Secrets: servicetest.Secrets{},
 			Poll: 20 * time.Millisecond, Quiet: 200 * time.Millisecond, HaloTimeout: time.Second, Lease: 2 * time.Second, Settle: 1500 * time.Millisecond,
 		})
 	})
-	client, err := rpc.Dial(rpc.Endpoint{Addr: <-addr})
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() { client.Close() })
-	w.licences, w.ops = licencev1.NewLicenceServiceClient(client), opsv1.NewOpsServiceClient(client)
+	w.licences, w.ops = licencev1.NewLicenceServiceClient(w.rpc), opsv1.NewOpsServiceClient(w.rpc)
 	return stop
 }
 
@@ -123,26 +108,7 @@ func (w *world) send(subs ...*subscriptionv1.Subscription) {
 // settle waits until the service has nothing left to do.
 func (w *world) settle() {
 	w.Helper()
-	last, calm := int64(-1), 0
-	eventtest.Eventually(w.TB, "settled", func() bool {
-		p, err := w.ops.GetProgress(context.Background(), &opsv1.GetProgressRequest{})
-		if err != nil {
-			return false
-		}
-		quiet := p.Outbox == 0 && !p.Busy && p.Activity == last && len(p.Consumers) == 3
-		for _, c := range p.Consumers {
-			quiet = quiet && c.Pending == 0 && c.Unacknowledged == 0
-		}
-		for _, s := range p.Items {
-			quiet = quiet && s.State != itemv1.State_STATE_PENDING && s.State != itemv1.State_STATE_APPLYING
-		}
-		if last = p.Activity; quiet {
-			calm++
-		} else {
-			calm = 0
-		}
-		return calm >= 3
-	})
+	servicetest.Settle(w.TB, w.rpc, 3)
 }
 
 // arrived waits until the service has decided about n subscriptions.

@@ -1,11 +1,11 @@
 package licence
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,13 +23,7 @@ import (
 var files embed.FS
 
 // schema is the tables of this service's own.
-func schema() postgres.Migrations {
-	sub, err := fs.Sub(files, "migrations")
-	if err != nil {
-		panic(err) // the directory is compiled in
-	}
-	return postgres.Migrations{Name: "licence", FS: sub}
-}
+func schema() postgres.Migrations { return postgres.Embedded(Service, files) }
 
 // subscription is a stored subscription with the event that brought it.
 type subscription struct {
@@ -54,7 +48,7 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.Event, now 
 		g := s.GetGiacom()
 		connections[i], keys[i], revisions[i] = e.Connection, e.Key, e.Revision
 		states[i], clients[i] = int16(s.GetState()), s.GetHaloClientId()
-		mexIDs[i], customers[i], names[i], skus[i] = g.GetMexId(), or(s.GetHaloClientName(), g.GetCustomerName()), g.GetName(), g.GetSku()
+		mexIDs[i], customers[i], names[i], skus[i] = g.GetMexId(), cmp.Or(s.GetHaloClientName(), g.GetCustomerName()), g.GetName(), g.GetSku()
 		absent[i] = g.GetAbsentSince() != nil
 		removed[i], _ = removalOf(&s)
 		runs[i], causes[i], traces[i], bodies[i] = e.Run, e.ID, e.TraceParent, e.Payload

@@ -1,6 +1,7 @@
 package licence
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -156,7 +157,7 @@ func requeueNeighbours(ctx context.Context, tx pgx.Tx, connection string, situat
 			continue
 		}
 		keys = append(keys, x.Sub.GetKey())
-		clients = append(clients, or(x.Sub.GetHaloClientId(), x.holds().ClientID))
+		clients = append(clients, cmp.Or(x.Sub.GetHaloClientId(), x.holds().ClientID))
 	}
 	if len(keys) == 0 {
 		return nil
@@ -189,7 +190,7 @@ func want(x situation, d decision, sub subscription) (reconcile.Want[Fields], er
 	if err != nil {
 		return reconcile.Want[Fields]{}, err
 	}
-	customer := or(sub.GetHaloClientName(), g.GetCustomerName())
+	customer := cmp.Or(sub.GetHaloClientName(), g.GetCustomerName())
 	w := reconcile.Want[Fields]{
 		Connection: x.Settings.Connection, Key: sub.GetKey(), Instance: x.Settings.Instance,
 		Desired: d.Desired, Verdict: d.Verdict, Mode: x.Settings.Mode,

@@ -62,7 +62,7 @@ func (s *service) ImportMappings(ctx context.Context, req *mappingv1.ImportMappi
 		return nil, err
 	}
 	if !req.GetValidateOnly() {
-		s.nudge()
+		s.wake.Nudge()
 		s.engine.Kick()
 	}
 	return resp, nil

@@ -3,40 +3,28 @@
 package mapper
 
 import (
+	"cmp"
 	"context"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jonboulle/clockwork"
-	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
-	"seatline.dev/pkg/bus"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/connections"
-	"seatline.dev/pkg/event"
-	"seatline.dev/pkg/ops"
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/reconcile"
-	"seatline.dev/pkg/rpc"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 )
 
-// Config of the service. Zero values of the fields below Listening take the defaults named there.
-type Config struct {
-	Database string // PostgreSQL URL; the service keeps to the schema "mapper"
-	Bus      *bus.Conn
-	Replicas int // of the streams, should they have to be made anew
-	RPC      rpc.Config
-	Secrets  connections.SecretSource
-	Log      *slog.Logger
-	// Listening is called with the address once gRPC answers; may be nil.
-	Listening func(addr string)
+// Service is the mapper's name, and that of its schema.
+const Service = "mapper"
 
-	Schema    string // default "mapper"
-	Clock     clockwork.Clock
+// Config of the service. Zero values take the defaults.
+type Config struct {
+	chassis.Env
+	Secrets   connections.SecretSource
 	Transport http.RoundTripper // to Halo
 	// HaloTimeout of one request to Halo; default halo.DefaultTimeout. Lease and Settle are the
 	// engine's, and must be longer.
@@ -53,33 +41,19 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	fallback := func(d *time.Duration, to time.Duration) {
-		if *d == 0 {
-			*d = to
-		}
-	}
-	fallback(&c.Quiet, 500*time.Millisecond)
-	fallback(&c.Patience, time.Minute)
-	fallback(&c.Poll, 250*time.Millisecond)
-	fallback(&c.Refresh, 6*time.Hour)
-	fallback(&c.RefreshUnmapped, 15*time.Minute)
-	fallback(&c.Lease, 2*time.Minute)
-	if c.Clock == nil {
-		c.Clock = clockwork.NewRealClock()
-	}
-	if c.Schema == "" {
-		c.Schema = "mapper"
-	}
+	c.Env = c.Env.WithDefaults()
+	c.Quiet, c.Patience, c.Poll = cmp.Or(c.Quiet, 500*time.Millisecond), cmp.Or(c.Patience, time.Minute), cmp.Or(c.Poll, 250*time.Millisecond)
+	c.Refresh, c.RefreshUnmapped = cmp.Or(c.Refresh, 6*time.Hour), cmp.Or(c.RefreshUnmapped, 15*time.Minute)
+	c.Lease = cmp.Or(c.Lease, 2*time.Minute)
 	return c
 }
 
 // service is the running mapper.
 type service struct {
 	Config
-	Pool   *pgxpool.Pool
 	halos  *connections.Halo
 	engine *reconcile.Engine[Fields]
-	wake   chan struct{}
+	wake   chassis.Wake // there may be mappings to decide
 	mappingv1.UnimplementedMappingServiceServer
 	subscriptionv1.UnimplementedSubscriptionServiceServer
 }
@@ -87,52 +61,27 @@ type service struct {
 // Run serves until ctx ends, and returns nil then.
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
-	pool, err := postgres.Open(ctx, cfg.Database, cfg.Schema)
+	halos, err := cfg.Halo(ctx, cfg.Secrets, cfg.Transport, cfg.HaloTimeout)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	if err := postgres.Migrate(ctx, pool, event.Schema, reconcile.Schema(), connections.Schema(), schema()); err != nil {
-		return err
-	}
-	bucket, err := cfg.Bus.JS.KeyValue(ctx, bus.BudgetBucket)
-	if err != nil {
-		return fmt.Errorf("open the budget bucket %s: %w", bus.BudgetBucket, err)
-	}
-	s := &service{Config: cfg, Pool: pool, wake: make(chan struct{}, 1)}
-	s.halos = connections.NewHalo(connections.HaloConfig{
-		Secrets: cfg.Secrets, Bucket: bucket, Clock: cfg.Clock, Log: cfg.Log, Transport: cfg.Transport, Timeout: cfg.HaloTimeout,
-	})
+	s := &service{Config: cfg, halos: halos, wake: chassis.NewWake()}
 	s.engine = reconcile.New(reconcile.Config[Fields]{
-		Service: "mapper", Kind: "customer", Pool: pool, Clock: cfg.Clock, Log: cfg.Log,
+		Service: Service, Kind: "customer", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
 		Diff: diff, Action: action, Event: mappingEvent, Apply: s.write, Lease: cfg.Lease, Settle: cfg.Settle,
 	})
-	server, err := rpc.NewServer(cfg.RPC, cfg.Log)
-	if err != nil {
-		return err
-	}
-	mappingv1.RegisterMappingServiceServer(server, s)
-	subscriptionv1.RegisterSubscriptionServiceServer(server, s)
-	handlers := s.handlers()
-	(&ops.Server{Service: "mapper", Pool: pool, Bus: cfg.Bus, Items: s.engine, Handlers: handlers, Busy: s.busy}).Register(server)
-
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(ctx) })
-	relay := &event.Relay{Bus: cfg.Bus, Pool: pool, Log: cfg.Log, Service: "mapper", Replicas: cfg.Replicas}
-	group.Go(func() error { return relay.Run(ctx) })
-	for entity, handler := range handlers {
-		group.Go(func() error {
-			return event.Consume(ctx, event.ConsumerConfig{
-				Bus: cfg.Bus, Pool: pool, Log: cfg.Log, Service: "mapper", Entity: entity, Handler: handler,
-			})
-		})
-	}
-	group.Go(func() error { return s.weighing(ctx) })
-	group.Go(func() error { return s.engine.Run(ctx) })
-	if cfg.Listening != nil {
-		cfg.Listening(server.Addr())
-	}
-	return group.Wait()
+	return chassis.Run(ctx, cfg.Env, chassis.Spec{
+		Name:    Service,
+		Schemas: []postgres.Migrations{reconcile.Schema(), connections.Schema(), schema()},
+		Register: func(r grpc.ServiceRegistrar) {
+			mappingv1.RegisterMappingServiceServer(r, s)
+			subscriptionv1.RegisterSubscriptionServiceServer(r, s)
+		},
+		Handlers: s.handlers(),
+		Engine:   s.engine,
+		Loops:    []func(context.Context) error{cfg.Loop("decide mappings", s.wake, cfg.Poll, s.weighAll)},
+		Busy:     s.busy,
+	})
 }
 
 // busy tells whether mappings of a connection ("" for any) are being decided, which no item shows.
@@ -144,12 +93,4 @@ func (s *service) busy(connection string) bool {
 	err := s.Pool.QueryRow(ctx, `select exists (select from due d join connections c on c.slug = d.connection
 		where ($1 = '' or d.connection = $1) and d.failures = 0)`, connection).Scan(&due)
 	return err != nil || due
-}
-
-// nudge wakes the weighing.
-func (s *service) nudge() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
 }

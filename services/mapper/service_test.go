@@ -2,7 +2,6 @@ package mapper
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -14,51 +13,45 @@ import (
 	"google.golang.org/grpc"
 
 	"seatline.dev/pkg/bus"
-	"seatline.dev/pkg/bus/bustest"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/halo/halosim"
-	"seatline.dev/pkg/postgres/postgrestest"
-	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
+	"seatline.dev/services/servicetest"
 )
 
 // world is a mapper with everything around it.
 type world struct {
 	testing.TB
-	bus    *bus.Conn
-	pool   *pgxpool.Pool // of the mapper's schema
-	schema string
-	sim    *halosim.Sim
-	api    *httptest.Server
-	conn   *connectionv1.Connection
+	env  chassis.Env
+	bus  *bus.Conn
+	pool *pgxpool.Pool // of the mapper's schema
+	sim  *halosim.Sim
+	api  *httptest.Server
+	conn *connectionv1.Connection
+	rpc  *grpc.ClientConn
 
 	mappings      mappingv1.MappingServiceClient
 	subscriptions subscriptionv1.SubscriptionServiceClient
 	ops           opsv1.OpsServiceClient
 }
 
-type secrets struct{}
-
-func (secrets) GetSecrets(context.Context, *connectionv1.GetConnectionRequest, ...grpc.CallOption) (*connectionv1.Secrets, error) {
-	return &connectionv1.Secrets{HaloClientSecret: "sim-secret"}, nil
-}
-
 const markField = "CFGiacomCustomerId"
 
 func newWorld(t testing.TB, cfg halosim.Config, clients ...halosim.Client) *world {
 	t.Helper()
-	w := &world{TB: t, bus: bustest.New(t), schema: "t_" + strings.ToLower(rand.Text()[:12]), sim: halosim.New(cfg)}
+	env := servicetest.Env(t)
+	w := &world{TB: t, env: env, bus: env.Bus, pool: env.Pool, sim: halosim.New(cfg)}
 	w.sim.Set(halosim.State{
 		TopLevels: []halosim.TopLevel{{ID: 1, Name: "Customers"}, {ID: 2, Name: "Giacom"}}, Clients: clients, CustomFields: []string{markField},
 	})
 	w.api = httptest.NewServer(w.sim)
 	t.Cleanup(w.api.Close)
-	w.pool = postgrestest.Open(t, postgrestest.URL(t), w.schema)
 	w.conn = &connectionv1.Connection{
 		Slug: "demo", Enabled: true, Mode: connectionv1.Mode_MODE_AUTO, Giacom: &connectionv1.Giacom{Account: "acct"},
 		Halo:      &connectionv1.Halo{BaseUrl: w.api.URL, Tenant: "sim", ClientId: "sim-client", Instance: "sim/sim", BudgetRequests: 100000},
@@ -70,22 +63,15 @@ func newWorld(t testing.TB, cfg halosim.Config, clients ...halosim.Client) *worl
 // start runs a mapper and connects to it. More than one may run.
 func (w *world) start() (stop func()) {
 	w.Helper()
-	addr := make(chan string, 1)
-	stop = eventtest.Run(w.TB, func(ctx context.Context) error {
+	w.rpc, stop = servicetest.Start(w.TB, w.env, func(ctx context.Context, env chassis.Env) error {
 		return Run(ctx, Config{
-			Database: postgrestest.URL(w.TB), Schema: w.schema, Bus: w.bus, RPC: rpc.Config{Addr: "127.0.0.1:0", InsecureLoopback: true},
-			Secrets: secrets{}, Log: eventtest.Log(w.TB), Listening: func(a string) { addr <- a },
+			Env: env, Secrets: servicetest.Secrets{},
 			Quiet: 100 * time.Millisecond, Poll: 20 * time.Millisecond, HaloTimeout: 500 * time.Millisecond,
 			Lease: 3 * time.Second, Settle: time.Second,
 		})
 	})
-	client, err := rpc.Dial(rpc.Endpoint{Addr: <-addr})
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() { client.Close() })
-	w.mappings, w.subscriptions = mappingv1.NewMappingServiceClient(client), subscriptionv1.NewSubscriptionServiceClient(client)
-	w.ops = opsv1.NewOpsServiceClient(client)
+	w.mappings, w.subscriptions = mappingv1.NewMappingServiceClient(w.rpc), subscriptionv1.NewSubscriptionServiceClient(w.rpc)
+	w.ops = opsv1.NewOpsServiceClient(w.rpc)
 	return stop
 }
 
@@ -109,26 +95,7 @@ func (w *world) send(events ...event.Event) { eventtest.Send(w.TB, w.bus, events
 // settle waits until the mapper has nothing left to do.
 func (w *world) settle() {
 	w.Helper()
-	last, calm := int64(-1), 0
-	eventtest.Eventually(w.TB, "settled", func() bool {
-		p, err := w.ops.GetProgress(context.Background(), &opsv1.GetProgressRequest{})
-		if err != nil {
-			return false
-		}
-		quiet := p.Outbox == 0 && !p.Busy && p.Activity == last && len(p.Consumers) == 3
-		for _, c := range p.Consumers {
-			quiet = quiet && c.Pending == 0 && c.Unacknowledged == 0
-		}
-		for _, s := range p.Items {
-			quiet = quiet && s.State != 2 && s.State != 3 // pending, applying
-		}
-		if last = p.Activity; quiet {
-			calm++
-		} else {
-			calm = 0
-		}
-		return calm >= 3
-	})
+	servicetest.Settle(w.TB, w.rpc, 3)
 }
 
 // subs is what is on the stream of each subscription: "state client reason".

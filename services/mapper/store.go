@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -20,13 +19,7 @@ import (
 var files embed.FS
 
 // schema is the tables of this service's own.
-func schema() postgres.Migrations {
-	sub, err := fs.Sub(files, "migrations")
-	if err != nil {
-		panic(err) // the directory is compiled in
-	}
-	return postgres.Migrations{Name: "mapper", FS: sub}
-}
+func schema() postgres.Migrations { return postgres.Embedded(Service, files) }
 
 // querier is a pool or a transaction.
 type querier interface {

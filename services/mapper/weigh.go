@@ -18,36 +18,19 @@ import (
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 )
 
-// weighing decides the mappings of connections that are due, until ctx ends.
-func (s *service) weighing(ctx context.Context) error {
-	for {
-		err := s.weighAll(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			s.Log.ErrorContext(ctx, "decide mappings", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.wake:
-		case <-s.Clock.After(s.Poll):
-		}
-	}
-}
-
-func (s *service) weighAll(ctx context.Context) error {
+// weighAll decides the mappings of connections that are due. What then still waits does so for more to come in, and
+// hence never counts as done: that would have it looked at again at once.
+func (s *service) weighAll(ctx context.Context) (did int, err error) {
 	if err := s.queueRefresh(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	rows, err := s.Pool.Query(ctx, `select connection from due where at <= $1 order by at`, s.Clock.Now())
 	if err != nil {
-		return fmt.Errorf("look for due connections: %w", err)
+		return 0, fmt.Errorf("look for due connections: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return fmt.Errorf("look for due connections: %w", err)
+		return 0, fmt.Errorf("look for due connections: %w", err)
 	}
 	var errs []error
 	for _, c := range found {
@@ -55,7 +38,7 @@ func (s *service) weighAll(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("connection %s: %w", c, err))
 		}
 	}
-	return errors.Join(errs...)
+	return 0, errors.Join(errs...)
 }
 
 // queueRefresh queues connections whose picture of Halo has aged: soon while a customer waits for
@@ -364,7 +347,7 @@ func (s *service) applySome(ctx context.Context, c *connectionv1.Connection, see
 		if err := s.observe(ctx, tx, c.GetSlug(), ids, known); err != nil {
 			return err
 		}
-		if err := s.engine.Desire(ctx, tx, wants(now, settingsOf(c), modeOf(c), known)...); err != nil {
+		if err := s.engine.Desire(ctx, tx, wants(now, settingsOf(c), connections.PermitOf(c), known)...); err != nil {
 			return err
 		}
 		return s.resend(ctx, tx, c.GetSlug(), now, changed)

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"seatline.dev/pkg/bus"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/rpc"
-	"seatline.dev/pkg/service"
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	"seatline.dev/services/billing"
@@ -67,7 +67,7 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 		return err
 	}
 	defer pool.Close()
-	env := service.Env{Pool: pool, Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: h.log.With("part", name), Listening: func(addr string) {
+	env := chassis.Env{Pool: pool, Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: h.log.With("part", name), Listening: func(addr string) {
 		h.mu.Lock()
 		if h.addrs == nil {
 			h.addrs = map[string]string{}
@@ -92,9 +92,9 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 	case ctl.Fetcher:
 		return fetcher.Run(ctx, fetcher.Config{Pool: pool, Bus: h.bus, Secrets: secrets, RPC: listener, Serving: env.Listening, Log: env.Log})
 	case ctl.Mapper:
-		return mapper.Run(ctx, mapper.Config{Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: env.Log, Listening: env.Listening, Secrets: secrets, HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle})
+		return mapper.Run(ctx, mapper.Config{Env: env, Secrets: secrets, HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle})
 	case ctl.Licence:
-		return licence.Run(ctx, licence.Config{Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: env.Log, Listening: env.Listening, Secrets: secrets, HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle})
+		return licence.Run(ctx, licence.Config{Env: env, Secrets: secrets, HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle})
 	case ctl.Billing:
 		return billing.Run(ctx, billing.Config{Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: env.Log, Listening: env.Listening, Secrets: secrets, Timeout: h.HaloTimeout, Settle: h.ApplySettle})
 	default:

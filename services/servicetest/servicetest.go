@@ -9,26 +9,26 @@ import (
 	"google.golang.org/grpc"
 
 	"seatline.dev/pkg/bus/bustest"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/postgres/postgrestest"
 	"seatline.dev/pkg/rpc"
-	"seatline.dev/pkg/service"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	"seatline.dev/services/settled"
 )
 
 // Env is an empty schema, a bus of its own, and a listener that takes every caller for an operator.
-func Env(t testing.TB) service.Env {
+func Env(t testing.TB) chassis.Env {
 	t.Helper()
-	return service.Env{
+	return chassis.Env{
 		Pool: postgrestest.New(t), Bus: bustest.New(t), Log: eventtest.Log(t),
 		RPC: rpc.Config{Addr: "127.0.0.1:0", InsecureLoopback: true},
 	}
 }
 
 // Start runs one replica of a service until the test ends or stop is called, which waits for its end, and connects to it.
-func Start(t testing.TB, env service.Env, run func(context.Context, service.Env) error) (conn *grpc.ClientConn, stop func()) {
+func Start(t testing.TB, env chassis.Env, run func(context.Context, chassis.Env) error) (conn *grpc.ClientConn, stop func()) {
 	t.Helper()
 	listening := make(chan string, 1)
 	env.Listening = func(addr string) { listening <- addr }

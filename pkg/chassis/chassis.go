@@ -1,7 +1,7 @@
-// Package service runs a service as all of them run: its tables are brought up to date, one gRPC
-// listener answers for itself, for health and for operations, a relay sends its events, a consumer
+// Package chassis is what every service stands on. Run runs one: its tables are brought up to date, one
+// gRPC listener answers for itself, for health and for operations, a relay sends its events, a consumer
 // digests each kind of event that it follows, and its own loops turn, until the context ends.
-package service
+package chassis
 
 import (
 	"context"
