@@ -54,6 +54,10 @@ end`
 // lost: the row is missing, and that proves it gone.
 const lost = `(c.key is null and ` + conclusive + ` and coalesce(` + missing + ` = 'removed', false))`
 
+// uncounted: the absence of a row that we had (s) is not to be told yet, only counted.
+const uncounted = `(` + conclusive + ` and s.removal <> 1 and s.misses < r.confirmations and ` + missing + ` is null
+	and coalesce(s.absent_since < r.start_time, true))`
+
 // joined is everything that came beside everything we had.
 const joined = incoming + ` full join (select * from seen where connection = $2) s on s.entity = c.entity and s.key = c.key
 	cross join runs r where r.id = $1`
@@ -62,11 +66,19 @@ const joined = incoming + ` full join (select * from seen where connection = $2)
 type found struct {
 	customers, subscriptions *runv1.Counts
 	shrink                   shrinkage
+	// Rows that apply must write: new and changed ones, missing ones to be told, missing ones to be counted.
+	present, missing, counted int64
 }
 
 // compare counts what the run would change. It writes nothing.
+//
+// Its memory allows for hashing whole accounts; compiling takes longer than the statement. The statistics it would like
+// are not gathered: that takes as long as half the comparison, and a full join is hashed or merged in any case.
 func compare(ctx context.Context, tx pgx.Tx, run, connection string) (found, error) {
 	f := found{customers: &runv1.Counts{}, subscriptions: &runv1.Counts{}}
+	if _, err := tx.Exec(ctx, `select set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true), set_config('work_mem', '64MB', true)`); err != nil {
+		return f, fmt.Errorf("prepare the comparison: %w", err)
+	}
 	rows, err := tx.Query(ctx, staged(run, `
 		select coalesce(c.entity, s.entity),
 			count(c.key),
@@ -76,15 +88,22 @@ func compare(ctx context.Context, tx pgx.Tx, run, connection string) (found, err
 			count(*) filter (where c.key is null and s.removal = 0 and (s.absent_since is not null or `+conclusive+`) and not `+lost+`),
 			count(*) filter (where `+lost+`),
 			count(*) filter (where s.removal = 0),
-			count(*) filter (where s.removal = 0 and (c.ended or `+lost+`))
+			count(*) filter (where s.removal = 0 and (c.ended or `+lost+`)),
+			count(*) filter (where c.key is null and `+conclusive+` and `+missing+` is not null),
+			count(*) filter (where c.key is null and `+uncounted+`)
 		from `+joined+` group by 1`), run, connection)
 	if err != nil {
 		return f, fmt.Errorf("compare with the last picture: %w", err)
 	}
 	var entity int16
 	var n runv1.Counts
-	var live, ended int64
-	_, err = pgx.ForEachRow(rows, []any{&entity, &n.Seen, &n.New, &n.Changed, &n.Unchanged, &n.Absent, &n.Removed, &live, &ended}, func() error {
+	var live, ended, missing, counted int64
+	_, err = pgx.ForEachRow(rows, []any{
+		&entity, &n.Seen, &n.New, &n.Changed, &n.Unchanged, &n.Absent, &n.Removed, &live, &ended, &missing, &counted,
+	}, func() error {
+		f.present += n.New + n.Changed
+		f.missing += missing
+		f.counted += counted
 		counts := f.customers
 		if entity == entitySubscription {
 			counts = f.subscriptions
@@ -119,22 +138,35 @@ func compare(ctx context.Context, tx pgx.Tx, run, connection string) (found, err
 	return f, nil
 }
 
-// planned prepares a transaction for the statements of this file. They join whole accounts, of which the planner's
-// statistics may know nothing yet (a first import, a fresh staging table): the nested loops it then prefers take minutes
-// where hashing takes a second.
-func planned(ctx context.Context, tx pgx.Tx, run string) error {
-	for _, sql := range []string{`set local jit = off`, `set local enable_nestloop = off`, `set local work_mem = '64MB'`, staged(run, `analyze {staging}`)} {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("prepare the comparison: %w", err)
+const revision = `(extract(epoch from clock_timestamp()) * 1e6)::bigint`
+
+// apply writes the new picture and its events, as far as the comparison found any.
+func apply(ctx context.Context, tx pgx.Tx, run, connection string, f found) error {
+	// The statements below join whole accounts, of which the planner's statistics may know nothing yet (a first import, a
+	// fresh staging table): the nested loops it then prefers take minutes where hashing takes a second.
+	if _, err := tx.Exec(ctx, `set local enable_nestloop = off`); err != nil {
+		return fmt.Errorf("prepare to publish: %w", err)
+	}
+	for _, step := range []struct {
+		rows int64
+		what string
+		do   func(context.Context, pgx.Tx, string, string) error
+	}{
+		{f.present, "publish what is new and changed", applyPresent},
+		{f.missing, "publish what is missing", applyMissing},
+		{f.counted, "count what is missing", applyCounted},
+	} {
+		if step.rows == 0 {
+			continue
+		}
+		if err := step.do(ctx, tx, run, connection); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
 	return nil
 }
 
-const revision = `(extract(epoch from clock_timestamp()) * 1e6)::bigint`
-
-// apply writes the new picture and its events.
-func apply(ctx context.Context, tx pgx.Tx, run, connection string) error {
+func applyPresent(ctx context.Context, tx pgx.Tx, run, connection string) error {
 	_, err := event.PublishSelect(ctx, tx, staged(run, `
 		insert into seen as t (connection, entity, key, revision, hash, body, mex_id, name, status_word, quantity, derived,
 			removal, removal_scheduled, removed_since, last_run)
@@ -151,11 +183,14 @@ func apply(ctx context.Context, tx pgx.Tx, run, connection string) error {
 			status_word = excluded.status_word, quantity = excluded.quantity, derived = excluded.derived, misses = 0, absent_since = null,
 			removal = excluded.removal, removal_scheduled = excluded.removal_scheduled, removed_since = excluded.removed_since, last_run = excluded.last_run
 		returning `+published), run, connection)
-	if err != nil {
-		return fmt.Errorf("publish what is new and changed: %w", err)
-	}
-	absentees := staged(run, `not exists (select from {staging} x where x.entity = s.entity and x.key = s.key)`)
-	_, err = event.PublishSelect(ctx, tx, `
+	return err
+}
+
+// absent: the row we had (s) did not come.
+const absent = `not exists (select from {staging} x where x.entity = s.entity and x.key = s.key)`
+
+func applyMissing(ctx context.Context, tx pgx.Tx, run, connection string) error {
+	_, err := event.PublishSelect(ctx, tx, staged(run, `
 		update seen t set
 			revision = greatest(t.revision + 1, `+revision+`), last_run = $1,
 			misses = case when m.what = 'confirmed' then t.misses else least(t.misses + 1, m.confirmations) end,
@@ -165,26 +200,22 @@ func apply(ctx context.Context, tx pgx.Tx, run, connection string) error {
 			removed_since = case when m.what = 'removed' and t.removal <> 2 then coalesce(t.absent_since, m.start_time) else t.removed_since end
 		from (
 			select s.entity, s.key, `+missing+` as what, r.confirmations, r.start_time, r.scheduled
-			from seen s cross join runs r where r.id = $1 and s.connection = $2 and `+conclusive+` and `+absentees+`
+			from seen s cross join runs r where r.id = $1 and s.connection = $2 and `+conclusive+` and `+absent+`
 		) m
 		where t.connection = $2 and t.entity = m.entity and t.key = m.key and m.what is not null
-		returning `+published, run, connection)
-	if err != nil {
-		return fmt.Errorf("publish what is missing: %w", err)
-	}
-	// What is missing and not to be told yet is only counted.
-	_, err = tx.Exec(ctx, `
+		returning `+published), run, connection)
+	return err
+}
+
+func applyCounted(ctx context.Context, tx pgx.Tx, run, connection string) error {
+	_, err := tx.Exec(ctx, staged(run, `
 		update seen t set misses = least(t.misses + 1, m.confirmations), absent_since = coalesce(t.absent_since, m.start_time), last_run = $1
 		from (
 			select s.entity, s.key, r.confirmations, r.start_time
-			from seen s cross join runs r where r.id = $1 and s.connection = $2 and `+conclusive+` and `+absentees+`
-				and s.removal <> 1 and s.misses < r.confirmations and `+missing+` is null and coalesce(s.absent_since < r.start_time, true)
+			from seen s cross join runs r where r.id = $1 and s.connection = $2 and `+absent+` and `+uncounted+`
 		) m
-		where t.connection = $2 and t.entity = m.entity and t.key = m.key`, run, connection)
-	if err != nil {
-		return fmt.Errorf("count what is missing: %w", err)
-	}
-	return nil
+		where t.connection = $2 and t.entity = m.entity and t.key = m.key`), run, connection)
+	return err
 }
 
 // published turns a written row (t) into its event. $1 is the run.

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/rpc/list"
 	"seatline.dev/pkg/telemetry"
@@ -91,10 +93,23 @@ func (s *runServer) GetRun(ctx context.Context, req *runv1.GetRunRequest) (*runv
 	return r.Run, nil
 }
 
-// watchEvery is how often a watched run's row is looked at: whichever replica runs it, the row tells.
+// watchEvery is how often a watched run's row is looked at for its progress. Its end is not waited for so long: it is an
+// event, whichever replica runs it.
 const watchEvery = 200 * time.Millisecond
 
 func (s *runServer) WatchRun(req *runv1.GetRunRequest, stream grpc.ServerStreamingServer[runv1.Run]) error {
+	r, err := readRun(stream.Context(), s.Pool, req.GetId(), false)
+	if err != nil {
+		return err
+	}
+	events := make(chan *nats.Msg, 8)
+	if r.Outcome == runv1.Outcome_OUTCOME_RUNNING {
+		subscription, err := s.Bus.NC.ChanSubscribe(event.Subject(runEvent(r.Run, "")), events)
+		if err != nil {
+			return fmt.Errorf("watch run %s: %w", req.GetId(), err)
+		}
+		defer subscription.Unsubscribe() //nolint:errcheck // fails only when the bus is gone
+	}
 	var sent int64
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -116,6 +131,7 @@ func (s *runServer) WatchRun(req *runv1.GetRunRequest, stream grpc.ServerStreami
 		case <-stream.Context().Done():
 			return stream.Context().Err()
 		case <-ticker.C:
+		case <-events:
 		}
 	}
 }
@@ -139,10 +155,11 @@ func (s *runServer) ReleaseRun(ctx context.Context, req *runv1.DecideRunRequest)
 				Code: "staging_lost", Text: "what the run had found was lost when the database restarted; nothing was published. Start a new run.",
 			})
 		}
-		if err := planned(ctx, tx, r.Id); err != nil {
+		found, err := compare(ctx, tx, r.Id, r.Connection)
+		if err != nil {
 			return err
 		}
-		if err := apply(ctx, tx, r.Id, r.Connection); err != nil {
+		if err := apply(ctx, tx, r.Id, r.Connection, found); err != nil {
 			return err
 		}
 		outcome := runv1.Outcome_OUTCOME_SUCCEEDED
@@ -168,7 +185,7 @@ func (s *runServer) decide(ctx context.Context, req *runv1.DecideRunRequest, do 
 	if err != nil {
 		return nil, err
 	}
-	conn, err := s.lock(ctx, r.Connection)
+	conn, err := s.lock(ctx, r.Connection, lettingGo)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func (f *fetcher) interrupted(ctx context.Context) error {
 		if r.Outcome != runv1.Outcome_OUTCOME_RUNNING || f.isMine(r.Id) {
 			continue
 		}
-		conn, err := f.lock(ctx, r.Connection)
+		conn, err := f.lock(ctx, r.Connection, 0)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"seatline.dev/pkg/connections"
@@ -25,7 +26,8 @@ func (f *fetcher) client(ctx context.Context, c *connectionv1.Connection) (*giac
 	return giacom.New(cfg)
 }
 
-// stageRows is how many rows are copied at once: the only rows of a pull in memory.
+// stageRows is how many rows are copied at once. One lot is copied while the next is read: the only rows of a pull in
+// memory.
 const stageRows = 2000
 
 // pull streams the account into the run's staging table, noting its progress in the run.
@@ -41,7 +43,12 @@ func (f *fetcher) pull(ctx context.Context, conn *pgx.Conn, c *connectionv1.Conn
 	if currency == "" {
 		currency = "GBP"
 	}
-	s := &stager{fetcher: f, ctx: ctx, conn: conn, run: run, client: client, shown: f.Clock.Now()}
+	copying, ctx := errgroup.WithContext(ctx)
+	s := &stager{
+		fetcher: f, ctx: ctx, conn: conn, run: run, client: client, shown: f.Clock.Now(), full: make(chan []row), empty: make(chan []row, 2),
+	}
+	s.empty <- nil
+	copying.Go(s.copy)
 	want := giacom.Want{Customers: run.ImportCustomers, Subscriptions: run.ImportSubscriptions}
 	result, err := client.Import(ctx, want, giacom.Sink{
 		Customer: func(customer giacom.Customer) error {
@@ -65,19 +72,26 @@ func (f *fetcher) pull(ctx context.Context, conn *pgx.Conn, c *connectionv1.Conn
 	if err == nil {
 		err = s.flush()
 	}
-	return result, s.seq, err
+	close(s.full)
+	if failed := copying.Wait(); failed != nil { // it is what ended the import, too
+		err = failed
+	}
+	return result, s.staged, err
 }
 
-// stager collects rows and copies them in lots.
+// stager collects rows into lots, and copies one while the next is collected: neither Giacom nor the database waits for
+// the other.
 type stager struct {
 	*fetcher
 	ctx    context.Context
-	conn   *pgx.Conn
+	conn   *pgx.Conn // the copier's alone until it ends
 	run    *runv1.Run
 	client *giacom.Client
 	rows   []row
-	seq    int64
-	shown  time.Time
+	// Two lots go round.
+	full, empty chan []row
+	staged      int64 // rows copied; the copier's alone until it ends
+	shown       time.Time
 }
 
 func (s *stager) add(r row) error {
@@ -92,17 +106,34 @@ func (s *stager) flush() error {
 	if len(s.rows) == 0 {
 		return nil
 	}
-	if err := stage(s.ctx, s.conn, s.run.Id, s.rows, s.seq); err != nil {
-		return err
+	select {
+	case s.full <- s.rows:
+	case <-s.ctx.Done():
+		return s.ctx.Err()
 	}
-	s.seq += int64(len(s.rows))
-	s.rows = s.rows[:0]
+	select {
+	case s.rows = <-s.empty:
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
 	if s.Clock.Since(s.shown) < time.Second {
 		return nil
 	}
 	s.shown = s.Clock.Now()
 	s.run.Requests = s.client.Requests()
-	return saveRun(s.ctx, s.conn, s.run)
+	return saveRun(s.ctx, s.Pool, s.run)
+}
+
+// copy stages lots until there are no more.
+func (s *stager) copy() error {
+	for rows := range s.full {
+		if err := stage(s.ctx, s.conn, s.run.Id, rows, s.staged); err != nil {
+			return err
+		}
+		s.staged += int64(len(rows))
+		s.empty <- rows[:0] // has room for both lots
+	}
+	return nil
 }
 
 // count puts what a comparison found and the pull noted into the run.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -47,15 +49,16 @@ func (e *openError) Is(target error) bool { return target == errNotNow }
 // run is closed, so a run that is open while the lock is free belongs to a process that died.
 const lockSQL = `hashtextextended('seatline run ' || current_schema() || ' ' || $1::text, 0)`
 
-// lock takes the connection's lock on a database connection of its own; nil if another session has it.
-func (f *fetcher) lock(ctx context.Context, connection string) (*pgx.Conn, error) {
+// lock takes the connection's lock on a database connection of its own; nil if another session still has it after
+// patience.
+func (f *fetcher) lock(ctx context.Context, connection string, patience time.Duration) (*pgx.Conn, error) {
 	pooled, err := f.Pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	conn := pooled.Hijack()
-	var got bool
-	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock(`+lockSQL+`)`, connection).Scan(&got); err != nil {
+	got, err := tryLock(ctx, conn, connection, patience)
+	if err != nil {
 		hangUp(conn)
 		return nil, fmt.Errorf("lock the runs of %s: %w", connection, err)
 	}
@@ -66,6 +69,30 @@ func (f *fetcher) lock(ctx context.Context, connection string) (*pgx.Conn, error
 	return conn, nil
 }
 
+func tryLock(ctx context.Context, conn *pgx.Conn, connection string, patience time.Duration) (got bool, err error) {
+	if patience <= 0 {
+		err = conn.QueryRow(ctx, `select pg_try_advisory_lock(`+lockSQL+`)`, connection).Scan(&got)
+		return got, err
+	}
+	_, err = conn.Exec(ctx, `select set_config('lock_timeout', $1, false)`, strconv.FormatInt(patience.Milliseconds(), 10))
+	if err != nil {
+		return false, err
+	}
+	_, err = conn.Exec(ctx, `select pg_advisory_lock(`+lockSQL+`)`, connection)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "55P03" { // lock_not_available
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = conn.Exec(ctx, `reset lock_timeout`)
+	return err == nil, err
+}
+
+// lettingGo is ample time for the session of a run that has ended to end too.
+const lettingGo = 2 * time.Second
+
 // hangUp ends a session and with it its lock, at shutdown too.
 func hangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -75,16 +102,25 @@ func hangUp(conn *pgx.Conn) {
 
 // start begins a run and returns it; it goes on in the background until it is over or the service ends.
 func (f *fetcher) start(ctx context.Context, c *connectionv1.Connection, o order) (record, error) {
-	conn, err := f.lock(ctx, c.GetSlug())
+	conn, err := f.lock(ctx, c.GetSlug(), 0)
 	if err != nil {
 		return record{}, err
 	}
 	if conn == nil {
 		open, err := openRuns(ctx, f.Pool, c.GetSlug())
-		if err != nil || len(open) == 0 {
-			return record{}, errors.Join(errNotNow, err)
+		if err != nil {
+			return record{}, err
 		}
-		return record{}, &openError{open[0]}
+		if len(open) > 0 {
+			return record{}, &openError{open[0]}
+		}
+		// Whoever saw a run end may start the next at once, while the ended one is still about to let go of the lock.
+		if conn, err = f.lock(ctx, c.GetSlug(), lettingGo); err != nil {
+			return record{}, err
+		}
+		if conn == nil {
+			return record{}, errNotNow
+		}
 	}
 	started := false
 	defer func() {
@@ -194,9 +230,6 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 		if err != nil {
 			return fmt.Errorf("store what the pull proves: %w", err)
 		}
-		if err := planned(ctx, tx, run.Id); err != nil {
-			return err
-		}
 		found, err := compare(ctx, tx, run.Id, run.Connection)
 		if err != nil {
 			return err
@@ -205,7 +238,10 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 		if hold := rulesOf(c).hold(found.shrink); hold != nil {
 			return f.close(ctx, tx, run, runv1.Outcome_OUTCOME_HELD, hold)
 		}
-		if err := apply(ctx, tx, run.Id, run.Connection); err != nil {
+		if err := apply(ctx, tx, run.Id, run.Connection, found); err != nil {
+			return err
+		}
+		if err := dropStaging(ctx, tx, run.Id); err != nil {
 			return err
 		}
 		return f.close(ctx, tx, run, outcome, why)
@@ -215,12 +251,6 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 	}
 	if n := result.Subscriptions.LeftToReport; n > 0 {
 		f.Log.Info("Microsoft rows of the other feed were left to the report", "connection", run.Connection, "run", run.Id, "rows", n)
-	}
-	if run.Outcome == runv1.Outcome_OUTCOME_HELD {
-		return nil
-	}
-	if err := dropStaging(ctx, conn, run.Id); err != nil {
-		f.Log.Warn("staging table is left to the sweep", "run", run.Id, "err", err)
 	}
 	return nil
 }

@@ -64,9 +64,13 @@ func saveRun(ctx context.Context, q querier, r *runv1.Run) error {
 }
 
 func publishRun(ctx context.Context, tx pgx.Tx, r *runv1.Run, kind string) error {
-	return event.Publish(ctx, tx, event.Event{
+	return event.Publish(ctx, tx, runEvent(r, kind))
+}
+
+func runEvent(r *runv1.Run, kind string) event.Event {
+	return event.Event{
 		Type: kind, Entity: "run", Connection: r.Connection, Key: r.Id, Run: r.Id, Source: "seatline/fetcher", Log: true, Data: r,
-	})
+	}
 }
 
 // readRun reads a run; its row stays locked if lock is set.
