@@ -29,9 +29,11 @@ type found struct {
 	ClientID  int64
 	Type      int64
 	Name, SKU string
-	Active    bool
-	MarkKnown bool // false: the list did not show marks, and this licence has not been read by itself
-	Fields    Fields
+	// Distributor as whoever made it wrote it; only for telling whose it may be, and only when just listed.
+	Distributor string
+	Active      bool
+	MarkKnown   bool // false: the list did not show marks, and this licence has not been read by itself
+	Fields      Fields
 
 	Owner    owner
 	OwnerKey string // the subscription, where we know it
@@ -40,7 +42,7 @@ type found struct {
 func foundIn(l halo.Licence) found {
 	count, cost, price := int64(l.Count), l.PurchasePrice.Decimal, l.Price.Decimal
 	return found{
-		HaloID: int64(l.ID), ClientID: int64(l.ClientID), Type: int64(l.Type), Name: l.Name, SKU: l.ProductSKU.Value,
+		HaloID: int64(l.ID), ClientID: int64(l.ClientID), Type: int64(l.Type), Name: l.Name, SKU: l.ProductSKU.Value, Distributor: l.Distributor.Value,
 		Active: l.IsActive && !l.Deleted, MarkKnown: l.Mark.Present,
 		Fields: Fields{
 			ClientID: int64(l.ClientID), Count: &count, PurchasePrice: &cost, Price: &price, Start: l.StartDate.String(), End: l.EndDate.String(),

@@ -157,7 +157,7 @@ func save(ctx context.Context, db execer, instance string, listing int64, list [
 	}
 	seen := map[int64]bool{}
 	var ids, clients, types []int64
-	var names, skus, marks, fields []string
+	var names, skus, marks, distributors, fields []string
 	var active, known []bool
 	for _, l := range list {
 		f := foundIn(l)
@@ -171,18 +171,18 @@ func save(ctx context.Context, db execer, instance string, listing int64, list [
 		}
 		ids, clients, types = append(ids, f.HaloID), append(clients, f.ClientID), append(types, f.Type)
 		names, skus, marks, fields = append(names, f.Name), append(skus, f.SKU), append(marks, f.Fields.Mark), append(fields, string(body))
-		active, known = append(active, f.Active), append(known, f.MarkKnown)
+		active, known, distributors = append(active, f.Active), append(known, f.MarkKnown), append(distributors, f.Distributor)
 	}
 	_, err := db.Exec(ctx, `
-		insert into halo_licences as h (instance, halo_id, client_id, type, name, sku, active, mark, mark_known, fields, listing)
+		insert into halo_licences as h (instance, halo_id, client_id, type, name, sku, active, mark, mark_known, fields, distributor, listing)
 		select $1, *, $11::bigint from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[],
-			$9::boolean[], $10::jsonb[]) as t(id, client, type, name, sku, active, mark, known, fields) order by id
+			$9::boolean[], $10::jsonb[], $12::text[]) as t(id, client, type, name, sku, active, mark, known, fields, distributor) order by id
 		on conflict (instance, halo_id) do update set
 			client_id = excluded.client_id, type = excluded.type, name = excluded.name, sku = excluded.sku, active = excluded.active,
 			mark = case when excluded.mark_known then excluded.mark else h.mark end, mark_known = excluded.mark_known or h.mark_known,
-			fields = excluded.fields, listing = excluded.listing
+			fields = excluded.fields, distributor = excluded.distributor, listing = excluded.listing
 		where excluded.listing >= h.listing`,
-		instance, ids, clients, types, names, skus, active, marks, known, fields, listing)
+		instance, ids, clients, types, names, skus, active, marks, known, fields, listing, distributors)
 	if err != nil {
 		return fmt.Errorf("store %d licences of Halo: %w", len(ids), err)
 	}

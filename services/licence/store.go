@@ -115,7 +115,7 @@ func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Tim
 	n := len(batch)
 	connections, keys, revisions := make([]string, n), make([]string, n), make([]int64, n)
 	linked, invoices, clients := make([]bool, n), make([]int64, n), make([]int64, n)
-	ids, billed, prices := make([]string, n), make([]string, n), make([]*string, n)
+	ids, billed, prices, standings := make([]string, n), make([]string, n), make([]*string, n), make([]string, n)
 	for i, e := range batch {
 		var l invoicelinev1.Line
 		if err := e.Unmarshal(&l); err != nil {
@@ -144,23 +144,32 @@ func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Tim
 		if err != nil {
 			return err
 		}
-		ids[i], billed[i] = string(idText), string(keyText)
+		standing, err := json.Marshal(standingOf(&l))
+		if err != nil {
+			return err
+		}
+		ids[i], billed[i], standings[i] = string(idText), string(keyText), string(standing)
 	}
 	_, err := tx.Exec(ctx, `
 		with new as (
 			select connection, key, revision, linked, invoice_id, client_id,
 				array(select jsonb_array_elements_text(ids::jsonb)::bigint) as licence_ids,
-				array(select jsonb_array_elements_text(billed::jsonb)) as licence_keys, price::numeric as price
-			from unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[])
-				as t(connection, key, revision, linked, invoice_id, client_id, ids, billed, price)
+				array(select jsonb_array_elements_text(billed::jsonb)) as licence_keys, price::numeric as price,
+				(x->>'Present')::boolean as present, (x->>'State')::smallint as state, x->>'Code' as reason_code, x->>'Text' as reason_text,
+				array(select jsonb_array_elements_text(x->'Differs')) as differs, (x->>'Billed')::numeric as billed, (x->>'Wanted')::numeric as wanted
+			from unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], $11::jsonb[])
+				as t(connection, key, revision, linked, invoice_id, client_id, ids, billed, price, x)
 		), old as (
 			select l.* from lines l join new using (connection, key) where new.revision > l.revision
 		), saved as (
-			insert into lines as l (connection, key, revision, linked, invoice_id, client_id, licence_ids, licence_keys, price)
+			insert into lines as l (connection, key, revision, linked, invoice_id, client_id, licence_ids, licence_keys, price,
+				present, state, reason_code, reason_text, differs, billed, wanted)
 			select * from new order by connection, key
 			on conflict (connection, key) do update set
 				revision = excluded.revision, linked = excluded.linked, invoice_id = excluded.invoice_id, client_id = excluded.client_id,
-				licence_ids = excluded.licence_ids, licence_keys = excluded.licence_keys, price = excluded.price
+				licence_ids = excluded.licence_ids, licence_keys = excluded.licence_keys, price = excluded.price,
+				present = excluded.present, state = excluded.state, reason_code = excluded.reason_code, reason_text = excluded.reason_text,
+				differs = excluded.differs, billed = excluded.billed, wanted = excluded.wanted
 			where excluded.revision > l.revision
 			returning l.*
 		), touched as (
@@ -172,7 +181,7 @@ func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Tim
 		)
 		insert into revisits (connection, key, due_at) select connection, key, $10 from touched order by 1, 2
 		on conflict (connection, key) do update set due_at = least(revisits.due_at, excluded.due_at)`,
-		connections, keys, revisions, linked, invoices, clients, ids, billed, prices, now)
+		connections, keys, revisions, linked, invoices, clients, ids, billed, prices, now, standings)
 	if err != nil {
 		return fmt.Errorf("store %d invoice lines: %w", n, err)
 	}
