@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -60,7 +61,7 @@ func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Ev
 	now := s.Clock.Now()
 	for _, change := range changes {
 		c := change.After
-		if change.Before != nil && settingsOf(change.Before) == settingsOf(c) {
+		if change.Before != nil && reflect.DeepEqual(settingsOf(change.Before), settingsOf(c)) {
 			continue
 		}
 		_, err = tx.Exec(ctx, `

@@ -10,6 +10,7 @@ import (
 	"github.com/shopspring/decimal"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
@@ -42,27 +43,19 @@ type Settings struct {
 	Currency   string
 	Basis      moneyv1.Basis // what the price of a term longer than a month means
 	Deactivate bool          // licences that are proven gone from Giacom
-	Mode       reconcile.Mode
+	Permit     connections.Permit
 }
 
 func settingsOf(c *connectionv1.Connection) Settings {
 	s := Settings{
 		Connection: c.GetSlug(), Instance: c.GetHalo().GetInstance(), Account: c.GetGiacom().GetAccount(),
 		Currency: c.GetGiacom().GetCurrency(), Basis: c.GetGiacom().GetAnnualPriceBasis(),
-		Deactivate: c.GetLicences().GetDeactivateRemoved(), Mode: modeOf(c),
+		Deactivate: c.GetLicences().GetDeactivateRemoved(), Permit: connections.PermitOf(c),
 	}
 	if s.Currency == "" {
 		s.Currency = "GBP"
 	}
 	return s
-}
-
-// modeOf: whatever is not clearly allowed to write only observes.
-func modeOf(c *connectionv1.Connection) reconcile.Mode {
-	if c.GetMode() == connectionv1.Mode_MODE_AUTO && c.GetEnabled() && !c.GetDeleted() {
-		return reconcile.Auto
-	}
-	return reconcile.Observe
 }
 
 // Mark is what a licence of ours carries in Halo, in snowid.

@@ -193,7 +193,7 @@ func want(x situation, d decision, sub subscription) (reconcile.Want[Fields], er
 	customer := cmp.Or(sub.GetHaloClientName(), g.GetCustomerName())
 	w := reconcile.Want[Fields]{
 		Connection: x.Settings.Connection, Key: sub.GetKey(), Instance: x.Settings.Instance,
-		Desired: d.Desired, Verdict: d.Verdict, Mode: x.Settings.Mode,
+		Desired: d.Desired, Verdict: d.Verdict, Mode: x.Settings.Permit.Mode(customerOf(x, d), g.GetMexId()),
 		Facts: body, Title: customer + ": " + g.GetName(), Customer: customer, Currency: x.Settings.Currency,
 		Run: sub.Run, Cause: sub.Cause, Trace: sub.Trace,
 	}
@@ -210,6 +210,14 @@ func want(x situation, d decision, sub subscription) (reconcile.Want[Fields], er
 		w.MonthlyAfter = monthlyCost(merge(before, d.Desired))
 	}
 	return w, nil
+}
+
+// customerOf is the customer in Halo that a decision concerns: the one it is for, or the one that has it.
+func customerOf(x situation, d decision) int64 {
+	if d.Desired != nil && d.Desired.ClientID != 0 {
+		return d.Desired.ClientID
+	}
+	return x.holds().ClientID
 }
 
 func deref(n *int64) int64 {
