@@ -19,14 +19,6 @@ import (
 // customersAtOnce is how many customers one transaction decides about.
 const customersAtOnce = 100
 
-// decideLoop decides about queued customers until ctx ends.
-func (s *service) decideLoop(ctx context.Context) error {
-	return s.loop(ctx, "decide queued customers", s.wake, func(ctx context.Context) (bool, error) {
-		n, err := s.decideSome(ctx)
-		return n > 0, err
-	})
-}
-
 // decideSome takes queued customers of one instance and decides about their lines. Nothing is decided
 // before the invoices of the instance were read once: it would look as if there were no lines.
 func (s *service) decideSome(ctx context.Context) (n int, err error) {

@@ -122,7 +122,7 @@ func (l *lineServer) RetryLine(ctx context.Context, req *invoicelinev1.GetLineRe
 	case err != nil:
 		return nil, err
 	}
-	nudge(l.s.wake)
+	l.s.wake.Nudge()
 	l.s.engine.Kick()
 	return l.GetLine(ctx, req)
 }
@@ -228,6 +228,6 @@ func (p *pricingServer) SetPriceRules(ctx context.Context, req *pricingv1.SetPri
 	if err != nil {
 		return nil, err
 	}
-	nudge(p.s.wake)
+	p.s.wake.Nudge()
 	return stored, nil
 }

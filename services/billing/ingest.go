@@ -73,8 +73,8 @@ func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Ev
 			return err
 		}
 	}
-	nudge(s.reread)
-	nudge(s.wake)
+	s.reread.Nudge()
+	s.wake.Nudge()
 	return nil
 }
 
@@ -164,6 +164,6 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 			return fmt.Errorf("note arrivals: %w", err)
 		}
 	}
-	nudge(s.wake)
+	s.wake.Nudge()
 	return nil
 }

@@ -24,18 +24,15 @@ const (
 	chunk = 100
 )
 
-// readLoop reads the recurring invoices of instances that are due, until ctx ends.
-func (s *service) readLoop(ctx context.Context) error {
-	return s.loop(ctx, "read recurring invoices", s.reread, func(ctx context.Context) (bool, error) {
-		owner := uuid.NewString()
-		now := s.Clock.Now()
-		instance, err := s.claimReading(ctx, owner, now, `due_at <= $3`)
-		if err != nil || instance == "" {
-			return false, err
-		}
-		_, err = s.read(ctx, instance, owner)
-		return true, err
-	})
+// readDue reads the recurring invoices of one instance, if one is due.
+func (s *service) readDue(ctx context.Context) (did int, err error) {
+	owner := uuid.NewString()
+	instance, err := s.claimReading(ctx, owner, s.Clock.Now(), `due_at <= $3`)
+	if err != nil || instance == "" {
+		return 0, err
+	}
+	_, err = s.read(ctx, instance, owner)
+	return 1, err
 }
 
 // claimReading takes the turn of one instance that fits; "" when there is none.
@@ -118,7 +115,7 @@ func (s *service) read(ctx context.Context, instance, owner string) (reading, er
 	if err != nil {
 		return reading{}, fmt.Errorf("store what was read of %s: %w", instance, err)
 	}
-	nudge(s.wake)
+	s.wake.Nudge()
 	s.Log.InfoContext(ctx, "read recurring invoices", "instance", instance, "invoices", found.invoices, "lines", found.lines)
 	return found, nil
 }

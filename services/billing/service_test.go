@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"seatline.dev/pkg/bus"
-	"seatline.dev/pkg/bus/bustest"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/halo/halosim"
@@ -30,6 +30,7 @@ import (
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
+	"seatline.dev/services/servicetest"
 )
 
 // bench is billing at work on a database, a bus and a Halo of its own. The console and the licence
@@ -45,15 +46,10 @@ type bench struct {
 	revision int64
 }
 
-type benchSecrets struct{}
-
-func (benchSecrets) GetSecrets(context.Context, *connectionv1.GetConnectionRequest, ...grpc.CallOption) (*connectionv1.Secrets, error) {
-	return &connectionv1.Secrets{HaloClientSecret: "sim-secret"}, nil
-}
-
 func newBench(t testing.TB, sim halosim.Config, state halosim.State, change ...func(*Config)) *bench {
 	t.Helper()
-	b := &bench{TB: t, sim: halosim.New(sim), conn: bustest.New(t), pool: postgrestest.New(t, schemas()...)}
+	env := servicetest.Env(t)
+	b := &bench{TB: t, sim: halosim.New(sim), conn: env.Bus, pool: env.Pool}
 	state.TopLevels = []halosim.TopLevel{{ID: 1, Name: "Customers"}}
 	state.Control.CalculateQuantities = true
 	b.sim.Set(state)
@@ -61,7 +57,7 @@ func newBench(t testing.TB, sim halosim.Config, state halosim.State, change ...f
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	b.config = Config{
-		Bus: b.conn, Secrets: benchSecrets{}, Log: eventtest.Log(t), RPC: rpc.Config{Addr: "127.0.0.1:0", InsecureLoopback: true},
+		Env: env, Secrets: servicetest.Secrets{},
 		Timeout: 2 * time.Second, Settle: 300 * time.Millisecond, Pause: 50 * time.Millisecond, Poll: 20 * time.Millisecond,
 	}
 	for _, c := range change {
@@ -73,22 +69,13 @@ func newBench(t testing.TB, sim halosim.Config, state halosim.State, change ...f
 // start runs one replica until the test ends or stop is called.
 func (b *bench) start() (stop func()) {
 	b.Helper()
-	cfg := b.config
-	addr := make(chan string, 1)
-	cfg.Listening = func(a string) { addr <- a }
-	stop = eventtest.Run(b, func(ctx context.Context) error { return serve(ctx, cfg.withDefaults(), b.pool) })
-	select {
-	case a := <-addr:
-		if b.rpc == nil {
-			conn, err := rpc.Dial(rpc.Endpoint{Addr: a})
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.Cleanup(func() { conn.Close() })
-			b.rpc = conn
-		}
-	case <-time.After(20 * time.Second):
-		b.Fatal("billing does not listen")
+	conn, stop := servicetest.Start(b, b.config.Env, func(ctx context.Context, env chassis.Env) error {
+		cfg := b.config
+		cfg.Env = env
+		return Run(ctx, cfg)
+	})
+	if b.rpc == nil {
+		b.rpc = conn
 	}
 	return stop
 }
@@ -187,28 +174,7 @@ func (b *bench) lines() map[string]*invoicelinev1.Line {
 // settled waits until everything that was sent is digested, decided and written.
 func (b *bench) settled() {
 	b.Helper()
-	client := opsv1.NewOpsServiceClient(b.rpc)
-	calm, last := 0, int64(-1)
-	eventtest.Eventually(b, "settled", func() bool {
-		p, err := client.GetProgress(b.Context(), &opsv1.GetProgressRequest{Connection: "acme"})
-		if err != nil {
-			b.Fatal(err)
-		}
-		idle := !p.GetBusy() && p.GetOutbox() == 0 && len(p.GetConsumers()) > 0
-		for _, c := range p.GetConsumers() {
-			idle = idle && c.GetPending() == 0 && c.GetUnacknowledged() == 0
-		}
-		for _, c := range p.GetItems() {
-			idle = idle && c.GetState() != itemv1.State_STATE_PENDING && c.GetState() != itemv1.State_STATE_APPLYING
-		}
-		if !idle || p.GetActivity() != last {
-			calm = 0
-		} else {
-			calm++
-		}
-		last = p.GetActivity()
-		return calm >= 3
-	})
+	servicetest.Settle(b, b.rpc, 2)
 }
 
 func (b *bench) state(key string) string {
@@ -652,7 +618,8 @@ func TestADatabaseMadeAnewAddsNothingTwice(t *testing.T) {
 	}
 	stop()
 	b.sim.ResetRequests()
-	b.pool, b.rpc = postgrestest.New(t, schemas()...), nil
+	b.pool, b.rpc = postgrestest.New(t), nil
+	b.config.Pool = b.pool
 	b.start()
 	b.settled()
 	b.rules(add)

@@ -96,7 +96,7 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 	case ctl.Licence:
 		return licence.Run(ctx, licence.Config{Env: env, Secrets: secrets, HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle})
 	case ctl.Billing:
-		return billing.Run(ctx, billing.Config{Database: h.DatabaseURL.Reveal(), Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: env.Log, Listening: env.Listening, Secrets: secrets, Timeout: h.HaloTimeout, Settle: h.ApplySettle})
+		return billing.Run(ctx, billing.Config{Env: env, Secrets: secrets, Timeout: h.HaloTimeout, Settle: h.ApplySettle})
 	default:
 		return fmt.Errorf("there is no service %q", name)
 	}
