@@ -80,18 +80,26 @@ func compare(ctx context.Context, tx pgx.Tx, run, connection string) (found, err
 		return f, fmt.Errorf("prepare the comparison: %w", err)
 	}
 	rows, err := tx.Query(ctx, staged(run, `
-		select coalesce(c.entity, s.entity),
-			count(c.key),
-			count(*) filter (where c.key is not null and `+present+` = 'new'),
-			count(*) filter (where c.key is not null and `+present+` = 'changed'),
-			count(*) filter (where c.key is not null and s.key is not null and `+present+` is null),
-			count(*) filter (where c.key is null and s.removal = 0 and (s.absent_since is not null or `+conclusive+`) and not `+lost+`),
-			count(*) filter (where `+lost+`),
-			count(*) filter (where s.removal = 0),
-			count(*) filter (where s.removal = 0 and (c.ended or `+lost+`)),
-			count(*) filter (where c.key is null and `+conclusive+` and `+missing+` is not null),
-			count(*) filter (where c.key is null and `+uncounted+`)
-		from `+joined+` group by 1`), run, connection)
+		select entity,
+			count(*) filter (where came),
+			count(*) filter (where brings = 'new'),
+			count(*) filter (where brings = 'changed'),
+			count(*) filter (where came and had and brings is null),
+			count(*) filter (where not came and live and (absent or conclusive) and tells is distinct from 'removed'),
+			count(*) filter (where tells = 'removed'),
+			count(*) filter (where live),
+			count(*) filter (where live and (ended or tells = 'removed')),
+			count(*) filter (where tells is not null),
+			count(*) filter (where counts)
+		from (
+			select coalesce(c.entity, s.entity) as entity, c.key is not null as came, s.key is not null as had, c.ended,
+				s.key is not null and s.removal = 0 as live, s.absent_since is not null as absent, `+conclusive+` as conclusive,
+				case when c.key is not null then `+present+` end as brings,
+				case when c.key is null and `+conclusive+` then `+missing+` end as tells,
+				c.key is null and `+uncounted+` as counts
+			from `+joined+`
+			offset 0 -- each is worked out once
+		) j group by entity`), run, connection)
 	if err != nil {
 		return f, fmt.Errorf("compare with the last picture: %w", err)
 	}

@@ -213,6 +213,10 @@ func (f *fetcher) execute(ctx context.Context, conn *pgx.Conn, c *connectionv1.C
 
 func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Connection, r record) error {
 	run := r.Run
+	// Nothing is lost with what the run writes before its end: should the database crash, the run is found interrupted.
+	if _, err := conn.Exec(ctx, `set synchronous_commit = off`); err != nil {
+		return fmt.Errorf("prepare the run: %w", err)
+	}
 	result, rows, err := f.pull(ctx, conn, c, run)
 	if err != nil {
 		return err
@@ -225,6 +229,9 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 	run.Complete = complete
 	everyone := run.ImportSubscriptions || c.GetGiacom().GetCustomersFrom() == connectionv1.CustomersFrom_CUSTOMERS_FROM_DERIVED
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `set local synchronous_commit to default`); err != nil {
+			return fmt.Errorf("prepare the end of the run: %w", err)
+		}
 		_, err := tx.Exec(ctx, `update runs set customers_complete = $2, subscriptions_complete = $3, all_customers = $4, staged = $5 where id = $1`,
 			run.Id, run.ImportCustomers && result.Customers.Complete, run.ImportSubscriptions && result.Subscriptions.Complete, everyone, rows)
 		if err != nil {
@@ -236,6 +243,9 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 		}
 		count(run, found, result)
 		if hold := rulesOf(c).hold(found.shrink); hold != nil {
+			if err := keepStaging(ctx, tx, run.Id); err != nil {
+				return err
+			}
 			return f.close(ctx, tx, run, runv1.Outcome_OUTCOME_HELD, hold)
 		}
 		if err := apply(ctx, tx, run.Id, run.Connection, found); err != nil {

@@ -131,14 +131,23 @@ func lastScheduled(ctx context.Context, q querier, connection string) (scheduled
 	return s, nil
 }
 
-// createStaging makes a run's own table: unlogged, so that rows cost little and vanish with a crash of the database.
+// createStaging makes a run's own table. It is temporary: rows cost little, and vanish with the run's session.
 func createStaging(ctx context.Context, q querier, run string) error {
-	_, err := q.Exec(ctx, staged(run, `create unlogged table {staging} (
+	_, err := q.Exec(ctx, staged(run, `create temporary table {staging} (
 		seq bigint not null, entity smallint not null, key text not null collate "C", hash bytea, body bytea, tenant bytea,
 		mex_id text not null, name text not null, status_word text not null, quantity text not null, ended boolean not null, derived boolean not null
-	) with (autovacuum_enabled = false)`))
+	)`))
 	if err != nil {
 		return fmt.Errorf("make the staging table: %w", err)
+	}
+	return nil
+}
+
+// keepStaging keeps the rows of a run that is held beyond its session.
+func keepStaging(ctx context.Context, q querier, run string) error {
+	_, err := q.Exec(ctx, staged(run, `create unlogged table {staging} with (autovacuum_enabled = false) as table pg_temp.{staging}`))
+	if err != nil {
+		return fmt.Errorf("keep the staging table: %w", err)
 	}
 	return nil
 }
