@@ -11,12 +11,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jonboulle/clockwork"
 	"github.com/shopspring/decimal"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"seatline.dev/pkg/bus"
 	"seatline.dev/pkg/bus/bustest"
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/giacom/giacomsim"
@@ -26,6 +26,7 @@ import (
 	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 	"seatline.dev/services/fetcher"
+	"seatline.dev/services/servicetest"
 )
 
 // monday is when every test begins: six in the morning in London, in winter.
@@ -65,32 +66,14 @@ func newWorld(t testing.TB) *world {
 // serve runs one replica more.
 func (w *world) serve() (runv1.RunServiceClient, func()) {
 	w.t.Helper()
-	serving := make(chan string, 1)
-	stop := eventtest.Run(w.t, func(ctx context.Context) error {
-		return fetcher.Run(ctx, fetcher.Config{
-			Pool: w.pool, Bus: w.bus, Secrets: secrets{}, Clock: w.clock, Log: eventtest.Log(w.t),
-			RPC:     rpc.Config{Addr: "127.0.0.1:0", InsecureLoopback: true, DrainTimeout: 100 * time.Millisecond},
-			Serving: func(addr string) { serving <- addr },
-		})
-	})
-	select {
-	case addr := <-serving:
-		conn, err := rpc.Dial(rpc.Endpoint{Addr: addr})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.t.Cleanup(func() { _ = conn.Close() })
-		return runv1.NewRunServiceClient(conn), stop
-	case <-time.After(30 * time.Second):
-		w.t.Fatal("the fetcher does not serve")
-		return nil, nil
+	env := chassis.Env{
+		Pool: w.pool, Bus: w.bus, Clock: w.clock, Log: eventtest.Log(w.t),
+		RPC: rpc.Config{Addr: "127.0.0.1:0", InsecureLoopback: true, DrainTimeout: 100 * time.Millisecond},
 	}
-}
-
-type secrets struct{}
-
-func (secrets) GetSecrets(context.Context, *connectionv1.GetConnectionRequest, ...grpc.CallOption) (*connectionv1.Secrets, error) {
-	return &connectionv1.Secrets{GiacomApiKey: "sim-key"}, nil
+	conn, stop := servicetest.Start(w.t, env, func(ctx context.Context, env chassis.Env) error {
+		return fetcher.Run(ctx, fetcher.Config{Env: env, Secrets: servicetest.Secrets{}})
+	})
+	return runv1.NewRunServiceClient(conn), stop
 }
 
 // configure sends the connection's settings, changed by change, and waits until the fetcher has them.

@@ -90,7 +90,7 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 	defer closeConn()
 	switch name {
 	case ctl.Fetcher:
-		return fetcher.Run(ctx, fetcher.Config{Pool: pool, Bus: h.bus, Secrets: secrets, RPC: listener, Serving: env.Listening, Log: env.Log})
+		return fetcher.Run(ctx, fetcher.Config{Env: env, Secrets: secrets})
 	case ctl.Mapper:
 		return mapper.Run(ctx, mapper.Config{Env: env, Secrets: secrets, HaloTimeout: h.HaloTimeout, Lease: h.lease(), Settle: h.ApplySettle})
 	case ctl.Licence:
