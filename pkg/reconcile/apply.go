@@ -70,6 +70,9 @@ func (e *Engine[D]) Step(ctx context.Context) (int, error) {
 	if err := e.complete(callCtx, claim, batch, outcomes); err != nil {
 		return len(batch), fmt.Errorf("record outcomes of %d %s items: %w", len(batch), e.Kind, err)
 	}
+	if e.Recorded != nil {
+		e.Recorded()
+	}
 	return len(batch), nil
 }
 

@@ -38,6 +38,8 @@ type Config[D any] struct {
 	// Halo first. Its context outlives a shutdown by Grace. Items of a batch share the instance and,
 	// where they have one, the group.
 	Apply func(ctx context.Context, batch []Item[D]) []Outcome[D]
+	// Recorded is called each time outcomes have been committed; may be nil.
+	Recorded func()
 
 	Grouped   bool          // claim whole groups, one writer each
 	BatchSize int           // items per claim; default 500

@@ -37,7 +37,6 @@ func (s *service) apply(ctx context.Context, batch []item) []outcome {
 	}
 	// Whatever was seen is stored with the outcomes, and the customers are decided anew over it.
 	outcomes[0].Also = a.store
-	s.wake.Nudge()
 	return outcomes
 }
 

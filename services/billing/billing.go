@@ -72,7 +72,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s := &service{Config: cfg, pool: cfg.Pool, halo: clients, wake: chassis.NewWake(), reread: chassis.NewWake()}
 	s.engine = reconcile.New(reconcile.Config[Fields]{
 		Service: Service, Kind: "invoice-line", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
-		Diff: diff, Action: action, Event: lineEvent, Apply: s.apply,
+		Diff: diff, Action: action, Event: lineEvent, Apply: s.apply, Recorded: s.wake.Nudge,
 		Grouped: true, Workers: cfg.Workers, Lease: cfg.Timeout + 15*time.Second, Settle: cfg.Settle, Poll: cfg.Poll,
 	})
 	return chassis.Run(ctx, cfg.Env, chassis.Spec{

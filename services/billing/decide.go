@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,18 +17,22 @@ import (
 	"seatline.dev/pkg/reconcile"
 )
 
-// customersAtOnce is how many customers one transaction decides about.
-const customersAtOnce = 100
+const (
+	// customersAtOnce is how many customers one transaction decides about.
+	customersAtOnce = 100
+	// writing is how long a decision waits for a writer of the customer's invoice.
+	writing = 10 * time.Second
+)
 
 // decideSome takes queued customers of one instance and decides about their lines. Nothing is decided
 // before the invoices of the instance were read once: it would look as if there were no lines.
 func (s *service) decideSome(ctx context.Context) (n int, err error) {
 	now := s.Clock.Now()
 	rows, err := s.pool.Query(ctx, `
-		select d.instance from (select distinct instance from dirty where due_at <= $1) d join instances i using (instance)
+		select d.instance from (select distinct instance from dirty) d join instances i using (instance)
 		where i.read_at is not null
-			and not exists (select from arrivals a where a.instance = d.instance and a.at > $2 and a.since > $3)
-		order by d.instance`, now, now.Add(-s.Pause), now.Add(-patience))
+			and not exists (select from arrivals a where a.instance = d.instance and a.at > $1 and a.since > $2)
+		order by d.instance`, now.Add(-s.Pause), now.Add(-patience))
 	if err != nil {
 		return 0, fmt.Errorf("look for queued customers: %w", err)
 	}
@@ -56,16 +61,24 @@ func (s *service) decideAt(ctx context.Context, instance string) (n int, err err
 		if err := tx.QueryRow(ctx, `select pg_try_advisory_xact_lock(hashtextextended(current_schema() || $1, 0))`, instance).Scan(&free); err != nil || !free {
 			return err
 		}
-		rows, err := tx.Query(ctx, `
-			delete from dirty where instance = $1 and client_id in (
-				select client_id from dirty where instance = $1 and due_at <= $2 order by client_id limit $3)
-			returning client_id`, instance, s.Clock.Now(), customersAtOnce)
+		// A customer whose invoice is being written is decided about right after, over what was written:
+		// now we would only wait for the writer, and it for us. An unclear write takes minutes, though.
+		now := s.Clock.Now()
+		clients, err := column[int64](ctx, tx, `
+			with due as (
+				select distinct client_id from dirty d where instance = $1 and (queued_at <= $3 or not exists (
+					select from writers w join invoices v on v.instance = w.instance and v.id = w.grp::bigint
+					where w.instance = d.instance and v.client_id = d.client_id and w.lease_until > $2))
+				limit $4
+			), taken as (
+				delete from dirty where instance = $1 and client_id in (select client_id from due) returning client_id
+			)
+			select distinct client_id from taken order by 1`, instance, now, now.Add(-writing), customersAtOnce)
 		if err != nil {
 			return fmt.Errorf("take queued customers: %w", err)
 		}
-		clients, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-		if err != nil || len(clients) == 0 {
-			return err
+		if len(clients) == 0 {
+			return nil
 		}
 		n = len(clients)
 		sc, err := s.gather(ctx, tx, instance, clients, nil)

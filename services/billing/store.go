@@ -32,8 +32,7 @@ func dirty(ctx context.Context, tx pgx.Tx, instance string, clients []int64, now
 	if len(clients) == 0 || instance == "" {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `insert into dirty (instance, client_id, due_at) select $1, c, $3 from unnest($2::bigint[]) c order by c
-		on conflict (instance, client_id) do update set due_at = least(dirty.due_at, excluded.due_at)`, instance, clients, now)
+	_, err := tx.Exec(ctx, `insert into dirty (instance, client_id, queued_at) select $1, c, $3 from unnest($2::bigint[]) c`, instance, clients, now)
 	if err != nil {
 		return fmt.Errorf("queue %d customers of %s: %w", len(clients), instance, err)
 	}
@@ -43,14 +42,13 @@ func dirty(ctx context.Context, tx pgx.Tx, instance string, clients []int64, now
 // dirtyAll queues every customer with a licence or an item of a connection.
 func dirtyAll(ctx context.Context, tx pgx.Tx, connection string, now time.Time) error {
 	_, err := tx.Exec(ctx, `
-		insert into dirty (instance, client_id, due_at)
+		insert into dirty (instance, client_id, queued_at)
 		select instance, client_id, $2 from (
 			select instance, client_id from licences where connection = $1 and present
 			union select instance, old_client_id from licences where connection = $1 and present
 			union select instance, left_client_id from licences where connection = $1 and present
 			union select v.instance, v.client_id from items i join invoices v on v.instance = i.instance and v.id::text = i.grp where i.connection = $1
-		) c where client_id <> 0 and instance <> '' order by instance, client_id
-		on conflict (instance, client_id) do update set due_at = least(dirty.due_at, excluded.due_at)`, connection, now)
+		) c where client_id <> 0 and instance <> ''`, connection, now)
 	if err != nil {
 		return fmt.Errorf("queue the customers of connection %s: %w", connection, err)
 	}
