@@ -31,14 +31,8 @@ func (e *Engine[D]) ListPlan(ctx context.Context, db list.DB, req *opsv1.ListPla
 	if err != nil {
 		return nil, "", err
 	}
-	return list.Collect(ctx, db, q, list.Select{Columns: columns, From: "items", Where: "(state not in (1, 7) or follows)"},
-		func(r pgx.CollectableRow) (*itemv1.PlanItem, error) {
-			x, err := scan[D](r)
-			if err != nil {
-				return nil, err
-			}
-			return e.planItem(x.Item), nil
-		})
+	return List(ctx, db, q, Listing{Where: "state not in (1, 7) or follows"},
+		func(x Item[D]) (*itemv1.PlanItem, error) { return e.planItem(x), nil })
 }
 
 func (e *Engine[D]) planItem(x Item[D]) *itemv1.PlanItem {

@@ -40,41 +40,11 @@ func (s *service) ListLicences(ctx context.Context, req *licencev1.ListLicencesR
 	if err != nil {
 		return nil, err
 	}
-	keys, next, err := list.Collect(ctx, s.Pool, q, list.Select{
-		Columns: "i.connection, i.key", From: "items i join subscriptions s on s.connection = i.connection and s.key = i.key",
-	}, scanKey)
+	shown, next, err := reconcile.List(ctx, s.Pool, q, reconcile.Listing{Join: "left join subscriptions s on s.connection = i.connection and s.key = i.key"}, licenceOf)
 	if err != nil {
 		return nil, err
 	}
-	ofConnection, ofKey := make([]string, len(keys)), make([]string, len(keys))
-	for i, k := range keys {
-		ofConnection[i], ofKey[i] = k[0], k[1]
-	}
-	items, err := s.engine.Query(ctx, s.Pool, `(connection, key) in (select * from unnest($1::text[], $2::text[]))`, ofConnection, ofKey)
-	if err != nil {
-		return nil, err
-	}
-	byKey := make(map[[2]string]item, len(items))
-	for _, x := range items {
-		byKey[[2]string{x.Connection, x.Key}] = x
-	}
-	resp := &licencev1.ListLicencesResponse{NextPageToken: next}
-	for _, k := range keys {
-		x, ok := byKey[k]
-		if !ok {
-			continue
-		}
-		l, err := licenceOf(x)
-		if err != nil {
-			return nil, err
-		}
-		resp.Licences = append(resp.Licences, l)
-	}
-	return resp, nil
-}
-
-func scanKey(r pgx.CollectableRow) (k [2]string, err error) {
-	return k, r.Scan(&k[0], &k[1])
+	return &licencev1.ListLicencesResponse{Licences: shown, NextPageToken: next}, nil
 }
 
 // GetLicence returns one licence.
@@ -234,18 +204,21 @@ func licenceOf(x item) (*licencev1.Licence, error) {
 	}
 	g := l.GetSubscription().GetGiacom()
 	l.Connection, l.Key, l.Instance, l.Status, l.Etag = x.Connection, x.Key, x.Instance, x.Status(), number(x.Revision)
-	for _, f := range []struct {
-		from *Fields
-		into **licencev1.Fields
-	}{{x.Desired, &l.Desired}, {x.Applied, &l.Applied}, {x.Observed, &l.Observed}} {
-		if f.from != nil {
-			*f.into = fieldsProto(f.from, g.GetName(), g.GetSku(), x.Currency)
-		}
+	fields := func(f *Fields) *licencev1.Fields { return fieldsProto(f, g.GetName(), g.GetSku(), x.Currency) }
+	l.Desired = fields(x.Desired)
+	if l.Applied = l.Desired; x.Applied != x.Desired {
+		l.Applied = fields(x.Applied)
+	}
+	if l.Observed = l.Applied; x.Observed != x.Applied {
+		l.Observed = fields(x.Observed)
 	}
 	return l, nil
 }
 
 func fieldsProto(f *Fields, name, sku, currency string) *licencev1.Fields {
+	if f == nil {
+		return nil
+	}
 	amount := func(d *decimal.Decimal) *moneyv1.Money {
 		if d == nil {
 			return nil

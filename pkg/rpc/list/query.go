@@ -154,13 +154,17 @@ func Collect[T any](ctx context.Context, db DB, q *Query, sel Select, scan pgx.R
 	defer rows.Close()
 	var page []T
 	var place []*string
+	row := &placedRow{Rows: rows}
 	for rows.Next() {
 		if len(page) == q.size { // the row beyond the page only says that there is one
 			rows.Close()
 			next, err := q.next(place)
 			return page, next, err
 		}
-		item, err := scan(placedRow{rows, &place})
+		if len(page) == q.size-1 { // only the last row's place is asked for
+			row.place = &place
+		}
+		item, err := scan(row)
 		if err != nil {
 			return nil, "", fmt.Errorf("list %s: %w", q.noun, err)
 		}
@@ -183,22 +187,24 @@ func (q *Query) next(place []*string) (string, error) {
 	return q.token(values), nil
 }
 
-// placedRow hides the last column from the scan and keeps it.
+// placedRow hides the last column from the scan, and keeps it if it has a place for it.
 type placedRow struct {
 	pgx.Rows
-	place *[]*string
+	place   any // *[]*string, or nil
+	targets []any
 }
 
-func (r placedRow) FieldDescriptions() []pgconn.FieldDescription {
+func (r *placedRow) FieldDescriptions() []pgconn.FieldDescription {
 	all := r.Rows.FieldDescriptions()
 	return all[:len(all)-1]
 }
 
-func (r placedRow) Scan(targets ...any) error {
+func (r *placedRow) Scan(targets ...any) error {
 	if len(targets) == 1 { // how pgx.RowToStructByName and its like come
 		if scanner, ok := targets[0].(pgx.RowScanner); ok {
 			return scanner.ScanRow(r)
 		}
 	}
-	return r.Rows.Scan(append(targets[:len(targets):len(targets)], r.place)...)
+	r.targets = append(append(r.targets[:0], targets...), r.place)
+	return r.Rows.Scan(r.targets...)
 }

@@ -1,0 +1,81 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/rpc/list"
+)
+
+// Listing says which items a list is of.
+type Listing struct {
+	// Join follows "from items i", so that fields of the list may come from the service's own tables. A left join
+	// of at most one row costs nothing where neither the filter nor the order names it: PostgreSQL leaves it out.
+	Join string
+	// Where is a condition that always holds, with $1 … for Args; may be empty.
+	Where string
+	Args  []any
+}
+
+// List shows one page of items, in one statement, and gives the token of the next page: "" after the last. The fields of
+// the query's Spec name columns of items as i.state, i.customer and so on. Within one connection there is an index for
+// each of key, state, reason_code, customer, halo_id and updated, so that a page costs the same wherever it lies.
+//
+// The items hold what is shown of an item; what concerns claims, causes and groups is left out. Desired, Applied and
+// Observed are one value where they are equal, so none of them may be changed in place.
+func List[D, T any](ctx context.Context, db list.DB, q *list.Query, of Listing, show func(Item[D]) (T, error)) ([]T, string, error) {
+	sel := list.Select{Columns: listColumns, From: "items i " + of.Join, Where: of.Where, Args: of.Args}
+	return list.Collect(ctx, db, q, sel, func(r pgx.CollectableRow) (shown T, err error) {
+		x, err := scanListed[D](r)
+		if err != nil {
+			return shown, err
+		}
+		return show(x)
+	})
+}
+
+// What is in sync holds one document three times over: it is written, sent and read once.
+const listColumns = `i.connection, i.key, i.instance, i.revision, i.desired, nullif(i.applied, i.desired), nullif(i.observed, i.applied),
+	i.applied = i.desired, i.observed = i.applied, i.drifted, i.halo_id, i.state, i.reason_code, i.reason_text, i.facts, i.title, i.customer,
+	i.follows, i.monthly_before::text, i.monthly_after::text, i.currency, i.run, i.updated`
+
+func scanListed[D any](r pgx.CollectableRow) (x Item[D], err error) {
+	var (
+		desired, applied, observed []byte
+		inSync, asApplied          *bool
+		before, after              *string
+	)
+	err = r.Scan(&x.Connection, &x.Key, &x.Instance, &x.Revision, &desired, &applied, &observed,
+		&inSync, &asApplied, &x.Drifted, &x.HaloID, &x.State, &x.Reason.Code, &x.Reason.Text, &x.Facts, &x.Title, &x.Customer,
+		&x.Follows, &before, &after, &x.Currency, &x.Run, &x.Updated)
+	if err != nil {
+		return x, fmt.Errorf("scan item: %w", err)
+	}
+	document := func(text []byte, same *bool, as *D) *D {
+		switch {
+		case orZero(same):
+			return as
+		case text == nil || err != nil:
+			return nil
+		}
+		d := new(D)
+		err = json.Unmarshal(text, d)
+		return d
+	}
+	x.Desired = document(desired, nil, nil)
+	x.Applied = document(applied, inSync, x.Desired)
+	x.Observed = document(observed, asApplied, x.Applied)
+	if err == nil {
+		x.MonthlyBefore, err = parseMoney(before)
+	}
+	if err == nil {
+		x.MonthlyAfter, err = parseMoney(after)
+	}
+	if err != nil {
+		return x, fmt.Errorf("item %s/%s: %w", x.Connection, x.Key, err)
+	}
+	return x, nil
+}
