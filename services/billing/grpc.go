@@ -60,37 +60,11 @@ func (l *lineServer) ListLines(ctx context.Context, req *invoicelinev1.ListLines
 	if err != nil {
 		return nil, err
 	}
-	keys, next, err := list.Collect(ctx, l.s.pool, q, list.Select{Columns: "connection, key", From: "items", Where: "state <> 7"}, func(r pgx.CollectableRow) (k ItemKey, err error) {
-		return k, r.Scan(&k.Connection, &k.Key)
-	})
+	lines, next, err := reconcile.List(ctx, l.s.pool, q, reconcile.Listing{Where: "state <> 7"}, lineProto)
 	if err != nil {
 		return nil, err
 	}
-	connections, names := make([]string, len(keys)), make([]string, len(keys))
-	for i, k := range keys {
-		connections[i], names[i] = k.Connection, k.Key
-	}
-	items, err := l.s.engine.Query(ctx, l.s.pool, `(connection, key) in (select * from unnest($1::text[], $2::text[]))`, connections, names)
-	if err != nil {
-		return nil, err
-	}
-	byKey := make(map[ItemKey]item, len(items))
-	for _, x := range items {
-		byKey[ItemKey{x.Connection, x.Key}] = x
-	}
-	resp := &invoicelinev1.ListLinesResponse{NextPageToken: next}
-	for _, k := range keys {
-		x, ok := byKey[k]
-		if !ok {
-			continue
-		}
-		line, err := lineProto(x)
-		if err != nil {
-			return nil, err
-		}
-		resp.Lines = append(resp.Lines, line)
-	}
-	return resp, nil
+	return &invoicelinev1.ListLinesResponse{Lines: lines, NextPageToken: next}, nil
 }
 
 // GetLine answers with one line, also one that is no longer ours.
