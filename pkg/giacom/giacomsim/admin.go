@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/simulator"
 )
 
 // Change is one change of the account, as the admin route takes it.
@@ -63,73 +65,20 @@ func (s *Sim) Apply(c Change) error {
 	return nil
 }
 
-// serveAdmin answers the simulator's own routes. They want no key: serve a simulator on loopback only.
+// admin are the routes of this simulator, beside those that all have:
 //
-//	GET    /_sim/faults    the faults that are on, and all there are
-//	POST   /_sim/faults    a Fault, or a list of them, to switch on
-//	DELETE /_sim/faults    switch off ?name=, or all
-//	GET    /_sim/requests  requests by route; DELETE begins anew
-//	GET    /_sim/state     the account; PUT replaces it
-//	POST   /_sim/change    a Change, or a list of them
-func (s *Sim) serveAdmin(w http.ResponseWriter, r *http.Request) {
-	var err error
-	switch r.Method + " " + r.URL.Path {
-	case "GET /_sim/faults":
-		on := []Fault{}
-		s.locked(func() {
-			for _, f := range s.faults {
-				on = append(on, f.Fault)
+//	GET  /_sim/state   the account; PUT replaces it
+//	POST /_sim/change  a Change, or a list of them
+func (s *Sim) admin() map[string]simulator.Route {
+	return map[string]simulator.Route{
+		"GET /_sim/state": func(*http.Request) (any, error) { return s.Account(), nil },
+		"PUT /_sim/state": func(r *http.Request) (any, error) {
+			var a Account
+			if err := json.NewDecoder(r.Body).Decode(&a); err != nil {
+				return nil, err
 			}
-		})
-		writeJSON(w, http.StatusOK, map[string]any{"on": on, "known": Faults})
-		return
-	case "POST /_sim/faults":
-		err = each(r, s.Inject)
-	case "DELETE /_sim/faults":
-		s.Clear(r.URL.Query().Get("name"))
-	case "GET /_sim/requests":
-		writeJSON(w, http.StatusOK, s.Requests())
-		return
-	case "DELETE /_sim/requests":
-		s.ResetRequests()
-	case "GET /_sim/state":
-		writeJSON(w, http.StatusOK, s.Account())
-		return
-	case "PUT /_sim/state":
-		var a Account
-		if err = json.NewDecoder(r.Body).Decode(&a); err == nil {
-			err = s.Set(a)
-		}
-	case "POST /_sim/change":
-		err = each(r, s.Apply)
-	default:
-		gatewayError(w, http.StatusNotFound, "no such route of the simulator")
-		return
+			return nil, s.Set(a)
+		},
+		"POST /_sim/change": func(r *http.Request) (any, error) { return nil, simulator.Each(r, s.Apply) },
 	}
-	if err != nil {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"message": err.Error()})
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// each decodes one T or a list of them and does each.
-func each[T any](r *http.Request, do func(T) error) error {
-	var raw json.RawMessage
-	if err := json.NewDecoder(r.Body).Decode(&raw); err != nil {
-		return fmt.Errorf("body: %w", err)
-	}
-	var list []T
-	if json.Unmarshal(raw, &list) != nil {
-		list = make([]T, 1)
-		if err := json.Unmarshal(raw, &list[0]); err != nil {
-			return fmt.Errorf("body: %w", err)
-		}
-	}
-	for _, v := range list {
-		if err := do(v); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/shopspring/decimal"
+
+	"seatline.dev/pkg/simulator"
 )
 
 // Faults are all faults by name, with what each does.
@@ -52,84 +54,15 @@ var Faults = map[string]string{
 	"token_expired":       "v2 tokens are refused",
 }
 
-// Fault is one fault that is switched on.
-type Fault struct {
-	Name string `json:"name"`
-	// Route it strikes: a key of [Sim.Requests]; all but the token route when empty.
-	Route string `json:"route,omitempty"`
-	// Rate strikes that share of the requests, chosen by Config.Seed; 0 means every one.
-	Rate float64 `json:"rate,omitempty"`
-	// Nth strikes only the N-th request from now on, counted over its route.
-	Nth int `json:"nth,omitempty"`
-	// Skip lets that many requests pass first; Times ends it after so many strikes, 0 means until cleared.
-	Skip  int `json:"skip,omitempty"`
-	Times int `json:"times,omitempty"`
-	// Delay of "slow".
-	Delay time.Duration `json:"delay,omitempty"`
-	// RetryAfter of "throttle" and "quota", in seconds.
-	RetryAfter int `json:"retryAfter,omitempty"`
-	// Value of the faults that say so.
-	Value int `json:"value,omitempty"`
-}
-
-type fault struct {
-	Fault
-	seen, struck int
-}
-
-// Inject switches a fault on, beside those that are on.
-func (s *Sim) Inject(f Fault) error {
-	if Faults[f.Name] == "" {
-		return fmt.Errorf("no fault is called %q", f.Name)
-	}
-	s.locked(func() { s.faults = append(s.faults, &fault{Fault: f}) })
-	return nil
-}
-
-// Clear switches off the fault of that name, or all when it is empty.
-func (s *Sim) Clear(name string) {
-	s.locked(func() {
-		s.faults = slices.DeleteFunc(s.faults, func(f *fault) bool { return name == "" || f.Name == name })
-	})
-}
+// Fault is one fault that is switched on. Its Route is a key of [Sim.Requests], its Delay passes on the real clock.
+type Fault = simulator.Fault
 
 // struck are the faults that strike one request.
-type struck []Fault
-
-// strike decides which faults strike this request. The caller holds the lock.
-func (s *Sim) strike(route string) struck {
-	var now struck
-	for _, f := range s.faults {
-		if f.Route != route && (f.Route != "" || route == "token") {
-			continue
-		}
-		f.seen++
-		switch {
-		case f.Nth > 0 && f.seen != f.Nth, f.seen <= f.Skip, f.Times > 0 && f.struck >= f.Times:
-			continue
-		case f.Rate > 0 && s.random.Float64() >= f.Rate:
-			continue
-		}
-		f.struck++
-		now = append(now, f.Fault)
-	}
-	return now
-}
-
-func (f struck) find(name string) (Fault, bool) {
-	for _, one := range f {
-		if one.Name == name {
-			return one, true
-		}
-	}
-	return Fault{}, false
-}
-
-func (f struck) has(name string) bool { _, ok := f.find(name); return ok }
+type struck struct{ simulator.Struck }
 
 // number is the Value of a fault.
 func (f struck) number(name string, otherwise int) int {
-	if one, ok := f.find(name); ok && one.Value > 0 {
+	if one, ok := f.Find(name); ok && one.Value > 0 {
 		return one.Value
 	}
 	return otherwise
@@ -137,14 +70,14 @@ func (f struck) number(name string, otherwise int) int {
 
 // before does what happens before the API is reached, and says whether that was the answer.
 func (f struck) before(w http.ResponseWriter, r *http.Request) bool {
-	if slow, ok := f.find("slow"); ok {
+	if slow, ok := f.Find("slow"); ok {
 		select {
 		case <-r.Context().Done():
 			return true
 		case <-time.After(slow.Delay):
 		}
 	}
-	for _, one := range f {
+	for _, one := range f.Struck {
 		switch one.Name {
 		case "hang":
 			<-r.Context().Done()
@@ -170,7 +103,7 @@ func (f struck) before(w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Location", "https://elsewhere.example/")
 			w.WriteHeader(http.StatusFound)
 		case "error_500":
-			writeJSON(w, http.StatusInternalServerError, map[string]any{"statusCode": 500, "message": "Internal server error", "activityId": "0b5a3c1e-2f54-4d0d-8e2a-6a7f5b6c9d10"})
+			simulator.WriteJSON(w, http.StatusInternalServerError, map[string]any{"statusCode": 500, "message": "Internal server error", "activityId": "0b5a3c1e-2f54-4d0d-8e2a-6a7f5b6c9d10"})
 		case "error_502":
 			page(w, http.StatusBadGateway, "Bad Gateway")
 		case "error_503":
@@ -180,7 +113,7 @@ func (f struck) before(w http.ResponseWriter, r *http.Request) bool {
 		case "html":
 			page(w, http.StatusOK, "We are carrying out maintenance")
 		case "empty_object":
-			writeJSON(w, http.StatusOK, struct{}{})
+			simulator.WriteJSON(w, http.StatusOK, struct{}{})
 		case "empty_body":
 			w.WriteHeader(http.StatusOK)
 		default:
@@ -219,7 +152,7 @@ var (
 func (f struck) rows(rows [][]byte, total int) ([][]byte, int) {
 	rows = slices.Clone(rows)
 	bend := func(fault string, field *regexp.Regexp, to string) {
-		if f.has(fault) {
+		if f.Has(fault) {
 			for i, row := range rows {
 				if field.Match(row) {
 					rows[i] = bendFirst(row, field, to, fault == "null_price")
@@ -228,10 +161,10 @@ func (f struck) rows(rows [][]byte, total int) ([][]byte, int) {
 			}
 		}
 	}
-	if f.has("empty") {
+	if f.Has("empty") {
 		return nil, 0
 	}
-	if f.has("short_page") && len(rows) > 0 {
+	if f.Has("short_page") && len(rows) > 0 {
 		rows = rows[:len(rows)-1]
 	}
 	bend("null_price", priceField, `"$1":null`)
@@ -242,20 +175,20 @@ func (f struck) rows(rows [][]byte, total int) ([][]byte, int) {
 	bend("date_1900", startField, `"$1":"1900-01-01T00:00:00"`)
 	bend("two_spellings", customerField, `"$1":" $2 "`)
 	bend("no_id", idField, `"id":null`)
-	if f.has("two_spellings") && len(rows) > 0 {
+	if f.Has("two_spellings") && len(rows) > 0 {
 		rows[0] = customerField.ReplaceAllFunc(rows[0], func(m []byte) []byte {
 			key, value, _ := strings.Cut(string(m), ":")
 			return []byte(key + ":" + strings.ToLower(value))
 		})
 	}
-	if f.has("duplicate_rows") {
+	if f.Has("duplicate_rows") {
 		twice := make([][]byte, 0, 2*len(rows))
 		for _, row := range rows {
 			twice = append(twice, row, row)
 		}
 		rows, total = twice, 2*total
 	}
-	if f.has("broken_row") {
+	if f.Has("broken_row") {
 		rows = append(rows, []byte("42"))
 		total++
 	}
@@ -280,7 +213,7 @@ func bendFirst(row []byte, field *regexp.Regexp, to string, all bool) []byte {
 // write answers with body, or with half of it and a cut connection.
 func (f struck) write(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	if !f.has("cut") {
+	if !f.Has("cut") {
 		_, _ = w.Write(body)
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"net/http"
 	"strconv"
+
+	"seatline.dev/pkg/simulator"
 )
 
 // serveList answers a list of v1. Rows are rendered once and kept until they change, so that a large account costs little
@@ -19,17 +21,17 @@ func (s *Sim) serveList(w http.ResponseWriter, r *http.Request, route string, f 
 	if s.cfg.MaxPageSize > 0 {
 		size = min(size, s.cfg.MaxPageSize)
 	}
-	if f.has("page_capped") {
+	if f.Has("page_capped") {
 		size = min(size, f.number("page_capped", 100))
 	}
-	if f.has("page_number_ignored") {
+	if f.Has("page_number_ignored") {
 		page = 1
 	}
-	if f.has("page_size_ignored") {
+	if f.Has("page_size_ignored") {
 		size, page = 1<<30, 1
 	}
 	s.mu.Lock()
-	if f.has("change_mid_run") && page > 1 {
+	if f.Has("change_mid_run") && page > 1 {
 		s.account.changeOne()
 	}
 	rows, total := s.account.page(route, page, size, s.cfg.CountSubscriptions)
@@ -38,20 +40,20 @@ func (s *Sim) serveList(w http.ResponseWriter, r *http.Request, route string, f 
 
 	paging := ""
 	if s.cfg.Totals || route == "customers" {
-		if f.has("wrong_total") {
+		if f.Has("wrong_total") {
 			total += f.number("wrong_total", 5)
 		}
 		paging = `,"pageNumber":` + strconv.Itoa(page) + `,"pageSize":` + strconv.Itoa(size) + `,"totalCount":` + strconv.Itoa(total)
 	}
 	open, end := `{"data":[`, `]`+paging+`}`
 	switch {
-	case f.has("bare_array"):
+	case f.Has("bare_array"):
 		open, end = "[", "]"
-	case f.has("data_null"):
+	case f.Has("data_null"):
 		rows, open, end = nil, `{"data":null`, "}"
 	}
-	pascal := s.cfg.PascalCase || f.has("pascal_case")
-	if !pascal && !f.has("numbers_as_text") && !f.has("cut") {
+	pascal := s.cfg.PascalCase || f.Has("pascal_case")
+	if !pascal && !f.Has("numbers_as_text") && !f.Has("cut") {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		out := bufio.NewWriterSize(w, 64<<10)
 		writeRows(out, open, rows, end)
@@ -60,7 +62,7 @@ func (s *Sim) serveList(w http.ResponseWriter, r *http.Request, route string, f 
 	}
 	var b bytes.Buffer
 	writeRows(&b, open, rows, end)
-	f.write(w, reshape(b.Bytes(), pascal, f.has("numbers_as_text")))
+	f.write(w, reshape(b.Bytes(), pascal, f.Has("numbers_as_text")))
 }
 
 type writer interface {
@@ -85,7 +87,7 @@ func (s *Sim) serveTMF(w http.ResponseWriter, r *http.Request, route string, f s
 	limit, ok := positive(r, "limit", 50)
 	offset, err := strconv.Atoi(defaulted(r.URL.Query().Get("offset"), "0"))
 	if !ok || err != nil || offset < 0 {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"code": "23", "reason": "Invalid query", "message": "offset and limit must be numbers", "status": "400"})
+		simulator.WriteJSON(w, http.StatusBadRequest, map[string]string{"code": "23", "reason": "Invalid query", "message": "offset and limit must be numbers", "status": "400"})
 		return
 	}
 	limit = min(limit, 100)
@@ -98,7 +100,7 @@ func (s *Sim) serveTMF(w http.ResponseWriter, r *http.Request, route string, f s
 	w.Header().Set("X-Result-Count", strconv.Itoa(len(all)))
 	var b bytes.Buffer
 	writeRows(&b, "[", all, "]")
-	if f.has("cut") {
+	if f.Has("cut") {
 		f.write(w, b.Bytes())
 		return
 	}

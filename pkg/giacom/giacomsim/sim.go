@@ -9,13 +9,14 @@
 package giacomsim
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"seatline.dev/pkg/simulator"
 )
 
 // Config of a simulator. The zero value serves v1 and v2 with key "sim-key".
@@ -43,18 +44,17 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Sim is a simulated Giacom. It is safe for use by several goroutines.
+// Sim is a simulated Giacom. It is safe for use by several goroutines. Its Requests are counted as "customers",
+// "subscriptions", "accounttotals", "report", "status", "organization", "service", "token" and "unknown".
 type Sim struct {
+	*simulator.Rig
 	cfg Config
 
-	mu       sync.Mutex
-	account  account
-	faults   []*fault
-	random   *rand.Rand
-	requests map[string]int
-	revoked  bool
-	tokens   map[string]time.Time
-	issued   int
+	mu      sync.Mutex
+	account account
+	revoked bool
+	tokens  map[string]time.Time
+	issued  int
 }
 
 // New returns a simulator with an empty account.
@@ -75,8 +75,8 @@ func New(cfg Config) *Sim {
 		cfg.Now = time.Now
 	}
 	return &Sim{
-		cfg: cfg, account: newAccount(), requests: map[string]int{}, tokens: map[string]time.Time{},
-		random: rand.New(rand.NewPCG(cfg.Seed, 1)),
+		Rig: simulator.NewRig(Faults, "token", rand.NewPCG(cfg.Seed, 1)),
+		cfg: cfg, account: newAccount(), tokens: map[string]time.Time{},
 	}
 }
 
@@ -89,21 +89,6 @@ func (s *Sim) locked(do func()) {
 	defer s.mu.Unlock()
 	do()
 }
-
-// Requests counts the API requests so far by route: "customers", "subscriptions", "accounttotals", "report", "status",
-// "organization", "service", "token" and "unknown".
-func (s *Sim) Requests() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	counts := make(map[string]int, len(s.requests))
-	for route, n := range s.requests {
-		counts[route] = n
-	}
-	return counts
-}
-
-// ResetRequests begins counting anew.
-func (s *Sim) ResetRequests() { s.locked(func() { s.requests = map[string]int{} }) }
 
 // routes by lower-case path: the gateway does not mind the case of a path.
 var routes = map[string]string{
@@ -118,8 +103,8 @@ var routes = map[string]string{
 }
 
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/_sim/") {
-		s.serveAdmin(w, r)
+	if strings.HasPrefix(r.URL.Path, simulator.Prefix) {
+		s.Admin(w, r, s.admin())
 		return
 	}
 	route := routes[strings.ToLower(strings.TrimRight(r.URL.Path, "/"))]
@@ -127,17 +112,13 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route == "token" {
 		method = http.MethodPost
 	}
-	s.mu.Lock()
 	if route == "" || r.Method != method {
-		s.requests["unknown"]++
-		s.mu.Unlock()
+		s.Count("unknown")
 		gatewayError(w, http.StatusNotFound, "Resource not found")
 		return
 	}
-	s.requests[route]++
-	f := s.strike(route)
-	s.mu.Unlock()
-
+	s.Count(route)
+	f := struck{s.Strike(method, route)}
 	if f.before(w, r) {
 		return
 	}
@@ -150,11 +131,11 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch route {
 	case "status":
-		if f.has("status_400") {
+		if f.Has("status_400") {
 			gatewayError(w, http.StatusBadRequest, "accountId is required")
 			return
 		}
-		writeJSON(w, http.StatusOK, map[string]string{"status": "OK"})
+		simulator.WriteJSON(w, http.StatusOK, map[string]string{"status": "OK"})
 	case "organization", "service":
 		s.serveTMF(w, r, route, f)
 	default:
@@ -165,22 +146,22 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit answers 401 unless the request carries a key, or for v2 a token, that is good.
 func (s *Sim) admit(w http.ResponseWriter, r *http.Request, f struck) bool {
 	s.mu.Lock()
-	revoked := s.revoked || f.has("key_revoked")
+	revoked := s.revoked || f.Has("key_revoked")
 	bearer, hasToken := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	until := s.tokens[bearer]
 	s.mu.Unlock()
 	if hasToken && strings.HasPrefix(strings.ToLower(r.URL.Path), "/v2/") {
-		if revoked || f.has("token_expired") || !s.cfg.Now().Before(until) {
-			writeJSON(w, http.StatusUnauthorized, map[string]string{"code": "41", "reason": "Unauthorized", "message": "The token has expired", "status": "401"})
+		if revoked || f.Has("token_expired") || !s.cfg.Now().Before(until) {
+			simulator.WriteJSON(w, http.StatusUnauthorized, map[string]string{"code": "41", "reason": "Unauthorized", "message": "The token has expired", "status": "401"})
 			return false
 		}
 		return true
 	}
 	key := r.Header.Get(s.cfg.KeyHeader)
 	switch {
-	case key == "" || f.has("key_missing"):
+	case key == "" || f.Has("key_missing"):
 		gatewayError(w, http.StatusUnauthorized, "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API.")
-	case key != s.cfg.Key || revoked || f.has("key_bad"):
+	case key != s.cfg.Key || revoked || f.Has("key_bad"):
 		gatewayError(w, http.StatusUnauthorized, "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.")
 	default:
 		return true
@@ -194,24 +175,18 @@ func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	switch {
 	case r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") == "":
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_request"})
+		simulator.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_request"})
 	case id != s.cfg.ClientID || secret != s.cfg.ClientSecret || s.revoked:
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_client"})
+		simulator.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_client"})
 	default:
 		s.issued++
 		token := "sim-token-" + strconv.Itoa(s.issued)
 		s.tokens[token] = s.cfg.Now().Add(s.cfg.TokenLife)
-		writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(s.cfg.TokenLife.Seconds())})
+		simulator.WriteJSON(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(s.cfg.TokenLife.Seconds())})
 	}
 }
 
 // gatewayError writes the body of Azure API Management's own errors [F].
 func gatewayError(w http.ResponseWriter, status int, message string) {
-	writeJSON(w, status, map[string]any{"statusCode": status, "message": message})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client may have gone
+	simulator.WriteJSON(w, status, map[string]any{"statusCode": status, "message": message})
 }

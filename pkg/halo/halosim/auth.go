@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"seatline.dev/pkg/simulator"
 )
 
 type token struct {
@@ -16,10 +18,8 @@ type token struct {
 
 // serveToken gives a token for the scopes that are both asked for and granted.
 func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.requests["POST "+tokenRoute]++
-	f := s.strike(r.Method, tokenRoute)
-	s.mu.Unlock()
+	s.Count("POST " + tokenRoute)
+	f := struck{s.Strike(r.Method, tokenRoute)}
 	if f.before(s, w, r) {
 		return
 	}
@@ -32,11 +32,11 @@ func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError) // so does Halo [C]
 		return
 	case r.PostFormValue("grant_type") != "client_credentials":
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "unsupported_grant_type", "error_description": "The specified grant type is not supported."})
+		simulator.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": "unsupported_grant_type", "error_description": "The specified grant type is not supported."})
 		return
 	case r.PostFormValue("client_id") != s.cfg.ClientID ||
 		subtle.ConstantTimeCompare([]byte(r.PostFormValue("client_secret")), []byte(s.cfg.ClientSecret)) != 1:
-		writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "invalid_client", "error_description": "The specified client credentials are invalid."})
+		simulator.WriteJSON(w, http.StatusUnauthorized, map[string]string{"error": "invalid_client", "error_description": "The specified client credentials are invalid."})
 		return
 	}
 	asked := strings.Fields(r.PostFormValue("scope"))
@@ -58,7 +58,7 @@ func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
 	name := "sim-token-" + strconv.Itoa(s.issued)
 	s.tokens[name] = token{until: s.cfg.Clock.Now().Add(s.cfg.TokenLife), scopes: given}
 	s.mu.Unlock()
-	writeJSON(w, http.StatusOK, map[string]any{
+	simulator.WriteJSON(w, http.StatusOK, map[string]any{
 		"access_token": name, "token_type": "Bearer", "expires_in": int(s.cfg.TokenLife.Seconds()), "scope": strings.Join(given, " "),
 	})
 }

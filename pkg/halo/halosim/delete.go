@@ -3,6 +3,8 @@ package halosim
 import (
 	"net/http"
 	"slices"
+
+	"seatline.dev/pkg/simulator"
 )
 
 // serveDelete deletes an object that nothing needs.
@@ -14,7 +16,7 @@ func (s *Sim) serveDelete(w http.ResponseWriter, q request) {
 		return
 	}
 	inUse := func(what string) {
-		writeJSON(w, http.StatusBadRequest, what+" is in use. Please mark it as inactive.")
+		simulator.WriteJSON(w, http.StatusBadRequest, what+" is in use. Please mark it as inactive.")
 	}
 	switch q.name {
 	case "/Client":

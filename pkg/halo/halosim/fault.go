@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"seatline.dev/pkg/simulator"
 )
 
 // Faults are all faults by name, with what each does.
@@ -44,104 +45,24 @@ var Faults = map[string]string{
 	"repeated_page":         "a list ignores page_no",
 }
 
-// Fault is one fault that is switched on.
-type Fault struct {
-	Name string `json:"name"`
-	// Method and Route it strikes, such as POST and /SoftwareLicence or /RecurringInvoice/{id}; all when empty. The token
-	// route is struck only when named: /auth/token.
-	Method string `json:"method,omitempty"`
-	Route  string `json:"route,omitempty"`
-	// Rate strikes that share of the requests, chosen by Config.Seed; 0 means every one.
-	Rate float64 `json:"rate,omitempty"`
-	// Nth strikes only the N-th request from now on that Method and Route fit.
-	Nth int `json:"nth,omitempty"`
-	// Skip lets that many pass first; Times ends it after so many strikes, 0 means until cleared.
-	Skip  int `json:"skip,omitempty"`
-	Times int `json:"times,omitempty"`
-	// Delay of "slow" and of the late writes, on the simulator's clock.
-	Delay time.Duration `json:"delay,omitempty"`
-	// RetryAfter in seconds; 0 sends no header.
-	RetryAfter int `json:"retryAfter,omitempty"`
-	// Match names a row: its id, or a part of its name or snowid.
-	Match string `json:"match,omitempty"`
-}
+// Fault is one fault that is switched on, such as for the Method POST and the Route /SoftwareLicence or
+// /RecurringInvoice/{id}. Its Delay passes on the simulator's clock, its Match is a row's id, or a part of its name or
+// snowid.
+type Fault = simulator.Fault
 
-type fault struct {
-	Fault
-	seen, struck int
-}
-
-// Inject switches a fault on, beside those that are on.
-func (s *Sim) Inject(f Fault) error {
-	if Faults[f.Name] == "" {
-		return fmt.Errorf("no fault is called %q", f.Name)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = append(s.faults, &fault{Fault: f})
-	return nil
-}
-
-// Clear switches off the fault of that name, or all when it is empty.
-func (s *Sim) Clear(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = slices.DeleteFunc(s.faults, func(f *fault) bool { return name == "" || f.Name == name })
-}
-
-// On lists the faults that are switched on, with how often each struck.
-func (s *Sim) On() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	on := map[string]int{}
-	for _, f := range s.faults {
-		on[f.Name] += f.struck
-	}
-	return on
-}
-
-type struck []Fault
-
-// strike decides which faults strike a request. The caller holds the lock.
-func (s *Sim) strike(method, route string) struck {
-	var now struck
-	for _, f := range s.faults {
-		if f.Method != "" && f.Method != method || f.Route != "" && !strings.EqualFold(f.Route, route) || f.Route == "" && route == tokenRoute {
-			continue
-		}
-		f.seen++
-		switch {
-		case f.Nth > 0 && f.seen != f.Nth, f.seen <= f.Skip, f.Times > 0 && f.struck >= f.Times:
-			continue
-		case f.Rate > 0 && s.random.Float64() >= f.Rate:
-			continue
-		}
-		f.struck++
-		now = append(now, f.Fault)
-	}
-	return now
-}
-
-func (f struck) find(name string) (Fault, bool) {
-	i := slices.IndexFunc(f, func(one Fault) bool { return one.Name == name })
-	if i < 0 {
-		return Fault{}, false
-	}
-	return f[i], true
-}
-
-func (f struck) has(name string) bool { _, ok := f.find(name); return ok }
+// struck are the faults that strike one request.
+type struck struct{ simulator.Struck }
 
 // before does what happens before Halo does anything, and says whether that was the answer.
 func (f struck) before(s *Sim, w http.ResponseWriter, r *http.Request) bool {
-	if slow, ok := f.find("slow"); ok {
+	if slow, ok := f.Find("slow"); ok {
 		select {
 		case <-r.Context().Done():
 			return true
 		case <-s.cfg.Clock.After(slow.Delay):
 		}
 	}
-	for _, one := range f {
+	for _, one := range f.Struck {
 		switch one.Name {
 		case "unauthorised":
 			w.WriteHeader(http.StatusUnauthorized)
@@ -150,19 +71,19 @@ func (f struck) before(s *Sim, w http.ResponseWriter, r *http.Request) bool {
 		case "not_found":
 			w.WriteHeader(http.StatusNotFound)
 		case "bad_request_field":
-			writeJSON(w, http.StatusBadRequest, refusals{"[0].outcome_id": {"Could not convert string to integer: x. Path '[0].outcome_id', line 1, position 139."}})
+			simulator.WriteJSON(w, http.StatusBadRequest, refusals{"[0].outcome_id": {"Could not convert string to integer: x. Path '[0].outcome_id', line 1, position 139."}})
 		case "bad_request_exception":
-			writeJSON(w, http.StatusBadRequest, exception("Password is mandatory"))
+			simulator.WriteJSON(w, http.StatusBadRequest, exception("Password is mandatory"))
 		case "bad_request_database":
-			writeJSON(w, http.StatusBadRequest, exception("A database error occurred (515) - Cannot insert the value NULL into column 'LName'."))
+			simulator.WriteJSON(w, http.StatusBadRequest, exception("A database error occurred (515) - Cannot insert the value NULL into column 'LName'."))
 		case "bad_request_string":
-			writeJSON(w, http.StatusBadRequest, "Priority Description must not be blank")
+			simulator.WriteJSON(w, http.StatusBadRequest, "Priority Description must not be blank")
 		case "bad_request_message":
-			writeJSON(w, http.StatusBadRequest, map[string]string{"message": "The request is not valid."})
+			simulator.WriteJSON(w, http.StatusBadRequest, map[string]string{"message": "The request is not valid."})
 		case "throttle":
 			s.throttled(w, one.RetryAfter)
 		case "error_500":
-			writeJSON(w, http.StatusInternalServerError, exception("Object reference not set to an instance of an object."))
+			simulator.WriteJSON(w, http.StatusInternalServerError, exception("Object reference not set to an instance of an object."))
 		case "error_502":
 			gateway(w, http.StatusBadGateway)
 		case "error_503":
@@ -174,7 +95,7 @@ func (f struck) before(s *Sim, w http.ResponseWriter, r *http.Request) bool {
 		case "reset":
 			panic(http.ErrAbortHandler)
 		case "stale":
-			writeJSON(w, s.cfg.StaleStatus, exception(staleText))
+			simulator.WriteJSON(w, s.cfg.StaleStatus, exception(staleText))
 		default:
 			continue
 		}

@@ -247,10 +247,10 @@ func (s *Sim) paging(args url.Values, f struck) paging {
 	} else if n := number("count"); n > 0 {
 		p.size = n
 	}
-	if f.has("repeated_page") {
+	if f.Has("repeated_page") {
 		p.no = 1
 	}
-	if f.has("wrong_count") {
+	if f.Has("wrong_count") {
 		p.wrong = 1
 	}
 	return p

@@ -6,7 +6,6 @@
 package halosim
 
 import (
-	"encoding/json"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+
+	"seatline.dev/pkg/simulator"
 )
 
 // InvoiceLines says what a list of recurring invoices with includelines carries; nobody knows which Halo does.
@@ -69,8 +70,10 @@ type Config struct {
 	Clock clockwork.Clock
 }
 
-// Sim is a simulated Halo. It is safe for use by several goroutines.
+// Sim is a simulated Halo. It is safe for use by several goroutines. Its Requests are counted by method and route, such
+// as "POST /SoftwareLicence" and "GET /RecurringInvoice/{id}"; "429" counts those that the rate limit refused, in addition.
 type Sim struct {
+	*simulator.Rig
 	cfg Config
 
 	mu             sync.Mutex
@@ -90,13 +93,10 @@ type Sim struct {
 	lineID, rowID, proRataID, billed int64
 	linked                           map[int64]map[int64]bool // licence to the invoices that link it, or once did
 
-	faults   []*fault
-	random   *rand.Rand
-	requests map[string]int
-	window   []time.Time // of the requests that were let through, oldest first
-	tokens   map[string]token
-	issued   int
-	late     int
+	window []time.Time // of the requests that were let through, oldest first
+	tokens map[string]token
+	issued int
+	late   int
 }
 
 // New returns a simulator with an empty instance, in which Halo computes quantities.
@@ -127,31 +127,12 @@ func New(cfg Config) *Sim {
 	if cfg.Clock == nil {
 		cfg.Clock = clockwork.NewRealClock()
 	}
-	s := &Sim{cfg: cfg, requests: map[string]int{}, tokens: map[string]token{}, random: rand.New(rand.NewPCG(cfg.Seed, 2))}
+	s := &Sim{Rig: simulator.NewRig(Faults, tokenRoute, rand.NewPCG(cfg.Seed, 2)), cfg: cfg, tokens: map[string]token{}}
 	s.Set(State{TopLevels: []TopLevel{{ID: 1, Name: "Customers", LongName: "Customers"}}, Control: Control{CalculateQuantities: true, NegativeProRata: true}})
 	return s
 }
 
 func (s *Sim) now() Date { return On(s.cfg.Clock.Now()) }
-
-// Requests counts the API requests so far by method and route, such as "POST /SoftwareLicence" and
-// "GET /RecurringInvoice/{id}"; "429" counts those that the rate limit refused, in addition.
-func (s *Sim) Requests() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	counts := make(map[string]int, len(s.requests))
-	for route, n := range s.requests {
-		counts[route] = n
-	}
-	return counts
-}
-
-// ResetRequests begins counting anew. The rate limit does not.
-func (s *Sim) ResetRequests() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests = map[string]int{}
-}
 
 // Late is how many writes have yet to land.
 func (s *Sim) Late() int {
@@ -213,8 +194,8 @@ func parse(path string) (request, bool) {
 }
 
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/_sim/") {
-		s.serveAdmin(w, r)
+	if strings.HasPrefix(r.URL.Path, simulator.Prefix) {
+		s.Admin(w, r, s.admin())
 		return
 	}
 	if strings.EqualFold(strings.TrimRight(r.URL.Path, "/"), tokenRoute) && r.Method == http.MethodPost {
@@ -226,15 +207,13 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	s.mu.Lock()
 	route := q.route()
 	if !known {
 		route = "unknown"
 	}
-	s.requests[r.Method+" "+route]++
+	s.Count(r.Method + " " + route)
 	if wait := s.overLimit(); wait > 0 {
-		s.requests["429"]++
-		s.mu.Unlock()
+		s.Count("429")
 		retryAfter := 0
 		if s.cfg.RetryAfter {
 			retryAfter = int(wait.Seconds()) + 1
@@ -242,12 +221,10 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.throttled(w, retryAfter)
 		return
 	}
-	f := s.strike(r.Method, route)
-	if f.has("token_expired") {
-		clear(s.tokens)
+	f := struck{s.Strike(r.Method, route)}
+	if f.Has("token_expired") {
+		s.ExpireTokens()
 	}
-	s.mu.Unlock()
-
 	if s.cfg.Latency > 0 {
 		s.cfg.Clock.Sleep(s.cfg.Latency)
 	}
@@ -259,10 +236,10 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	case q.name == "/authinfo":
-		writeJSON(w, http.StatusOK, map[string]any{"auth_url": "http://" + r.Host + "/auth", "tenant_id": s.cfg.Tenant})
+		simulator.WriteJSON(w, http.StatusOK, map[string]any{"auth_url": "http://" + r.Host + "/auth", "tenant_id": s.cfg.Tenant})
 		return
 	case q.name == "/InstanceInfo":
-		writeJSON(w, http.StatusOK, map[string]any{"name": "Simulated Halo", "tenant_id": s.cfg.Tenant, "version": "2.184.1"})
+		simulator.WriteJSON(w, http.StatusOK, map[string]any{"name": "Simulated Halo", "tenant_id": s.cfg.Tenant, "version": "2.184.1"})
 		return
 	}
 	if status := s.admit(r, q); status != 0 {
@@ -281,11 +258,13 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// overLimit counts a request in the rolling window, or says how long until there is room. The caller holds the lock.
+// overLimit counts a request in the rolling window, or says how long until there is room.
 func (s *Sim) overLimit() time.Duration {
 	if s.cfg.Limit == 0 {
 		return 0
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	now := s.cfg.Clock.Now()
 	from := now.Add(-s.cfg.Window)
 	old := 0
@@ -298,10 +277,4 @@ func (s *Sim) overLimit() time.Duration {
 	}
 	s.window = append(s.window, now)
 	return 0
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client may have gone
 }

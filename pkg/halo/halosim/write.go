@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"seatline.dev/pkg/simulator"
 )
 
 // object is a posted row.
@@ -57,7 +59,7 @@ func (s *Sim) servePost(w http.ResponseWriter, r *http.Request, q request, body 
 		return
 	}
 	for _, name := range []string{"late", "late_504"} {
-		late, struck := f.find(name)
+		late, struck := f.Find(name)
 		if !struck {
 			continue
 		}
@@ -81,13 +83,13 @@ func (s *Sim) servePost(w http.ResponseWriter, r *http.Request, q request, body 
 	made, bad := s.apply(route, rows, f)
 	s.mu.Unlock()
 	switch {
-	case f.has("cut_after"):
+	case f.Has("cut_after"):
 		panic(http.ErrAbortHandler)
-	case f.has("error_after"):
-		writeJSON(w, http.StatusInternalServerError, exception("Execution Timeout Expired."))
+	case f.Has("error_after"):
+		simulator.WriteJSON(w, http.StatusInternalServerError, exception("Execution Timeout Expired."))
 	case bad != nil:
 		bad.answer(w)
-	case f.has("empty_reply") || len(made) == 0:
+	case f.Has("empty_reply") || len(made) == 0:
 		w.WriteHeader(http.StatusCreated)
 	case len(made) == 1 || s.cfg.ReplyLast:
 		reply(w, made[len(made)-1])
@@ -107,7 +109,7 @@ func (b *refusal) answer(w http.ResponseWriter) {
 		w.WriteHeader(b.status)
 		return
 	}
-	writeJSON(w, b.status, b.body)
+	simulator.WriteJSON(w, b.status, b.body)
 }
 
 func (s *Sim) rowsOf(body []byte) ([]object, *refusal) {
@@ -133,13 +135,13 @@ func (s *Sim) apply(route writer, rows []object, f struck) ([][]byte, *refusal) 
 			bad = s.faulty(f, i, len(rows), row)
 		}
 		if bad != nil {
-			if stop = i; !s.cfg.PartialBatches && !f.has("partial") {
+			if stop = i; !s.cfg.PartialBatches && !f.Has("partial") {
 				stop = 0
 			}
 			break
 		}
 	}
-	if f.has("ignored_write") {
+	if f.Has("ignored_write") {
 		var made [][]byte
 		for _, row := range rows {
 			made = append(made, raw(row))
@@ -148,14 +150,14 @@ func (s *Sim) apply(route writer, rows []object, f struck) ([][]byte, *refusal) 
 	}
 	var made [][]byte
 	for _, row := range rows[:stop] {
-		if lines, ok := row["lines"]; ok && f.has("lost_lines") {
+		if lines, ok := row["lines"]; ok && f.Has("lost_lines") {
 			var all []json.RawMessage
 			if json.Unmarshal(lines, &all) == nil && len(all) > 0 {
 				row["lines"] = raw(all[:len(all)-1])
 			}
 		}
 		o, warning := route.write(row)
-		if f.has("warning") {
+		if f.Has("warning") {
 			warning = "Simulated warning: please check this record."
 		}
 		b := raw(o)
@@ -169,8 +171,8 @@ func (s *Sim) apply(route writer, rows []object, f struck) ([][]byte, *refusal) 
 
 // faulty is the refusal of a row that a fault names.
 func (s *Sim) faulty(f struck, i, n int, row object) *refusal {
-	partial, isPartial := f.find("partial")
-	for _, one := range f {
+	partial, isPartial := f.Find("partial")
+	for _, one := range f.Struck {
 		if one.Name == "bad_row" && named(row, one.Match) {
 			return refuse(refusals{fmt.Sprintf("[%d].name", i): {"This record is refused by the simulator."}})
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+
+	"seatline.dev/pkg/simulator"
 )
 
 var (
@@ -200,5 +202,5 @@ func (s *Sim) servePostProcess(w http.ResponseWriter, body []byte) {
 		}
 		made = append(made, s.bill(inv))
 	}
-	writeJSON(w, http.StatusCreated, made)
+	simulator.WriteJSON(w, http.StatusCreated, made)
 }
