@@ -168,55 +168,17 @@ func isAttribute(name string) bool {
 
 // encodeHeader percent-encodes as the CloudEvents HTTP binding says, which the NATS binding
 // follows: space, double quote, percent, and everything outside printable ASCII.
-func encodeHeader(s string) string {
-	plain := true
-	for i := range len(s) {
-		if !headerChar(s[i]) {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		return s
-	}
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; headerChar(c) {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
-}
+func encodeHeader(s string) string { return escape(s, '%', headerChar) }
 
 // decodeHeader undoes encodeHeader. As the binding asks, it also takes hexadecimal digits in lower
 // case, and characters that are encoded without need; other than the binding, it refuses what
 // does not come out as UTF-8.
 func decodeHeader(s string) (string, error) {
-	if !strings.Contains(s, "%") {
-		if !utf8.ValidString(s) {
-			return "", fmt.Errorf("%q is not UTF-8", s)
-		}
-		return s, nil
+	value, err := unescape(s, '%')
+	if err == nil && !utf8.ValidString(value) {
+		err = fmt.Errorf("%q does not decode to UTF-8", s)
 	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			b.WriteByte(s[i])
-			continue
-		}
-		c, ok := hexByte(s, i+1)
-		if !ok {
-			return "", fmt.Errorf("%q: '%%' without two hexadecimal digits", s)
-		}
-		b.WriteByte(c)
-		i += 2
-	}
-	if !utf8.ValidString(b.String()) {
-		return "", fmt.Errorf("%q does not decode to UTF-8", s)
-	}
-	return b.String(), nil
+	return value, err
 }
 
 func headerChar(c byte) bool {
