@@ -45,6 +45,7 @@ type tokens struct {
 	mu    sync.Mutex
 	token string
 	until time.Time
+	scope string // as Halo worded what it granted; "" when it said nothing
 }
 
 // get is a token that is good for now. One equal to refused is not given again.
@@ -121,10 +122,14 @@ func (t *tokens) renew(ctx context.Context) (string, time.Duration, error) {
 	var reply struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   Int    `json:"expires_in"`
+		Scope       Text   `json:"scope"`
 	}
 	if err := json.Unmarshal(body, &reply); err != nil || reply.AccessToken == "" {
 		return fail(Unauthorised, res.StatusCode, "the reply holds no token; is this the address of Halo's authorisation server?", nil)
 	}
+	t.mu.Lock()
+	t.scope = reply.Scope.Value
+	t.mu.Unlock()
 	life := time.Duration(reply.ExpiresIn) * time.Second
 	if life <= 0 {
 		life = time.Hour // what every Halo is seen to use [C]

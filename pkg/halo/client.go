@@ -136,6 +136,14 @@ func (c *Client) Budget() *Budget { return c.budget }
 // Timeout bounds each HTTP request of this client; an outcome that is unclear is settled no earlier than this.
 func (c *Client) Timeout() time.Duration { return c.timeout }
 
+// Scopes are what Halo granted with the last token, nil while it has said nothing. They are the application's; what
+// the role of its agent allows shows at a request only.
+func (c *Client) Scopes() []string {
+	c.tokens.mu.Lock()
+	defer c.tokens.mu.Unlock()
+	return strings.Fields(c.tokens.scope)
+}
+
 // Authenticate obtains a token, which proves the credentials and nothing else.
 func (c *Client) Authenticate(ctx context.Context) error {
 	_, err := c.tokens.get(ctx, "")
