@@ -199,7 +199,7 @@ func (x PreviewRow_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PreviewRow_Kind.Descriptor instead.
 func (PreviewRow_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{12, 0}
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{13, 0}
 }
 
 type PreviewRow_Match int32
@@ -249,7 +249,7 @@ func (x PreviewRow_Match) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PreviewRow_Match.Descriptor instead.
 func (PreviewRow_Match) EnumDescriptor() ([]byte, []int) {
-	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{12, 1}
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{13, 1}
 }
 
 // Counts of one entity.
@@ -1133,8 +1133,12 @@ type PullPreview struct {
 	MethodChanged bool `protobuf:"varint,7,opt,name=method_changed,json=methodChanged,proto3" json:"method_changed,omitempty"`
 	// Of subscriptions that are new by their id, those that are one of the superseded by customer,
 	// product and quantity; and those for which that is not certain.
-	Matched       int64 `protobuf:"varint,8,opt,name=matched,proto3" json:"matched,omitempty"`
-	Unsure        int64 `protobuf:"varint,9,opt,name=unsure,proto3" json:"unsure,omitempty"`
+	Matched int64 `protobuf:"varint,8,opt,name=matched,proto3" json:"matched,omitempty"`
+	Unsure  int64 `protobuf:"varint,9,opt,name=unsure,proto3" json:"unsure,omitempty"`
+	// Superseded ones that none of the new ones may be.
+	Unmatched int64 `protobuf:"varint,10,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
+	// Giacom customers of whom subscriptions are new or changed.
+	ByCustomer    []*PreviewCustomer `protobuf:"bytes,11,rep,name=by_customer,json=byCustomer,proto3" json:"by_customer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1232,6 +1236,88 @@ func (x *PullPreview) GetUnsure() int64 {
 	return 0
 }
 
+func (x *PullPreview) GetUnmatched() int64 {
+	if x != nil {
+		return x.Unmatched
+	}
+	return 0
+}
+
+func (x *PullPreview) GetByCustomer() []*PreviewCustomer {
+	if x != nil {
+		return x.ByCustomer
+	}
+	return nil
+}
+
+type PreviewCustomer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MexId         string                 `protobuf:"bytes,1,opt,name=mex_id,json=mexId,proto3" json:"mex_id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	New           int64                  `protobuf:"varint,3,opt,name=new,proto3" json:"new,omitempty"`
+	Changed       int64                  `protobuf:"varint,4,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewCustomer) Reset() {
+	*x = PreviewCustomer{}
+	mi := &file_seatline_run_v1_run_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewCustomer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewCustomer) ProtoMessage() {}
+
+func (x *PreviewCustomer) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_run_v1_run_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewCustomer.ProtoReflect.Descriptor instead.
+func (*PreviewCustomer) Descriptor() ([]byte, []int) {
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PreviewCustomer) GetMexId() string {
+	if x != nil {
+		return x.MexId
+	}
+	return ""
+}
+
+func (x *PreviewCustomer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PreviewCustomer) GetNew() int64 {
+	if x != nil {
+		return x.New
+	}
+	return 0
+}
+
+func (x *PreviewCustomer) GetChanged() int64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
 // PreviewRow is a subscription or customer of which a run would publish something.
 type PreviewRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1254,7 +1340,7 @@ type PreviewRow struct {
 
 func (x *PreviewRow) Reset() {
 	*x = PreviewRow{}
-	mi := &file_seatline_run_v1_run_proto_msgTypes[12]
+	mi := &file_seatline_run_v1_run_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1352,7 @@ func (x *PreviewRow) String() string {
 func (*PreviewRow) ProtoMessage() {}
 
 func (x *PreviewRow) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_run_v1_run_proto_msgTypes[12]
+	mi := &file_seatline_run_v1_run_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1365,7 @@ func (x *PreviewRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRow.ProtoReflect.Descriptor instead.
 func (*PreviewRow) Descriptor() ([]byte, []int) {
-	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{12}
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PreviewRow) GetEntity() string {
@@ -1361,7 +1447,7 @@ type GetSyncStatusRequest struct {
 
 func (x *GetSyncStatusRequest) Reset() {
 	*x = GetSyncStatusRequest{}
-	mi := &file_seatline_run_v1_run_proto_msgTypes[13]
+	mi := &file_seatline_run_v1_run_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1459,7 @@ func (x *GetSyncStatusRequest) String() string {
 func (*GetSyncStatusRequest) ProtoMessage() {}
 
 func (x *GetSyncStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_run_v1_run_proto_msgTypes[13]
+	mi := &file_seatline_run_v1_run_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1472,7 @@ func (x *GetSyncStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSyncStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetSyncStatusRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{13}
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetSyncStatusRequest) GetConnection() string {
@@ -1416,7 +1502,7 @@ type SyncStatus struct {
 
 func (x *SyncStatus) Reset() {
 	*x = SyncStatus{}
-	mi := &file_seatline_run_v1_run_proto_msgTypes[14]
+	mi := &file_seatline_run_v1_run_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1514,7 @@ func (x *SyncStatus) String() string {
 func (*SyncStatus) ProtoMessage() {}
 
 func (x *SyncStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_run_v1_run_proto_msgTypes[14]
+	mi := &file_seatline_run_v1_run_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1527,7 @@ func (x *SyncStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncStatus.ProtoReflect.Descriptor instead.
 func (*SyncStatus) Descriptor() ([]byte, []int) {
-	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{14}
+	return file_seatline_run_v1_run_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SyncStatus) GetConnection() string {
@@ -1580,7 +1666,7 @@ const file_seatline_run_v1_run_proto_rawDesc = "" +
 	"\rsubscriptions\x18\x03 \x01(\bR\rsubscriptions\x12<\n" +
 	"\x06method\x18\x04 \x01(\x0e2$.seatline.connection.v1.ImportMethodR\x06method\x12S\n" +
 	"\x11all_products_feed\x18\x05 \x01(\x0e2'.seatline.connection.v1.AllProductsFeedR\x0fallProductsFeed\x12\x14\n" +
-	"\x05limit\x18\x06 \x01(\x05R\x05limit\"\xf7\x02\n" +
+	"\x05limit\x18\x06 \x01(\x05R\x05limit\"\xd8\x03\n" +
 	"\vPullPreview\x125\n" +
 	"\tcustomers\x18\x01 \x01(\v2\x17.seatline.run.v1.CountsR\tcustomers\x12=\n" +
 	"\rsubscriptions\x18\x02 \x01(\v2\x17.seatline.run.v1.CountsR\rsubscriptions\x12\x1a\n" +
@@ -1590,7 +1676,16 @@ const file_seatline_run_v1_run_proto_rawDesc = "" +
 	"\x04rows\x18\x06 \x03(\v2\x1b.seatline.run.v1.PreviewRowR\x04rows\x12%\n" +
 	"\x0emethod_changed\x18\a \x01(\bR\rmethodChanged\x12\x18\n" +
 	"\amatched\x18\b \x01(\x03R\amatched\x12\x16\n" +
-	"\x06unsure\x18\t \x01(\x03R\x06unsure\"\x8e\x04\n" +
+	"\x06unsure\x18\t \x01(\x03R\x06unsure\x12\x1c\n" +
+	"\tunmatched\x18\n" +
+	" \x01(\x03R\tunmatched\x12A\n" +
+	"\vby_customer\x18\v \x03(\v2 .seatline.run.v1.PreviewCustomerR\n" +
+	"byCustomer\"h\n" +
+	"\x0fPreviewCustomer\x12\x15\n" +
+	"\x06mex_id\x18\x01 \x01(\tR\x05mexId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\x03R\x03new\x12\x18\n" +
+	"\achanged\x18\x04 \x01(\x03R\achanged\"\x8e\x04\n" +
 	"\n" +
 	"PreviewRow\x12\x16\n" +
 	"\x06entity\x18\x01 \x01(\tR\x06entity\x12\x10\n" +
@@ -1672,7 +1767,7 @@ func file_seatline_run_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_run_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_seatline_run_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_seatline_run_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_seatline_run_v1_run_proto_goTypes = []any{
 	(Trigger)(0),                      // 0: seatline.run.v1.Trigger
 	(Outcome)(0),                      // 1: seatline.run.v1.Outcome
@@ -1690,61 +1785,63 @@ var file_seatline_run_v1_run_proto_goTypes = []any{
 	(*SeenSubscription)(nil),          // 13: seatline.run.v1.SeenSubscription
 	(*GetPullPreviewRequest)(nil),     // 14: seatline.run.v1.GetPullPreviewRequest
 	(*PullPreview)(nil),               // 15: seatline.run.v1.PullPreview
-	(*PreviewRow)(nil),                // 16: seatline.run.v1.PreviewRow
-	(*GetSyncStatusRequest)(nil),      // 17: seatline.run.v1.GetSyncStatusRequest
-	(*SyncStatus)(nil),                // 18: seatline.run.v1.SyncStatus
-	(*v1.Reason)(nil),                 // 19: seatline.item.v1.Reason
-	(*timestamppb.Timestamp)(nil),     // 20: google.protobuf.Timestamp
-	(v11.ImportMethod)(0),             // 21: seatline.connection.v1.ImportMethod
-	(v11.AllProductsFeed)(0),          // 22: seatline.connection.v1.AllProductsFeed
+	(*PreviewCustomer)(nil),           // 16: seatline.run.v1.PreviewCustomer
+	(*PreviewRow)(nil),                // 17: seatline.run.v1.PreviewRow
+	(*GetSyncStatusRequest)(nil),      // 18: seatline.run.v1.GetSyncStatusRequest
+	(*SyncStatus)(nil),                // 19: seatline.run.v1.SyncStatus
+	(*v1.Reason)(nil),                 // 20: seatline.item.v1.Reason
+	(*timestamppb.Timestamp)(nil),     // 21: google.protobuf.Timestamp
+	(v11.ImportMethod)(0),             // 22: seatline.connection.v1.ImportMethod
+	(v11.AllProductsFeed)(0),          // 23: seatline.connection.v1.AllProductsFeed
 }
 var file_seatline_run_v1_run_proto_depIdxs = []int32{
 	0,  // 0: seatline.run.v1.Run.trigger:type_name -> seatline.run.v1.Trigger
 	1,  // 1: seatline.run.v1.Run.outcome:type_name -> seatline.run.v1.Outcome
-	19, // 2: seatline.run.v1.Run.reason:type_name -> seatline.item.v1.Reason
+	20, // 2: seatline.run.v1.Run.reason:type_name -> seatline.item.v1.Reason
 	4,  // 3: seatline.run.v1.Run.customers:type_name -> seatline.run.v1.Counts
 	4,  // 4: seatline.run.v1.Run.subscriptions:type_name -> seatline.run.v1.Counts
-	20, // 5: seatline.run.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	20, // 6: seatline.run.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	21, // 5: seatline.run.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	21, // 6: seatline.run.v1.Run.end_time:type_name -> google.protobuf.Timestamp
 	5,  // 7: seatline.run.v1.ListRunsResponse.runs:type_name -> seatline.run.v1.Run
 	13, // 8: seatline.run.v1.ListSubscriptionsResponse.subscriptions:type_name -> seatline.run.v1.SeenSubscription
-	20, // 9: seatline.run.v1.SeenSubscription.absent_since:type_name -> google.protobuf.Timestamp
-	21, // 10: seatline.run.v1.GetPullPreviewRequest.method:type_name -> seatline.connection.v1.ImportMethod
-	22, // 11: seatline.run.v1.GetPullPreviewRequest.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
+	21, // 9: seatline.run.v1.SeenSubscription.absent_since:type_name -> google.protobuf.Timestamp
+	22, // 10: seatline.run.v1.GetPullPreviewRequest.method:type_name -> seatline.connection.v1.ImportMethod
+	23, // 11: seatline.run.v1.GetPullPreviewRequest.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
 	4,  // 12: seatline.run.v1.PullPreview.customers:type_name -> seatline.run.v1.Counts
 	4,  // 13: seatline.run.v1.PullPreview.subscriptions:type_name -> seatline.run.v1.Counts
-	19, // 14: seatline.run.v1.PullPreview.reason:type_name -> seatline.item.v1.Reason
-	16, // 15: seatline.run.v1.PullPreview.rows:type_name -> seatline.run.v1.PreviewRow
-	2,  // 16: seatline.run.v1.PreviewRow.kind:type_name -> seatline.run.v1.PreviewRow.Kind
-	3,  // 17: seatline.run.v1.PreviewRow.match:type_name -> seatline.run.v1.PreviewRow.Match
-	5,  // 18: seatline.run.v1.SyncStatus.last_run:type_name -> seatline.run.v1.Run
-	5,  // 19: seatline.run.v1.SyncStatus.last_success:type_name -> seatline.run.v1.Run
-	5,  // 20: seatline.run.v1.SyncStatus.last_error:type_name -> seatline.run.v1.Run
-	5,  // 21: seatline.run.v1.SyncStatus.open_run:type_name -> seatline.run.v1.Run
-	20, // 22: seatline.run.v1.SyncStatus.next_times:type_name -> google.protobuf.Timestamp
-	6,  // 23: seatline.run.v1.RunService.StartRun:input_type -> seatline.run.v1.StartRunRequest
-	7,  // 24: seatline.run.v1.RunService.ListRuns:input_type -> seatline.run.v1.ListRunsRequest
-	9,  // 25: seatline.run.v1.RunService.GetRun:input_type -> seatline.run.v1.GetRunRequest
-	9,  // 26: seatline.run.v1.RunService.WatchRun:input_type -> seatline.run.v1.GetRunRequest
-	10, // 27: seatline.run.v1.RunService.ReleaseRun:input_type -> seatline.run.v1.DecideRunRequest
-	10, // 28: seatline.run.v1.RunService.RejectRun:input_type -> seatline.run.v1.DecideRunRequest
-	14, // 29: seatline.run.v1.RunService.GetPullPreview:input_type -> seatline.run.v1.GetPullPreviewRequest
-	17, // 30: seatline.run.v1.RunService.GetSyncStatus:input_type -> seatline.run.v1.GetSyncStatusRequest
-	11, // 31: seatline.run.v1.RunService.ListSubscriptions:input_type -> seatline.run.v1.ListSubscriptionsRequest
-	5,  // 32: seatline.run.v1.RunService.StartRun:output_type -> seatline.run.v1.Run
-	8,  // 33: seatline.run.v1.RunService.ListRuns:output_type -> seatline.run.v1.ListRunsResponse
-	5,  // 34: seatline.run.v1.RunService.GetRun:output_type -> seatline.run.v1.Run
-	5,  // 35: seatline.run.v1.RunService.WatchRun:output_type -> seatline.run.v1.Run
-	5,  // 36: seatline.run.v1.RunService.ReleaseRun:output_type -> seatline.run.v1.Run
-	5,  // 37: seatline.run.v1.RunService.RejectRun:output_type -> seatline.run.v1.Run
-	15, // 38: seatline.run.v1.RunService.GetPullPreview:output_type -> seatline.run.v1.PullPreview
-	18, // 39: seatline.run.v1.RunService.GetSyncStatus:output_type -> seatline.run.v1.SyncStatus
-	12, // 40: seatline.run.v1.RunService.ListSubscriptions:output_type -> seatline.run.v1.ListSubscriptionsResponse
-	32, // [32:41] is the sub-list for method output_type
-	23, // [23:32] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	20, // 14: seatline.run.v1.PullPreview.reason:type_name -> seatline.item.v1.Reason
+	17, // 15: seatline.run.v1.PullPreview.rows:type_name -> seatline.run.v1.PreviewRow
+	16, // 16: seatline.run.v1.PullPreview.by_customer:type_name -> seatline.run.v1.PreviewCustomer
+	2,  // 17: seatline.run.v1.PreviewRow.kind:type_name -> seatline.run.v1.PreviewRow.Kind
+	3,  // 18: seatline.run.v1.PreviewRow.match:type_name -> seatline.run.v1.PreviewRow.Match
+	5,  // 19: seatline.run.v1.SyncStatus.last_run:type_name -> seatline.run.v1.Run
+	5,  // 20: seatline.run.v1.SyncStatus.last_success:type_name -> seatline.run.v1.Run
+	5,  // 21: seatline.run.v1.SyncStatus.last_error:type_name -> seatline.run.v1.Run
+	5,  // 22: seatline.run.v1.SyncStatus.open_run:type_name -> seatline.run.v1.Run
+	21, // 23: seatline.run.v1.SyncStatus.next_times:type_name -> google.protobuf.Timestamp
+	6,  // 24: seatline.run.v1.RunService.StartRun:input_type -> seatline.run.v1.StartRunRequest
+	7,  // 25: seatline.run.v1.RunService.ListRuns:input_type -> seatline.run.v1.ListRunsRequest
+	9,  // 26: seatline.run.v1.RunService.GetRun:input_type -> seatline.run.v1.GetRunRequest
+	9,  // 27: seatline.run.v1.RunService.WatchRun:input_type -> seatline.run.v1.GetRunRequest
+	10, // 28: seatline.run.v1.RunService.ReleaseRun:input_type -> seatline.run.v1.DecideRunRequest
+	10, // 29: seatline.run.v1.RunService.RejectRun:input_type -> seatline.run.v1.DecideRunRequest
+	14, // 30: seatline.run.v1.RunService.GetPullPreview:input_type -> seatline.run.v1.GetPullPreviewRequest
+	18, // 31: seatline.run.v1.RunService.GetSyncStatus:input_type -> seatline.run.v1.GetSyncStatusRequest
+	11, // 32: seatline.run.v1.RunService.ListSubscriptions:input_type -> seatline.run.v1.ListSubscriptionsRequest
+	5,  // 33: seatline.run.v1.RunService.StartRun:output_type -> seatline.run.v1.Run
+	8,  // 34: seatline.run.v1.RunService.ListRuns:output_type -> seatline.run.v1.ListRunsResponse
+	5,  // 35: seatline.run.v1.RunService.GetRun:output_type -> seatline.run.v1.Run
+	5,  // 36: seatline.run.v1.RunService.WatchRun:output_type -> seatline.run.v1.Run
+	5,  // 37: seatline.run.v1.RunService.ReleaseRun:output_type -> seatline.run.v1.Run
+	5,  // 38: seatline.run.v1.RunService.RejectRun:output_type -> seatline.run.v1.Run
+	15, // 39: seatline.run.v1.RunService.GetPullPreview:output_type -> seatline.run.v1.PullPreview
+	19, // 40: seatline.run.v1.RunService.GetSyncStatus:output_type -> seatline.run.v1.SyncStatus
+	12, // 41: seatline.run.v1.RunService.ListSubscriptions:output_type -> seatline.run.v1.ListSubscriptionsResponse
+	33, // [33:42] is the sub-list for method output_type
+	24, // [24:33] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_seatline_run_v1_run_proto_init() }
@@ -1758,7 +1855,7 @@ func file_seatline_run_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_run_v1_run_proto_rawDesc), len(file_seatline_run_v1_run_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
