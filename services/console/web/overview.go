@@ -1,0 +1,253 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
+	opsv1 "seatline.dev/proto/seatline/ops/v1"
+	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/console/web/ui"
+)
+
+func overviewPages() []page {
+	return []page{
+		{path: "/", title: "Connections at a glance", handle: showAll},
+		{path: "/switch", title: "Another connection", handle: switchConnection},
+		{path: ofConnection, title: "Overview", nav: navOverview, handle: showOverview},
+		{path: ofConnection + "/live", title: "Overview", nav: navOverview, handle: streamOverview},
+	}
+}
+
+// showAll leads to the one connection, or shows how each of several stands.
+func showAll(v *visit) error {
+	switch len(v.all) {
+	case 0:
+		empty := ui.Empty{Title: "No connection yet", Text: "A connection joins one Giacom account to one Halo instance. It begins by observing: nothing is written to Halo until you say so."}
+		if _, ok := v.nav[navConnections]; ok && v.operator() {
+			empty.Actions = []ui.Button{{Label: "Add a connection", Href: "/connections/new", Kind: "primary"}}
+		}
+		return v.show(ui.Header{Title: "Welcome to Seatline"}, empty)
+	case 1:
+		return v.done(v.at(""))
+	}
+	rows := make([]ui.Row, len(v.all))
+	group, ctx := errgroup.WithContext(v.ctx())
+	for i, c := range v.all {
+		group.Go(func() error {
+			s := v.standing(ctx, c.GetSlug())
+			rows[i] = ui.Row{Cells: []any{
+				ui.Stack{Top: ui.Link{Text: connectionName(c), Href: "/c/" + c.GetSlug()}, Under: c.GetHalo().GetInstance()},
+				modeBadge(c), s.lastRun(v), ui.Count(s.of(itemv1.State_STATE_IN_SYNC)), ui.Count(s.open()), ui.Count(s.of(itemv1.State_STATE_HELD)), ui.Count(s.of(itemv1.State_STATE_FAILED)),
+			}}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return v.show(ui.Header{Title: "Connections at a glance", Lead: "One row for each Giacom account that is joined to a Halo instance."}, ui.Table{
+		Caption: "Connections", Rows: rows,
+		Columns: []ui.Column{{Title: "Connection", Wide: true}, {Title: "Mode"}, {Title: "Last run"}, {Title: "In sync", Num: true}, {Title: "Under way", Num: true}, {Title: "Held", Num: true}, {Title: "Failed", Num: true}},
+	})
+}
+
+// switchConnection leads to the same page of another connection.
+func switchConnection(v *visit) error {
+	to, from := v.query("to"), local(v.query("from"))
+	rest := ""
+	if u, err := url.Parse(from); err == nil {
+		if after, ok := strings.CutPrefix(u.Path, "/c/"); ok {
+			// Only the kind of page: what comes after it belongs to the connection that is left.
+			if _, page, found := strings.Cut(after, "/"); found {
+				rest, _, _ = strings.Cut(page, "/")
+			}
+		}
+	}
+	for _, c := range v.all {
+		if c.GetSlug() == to {
+			return v.done((&url.URL{Path: strings.TrimSuffix("/c/"+to+"/"+rest, "/")}).String())
+		}
+	}
+	return v.done("/")
+}
+
+func showOverview(v *visit) error {
+	blocks := v.overview(v.ctx())
+	header := ui.Header{Title: connectionName(v.connection), Badges: []ui.Badge{modeBadge(v.connection)}, Lead: modeLead(v.connection)}
+	if v.operator() && v.connection.GetEnabled() {
+		header.Actions = []ui.Button{{Label: "Run now", Href: v.at("/runs"), Post: true, Kind: "primary", Icon: "runs"}}
+	}
+	return v.show(header, ui.Live{URL: v.at("/live"), Blocks: blocks})
+}
+
+func streamOverview(v *visit) error {
+	return v.stream(every(3*time.Second), func(ctx context.Context) ([]ui.Block, bool, error) { return v.overview(ctx), false, nil })
+}
+
+// overview is what changes while one looks at it.
+func (v *visit) overview(ctx context.Context) []ui.Block {
+	s := v.standing(ctx, v.connection.GetSlug())
+	var blocks []ui.Block
+	if missing := s.notice(); missing != nil {
+		blocks = append(blocks, *missing)
+	}
+	held, failed := s.of(itemv1.State_STATE_HELD), s.of(itemv1.State_STATE_FAILED)
+	tiles := ui.Tiles{
+		{Label: "Last run", Value: s.lastRun(v), Href: v.at("/runs")},
+		{Label: "In sync", Value: s.of(itemv1.State_STATE_IN_SYNC), Note: "customers, licences and lines"},
+		{Label: "Being written", Value: s.of(itemv1.State_STATE_PENDING) + s.of(itemv1.State_STATE_APPLYING), Note: "pending or under way", Href: v.at("/plan?state=pending")},
+		{Label: "Waiting", Value: s.of(itemv1.State_STATE_PARKED), Note: "for something that comes by itself", Href: v.at("/plan?state=parked")},
+		{Label: "Held", Value: held, Note: "for a person", Tone: toneIf(held > 0, ui.Warn), Href: v.at("/plan?state=held")},
+		{Label: "Failed", Value: failed, Note: "refused by Halo", Tone: toneIf(failed > 0, ui.Bad), Href: v.at("/plan?state=failed")},
+	}
+	return append(blocks, tiles, ui.Section{Title: "Why something is not in Halo as Giacom has it", Blocks: []ui.Block{s.reasons(v)}})
+}
+
+func toneIf(yes bool, tone ui.Tone) ui.Tone {
+	if yes {
+		return tone
+	}
+	return ui.Plain
+}
+
+// standing is how a connection stands, as far as the services answer.
+type standing struct {
+	run    *runv1.Run // the newest; nil when there is none
+	counts []*opsv1.StateCount
+	silent []string // services that did not answer
+}
+
+func (v *visit) standing(ctx context.Context, slug string) standing {
+	var s standing
+	runs, err := runv1.NewRunServiceClient(v.Fetcher).ListRuns(ctx, &runv1.ListRunsRequest{PageSize: 1, Filter: "connection = " + quote(slug), OrderBy: "start_time desc"})
+	if err != nil {
+		s.silent = append(s.silent, "fetcher")
+	}
+	if len(runs.GetRuns()) > 0 {
+		s.run = runs.GetRuns()[0]
+	}
+	for _, o := range v.writers() {
+		p, err := o.client.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: slug})
+		if err != nil {
+			s.silent = append(s.silent, o.name)
+		}
+		s.counts = append(s.counts, p.GetItems()...)
+	}
+	return s
+}
+
+// writer is a service that writes to Halo and has a plan and a change log.
+type writer struct {
+	name   string
+	kind   string
+	client opsv1.OpsServiceClient
+}
+
+// writers in the order in which a plan is carried out.
+func (v *visit) writers() []writer {
+	return []writer{
+		{"mapper", "customer", opsv1.NewOpsServiceClient(v.Mapper)},
+		{"licence", "licence", opsv1.NewOpsServiceClient(v.Licence)},
+		{"billing", "invoice-line", opsv1.NewOpsServiceClient(v.Billing)},
+	}
+}
+
+func (s standing) of(state itemv1.State) int64 {
+	var n int64
+	for _, c := range s.counts {
+		if c.GetState() == state {
+			n += c.GetCount()
+		}
+	}
+	return n
+}
+
+func (s standing) open() int64 {
+	return s.of(itemv1.State_STATE_PENDING) + s.of(itemv1.State_STATE_APPLYING) + s.of(itemv1.State_STATE_PARKED)
+}
+
+// notice tells which services do not answer; nil when all do.
+func (s standing) notice() *ui.Notice { return silentNotice(s.silent) }
+
+func silentNotice(silent []string) *ui.Notice {
+	if len(silent) == 0 {
+		return nil
+	}
+	return &ui.Notice{Tone: ui.Warn, Title: "Not everything is shown", Text: fmt.Sprintf("No answer from: %s. What follows is without its part.", strings.Join(silent, ", ")),
+		Next: "Reload in a moment. If it stays, look at the service’s log, or ask: seatline status"}
+}
+
+func (s standing) lastRun(v *visit) any {
+	if s.run == nil {
+		return ui.Quiet{Value: "never"}
+	}
+	when := ui.Since(s.run.GetStartTime(), v.now())
+	return ui.Stack{Top: ui.Outcome(s.run.GetOutcome()), Under: when}
+}
+
+// reasons why items are not in sync, the most frequent first as the services count them.
+func (s standing) reasons(v *visit) ui.Table {
+	t := ui.Table{
+		Caption: "Items by reason",
+		Columns: []ui.Column{{Title: "Why", Wide: true}, {Title: "What"}, {Title: "State"}, {Title: "How many", Num: true}, {Title: "Since"}},
+		Empty:   ui.Empty{Title: "Everything is in step", Text: "Halo holds what Giacom, the mappings and the price rules imply."},
+	}
+	for _, c := range s.counts {
+		switch c.GetState() {
+		case itemv1.State_STATE_IN_SYNC, itemv1.State_STATE_RETIRED:
+			continue
+		}
+		why := sentence(c.GetReason())
+		if why == "" {
+			why = ui.State(c.GetState()).Title
+		}
+		to := v.at("/plan?" + url.Values{"kind": {c.GetKind()}, "state": {strings.ToLower(strings.TrimPrefix(c.GetState().String(), "STATE_"))}, "reason": {c.GetReason()}}.Encode())
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Link{Text: why, Href: to}, kindWord(c.GetKind()), ui.State(c.GetState()), c.GetCount(), ui.Since(c.GetOldest(), v.now())}})
+	}
+	return t
+}
+
+// sentence of a reason's code: "price_missing" is "Price missing".
+func sentence(code string) string { return ui.Word(code, "") }
+
+func kindWord(kind string) string {
+	switch kind {
+	case "customer":
+		return "Customer"
+	case "licence":
+		return "Licence"
+	case "invoice-line":
+		return "Invoice line"
+	default:
+		return sentence(strings.ReplaceAll(kind, "-", " "))
+	}
+}
+
+func modeBadge(c *connectionv1.Connection) ui.Badge {
+	switch {
+	case !c.GetEnabled():
+		return ui.Badge{Text: "Disabled", Tone: ui.Muted, Title: "Nothing runs"}
+	case c.GetMode() == connectionv1.Mode_MODE_AUTO:
+		return ui.Badge{Text: "Auto", Tone: ui.Good, Title: "Differences are written to Halo"}
+	default:
+		return ui.Badge{Text: "Observes", Tone: ui.Info, Title: "Nothing is written to Halo"}
+	}
+}
+
+func modeLead(c *connectionv1.Connection) string {
+	switch {
+	case !c.GetEnabled():
+		return "This connection is disabled: nothing is imported, and nothing is written to Halo."
+	case c.GetMode() == connectionv1.Mode_MODE_AUTO:
+		return "Differences between Giacom and Halo are written to Halo, unless a rule holds them."
+	default:
+		return "This connection observes: every difference is shown, and nothing is written to Halo."
+	}
+}
