@@ -40,7 +40,11 @@ func decideIdle(s *Snapshot, b Book, x idle) Decision {
 	if known.InFlight {
 		d.Facts.Invoice = known.Aim // wherever the line may have landed, that is where to look
 	}
+	of, at, byInty := s.Inty.billedByInty(l)
 	switch {
+	case byInty:
+		d.show(fmt.Sprintf("Billed through Inty's licence %d on recurring invoice %d: re-point that line to it; a line beside it would bill twice.", of.ID, at.Invoice))
+		return d
 	case x.asleep:
 		d.show("Linked only on a line or a recurring invoice that is inactive, so nothing is billed for it. Activate it in Halo, or link another line.")
 		return d

@@ -9,6 +9,7 @@ import (
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	"seatline.dev/services/billing/inty"
 )
 
 // amounts sets cost, price and seats of a line from its licences, which must agree.
@@ -91,7 +92,7 @@ func fixedQuantity(l *Licence, p Price) decimal.Decimal {
 }
 
 // money fills in what the line bills now and will, seats and per month. rows are those it will have.
-func (d *Decision) money(x pair, rows []Row, usesPrice bool) {
+func (d *Decision) money(x pair, rows []Row, usesPrice bool, ofInty map[int64]inty.Licence) {
 	before, after := x.line.Price, x.line.Price
 	if d.Desired.Price != nil {
 		after = *d.Desired.Price
@@ -99,6 +100,9 @@ func (d *Decision) money(x pair, rows []Row, usesPrice bool) {
 	if usesPrice && len(x.licences) > 0 {
 		if p := x.licences[0].Price; p != nil {
 			before, after = *p, *p
+		}
+		if len(x.moves) > 0 {
+			before = ofInty[x.moves[0].From].Price
 		}
 		if d.Facts.LicencePrice != nil {
 			after = *d.Facts.LicencePrice
@@ -122,6 +126,13 @@ func (d *Decision) money(x pair, rows []Row, usesPrice bool) {
 				will = l.Count
 			}
 			seats[id] = [2]int64{l.Holds, will}
+		}
+		for _, m := range x.moves {
+			if l := ofInty[m.From]; l.Active {
+				seats[m.From] = [2]int64{l.Count, 0}
+			} else {
+				seats[m.From] = [2]int64{}
+			}
 		}
 		of := func(which int) func(int64) (int64, bool) {
 			return func(id int64) (int64, bool) { n, ok := seats[id]; return n[which], ok }

@@ -17,6 +17,7 @@ import (
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/reconcile"
+	intyv1 "seatline.dev/proto/seatline/inty/v1"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 )
@@ -81,6 +82,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Register: func(r grpc.ServiceRegistrar) {
 			invoicelinev1.RegisterLineServiceServer(r, &lineServer{s: s})
 			pricingv1.RegisterPricingServiceServer(r, &pricingServer{s: s})
+			intyv1.RegisterMigrationServiceServer(r, &intyServer{s: s})
 		},
 		Handlers: s.handlers(),
 		Engine:   s.engine,

@@ -210,7 +210,7 @@ func want(d Decision, settings Settings) (reconcile.Want[Fields], error) {
 	w := reconcile.Want[Fields]{
 		Connection: d.Connection, Key: d.Key, Instance: settings.Instance, Desired: &d.Desired, Verdict: d.Verdict, Mode: settings.Mode,
 		HaloID: d.Facts.Line, Applied: d.Applied, Facts: facts, Title: d.titleOf(), Customer: d.Customer, Follows: d.Follows,
-		MonthlyBefore: d.Before, MonthlyAfter: d.After, Currency: settings.Currency, Run: d.Run, Cause: d.Cause, Trace: d.Trace,
+		MonthlyBefore: d.Before, MonthlyAfter: d.After, Currency: settings.Currency, Run: d.Run, Cause: d.Cause, Trace: d.Trace, Who: d.Who,
 	}
 	if d.Facts.Invoice != 0 {
 		w.Group = strconv.FormatInt(d.Facts.Invoice, 10)

@@ -55,7 +55,11 @@ func editAmounts(line *halo.Line, f Fields) error {
 func editRows(line *halo.Line, d Decision, proRata *int64) error {
 	was := line.Subscriptions()
 	rows := slices.DeleteFunc(slices.Clone(was), func(r halo.QuantityRow) bool { return slices.Contains(d.Unlink, r.LicenceID()) })
-	touched := len(rows) != len(was)
+	touched, err := swapRows(rows, d.Moves)
+	if err != nil {
+		return err
+	}
+	touched = touched || len(rows) != len(was)
 	for _, id := range d.Desired.Licences {
 		if slices.ContainsFunc(rows, func(r halo.QuantityRow) bool { return r.LicenceID() == id }) {
 			continue

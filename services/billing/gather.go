@@ -86,7 +86,7 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 	for _, id := range elsewhere {
 		sc.snapshot.Elsewhere[id] = true
 	}
-	return sc, nil
+	return sc, sc.readInty(ctx, q, instance, loaded)
 }
 
 // ofClients are the licences that customers have, or had while lines may still link them. In the words

@@ -20,7 +20,7 @@ const patience = time.Minute
 
 // handlers of the events this service follows, by entity.
 func (s *service) handlers() map[string]event.Handler {
-	return map[string]event.Handler{connections.Entity: s.onConnections, "licence": s.onLicences}
+	return map[string]event.Handler{connections.Entity: s.onConnections, "licence": s.onAllLicences, "mapping": s.onMappings, "giacom-customer": s.onCustomers}
 }
 
 // settingsOf takes from a connection what matters here. Whatever is not clearly allowed to write only observes.

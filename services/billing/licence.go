@@ -38,6 +38,9 @@ type Licence struct {
 	Term      giacomv1.Term
 	MexID     string
 	SKU, Name string
+	// Waits, where it is not in Halo because a licence there may be the same: those. It is no licence for
+	// the rules then.
+	Waits *Waits `json:",omitempty"`
 	// Of the event that last changed it.
 	Revision          int64  `json:"-"`
 	Run, Cause, Trace string `json:"-"`
@@ -54,7 +57,7 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 		want = has
 	}
 	if want == nil {
-		return Licence{}, false, nil
+		return duplicate(p), false, nil
 	}
 	l = Licence{
 		Connection: p.GetConnection(), Key: p.GetKey(), HaloID: p.GetStatus().GetHaloId(),
@@ -81,6 +84,26 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 		return l, false, fmt.Errorf("RRP: %w", err)
 	}
 	return l, true, nil
+}
+
+// Waits of a licence that a person has to decide about before it is in Halo.
+type Waits struct {
+	ClientID   int64
+	Count      int64
+	Candidates []int64
+}
+
+// duplicate is what the migration from Inty needs of a licence that is held as a possible duplicate.
+func duplicate(p *licencev1.Licence) Licence {
+	if p.GetStatus().GetReason().GetCode() != "possible_duplicate" || p.GetDesired() == nil {
+		return Licence{}
+	}
+	g := p.GetSubscription().GetGiacom()
+	w := &Waits{ClientID: p.GetDesired().GetClientId(), Count: p.GetDesired().GetCount()}
+	for _, c := range p.GetCandidates() {
+		w.Candidates = append(w.Candidates, c.GetHaloId())
+	}
+	return Licence{ClientName: p.GetSubscription().GetHaloClientName(), MexID: g.GetMexId(), SKU: g.GetSku(), Name: g.GetName(), Cycle: g.GetCycle(), Term: g.GetTerm(), Waits: w}
 }
 
 // leaves tells whether lines of a customer must let go of the licence (R7).

@@ -53,6 +53,8 @@ type Facts struct {
 	// Seats that are billed now, and that should be; for a linked line what Halo computes.
 	QuantityBefore *decimal.Decimal `json:"before,omitempty"`
 	QuantityAfter  *decimal.Decimal `json:"after,omitempty"`
+	// Replaced are licences of Inty's that the line billed before and that may be deactivated.
+	Replaced []Replaced `json:"replaced,omitempty"`
 }
 
 // Decision is what one line should be, and why.
@@ -70,6 +72,8 @@ type Decision struct {
 	Follows           bool
 	Unlink            []int64 // licences whose rows go
 	Ours              []int64 // licences of ours whose rows stay or come
+	Moves             []Move  // of links between Inty's licences and ours
+	Who               string  // applied them
 	Run, Cause, Trace string
 }
 
@@ -79,7 +83,11 @@ func decide(s *Snapshot, b Book) []Decision {
 	p := pairUp(s)
 	taken := map[lineID]bool{}
 	for _, x := range p.pairs {
-		out = append(out, decideLine(s, b, x))
+		if len(x.back) > 0 {
+			out = append(out, decideBack(s, b, x))
+		} else {
+			out = append(out, decideLine(s, b, x))
+		}
 		taken[lineID{x.invoice.ID, x.line.ID}] = true
 	}
 	for _, x := range p.idle {
@@ -144,7 +152,9 @@ func decideLine(s *Snapshot, b Book, x pair) Decision {
 		d.Unlink = append(d.Unlink, l.HaloID)
 	}
 	rows := slices.DeleteFunc(slices.Clone(x.line.Rows), func(r Row) bool { return slices.Contains(d.Unlink, r.LicenceID) })
+	d.swap(x, rows)
 	d.link(b, x, &rows)
+	d.Facts.Replaced = replaced(s, x)
 	for _, r := range rows {
 		if r.LicenceID > 0 && r.LicenceID != uncreated {
 			d.Desired.Licences = append(d.Desired.Licences, r.LicenceID)
@@ -163,7 +173,7 @@ func decideLine(s *Snapshot, b Book, x pair) Decision {
 		q := fixedQuantity(lead, rule)
 		d.Desired.Quantity = &q
 	}
-	d.money(x, rows, usesPrice)
+	d.money(x, rows, usesPrice, s.Inty.Licences)
 	changes := diff(d.Applied, &d.Desired)
 	if !has.Linked && x.line.ProRata > 0 && len(changes) > 0 {
 		d.first(reconcile.Hold("prorata_pending", "The line has pro-rata rows that Halo has not invoiced yet and would add to a new quantity. It is written once they are invoiced; delete them in Halo to have it written now."))

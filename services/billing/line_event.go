@@ -64,6 +64,9 @@ func lineProto(x reconcile.Item[Fields]) (*invoicelinev1.Line, error) {
 	if f.Linked {
 		l.Kind = invoicelinev1.Kind_KIND_LINKED
 	}
+	for _, r := range f.Replaced {
+		l.Replaced = append(l.Replaced, &invoicelinev1.Replaced{HaloId: r.ID, ClientId: r.Client, ClientName: f.ClientName, Name: r.Name, Who: r.Who})
+	}
 	observed := x.Observed
 	if observed == nil {
 		observed = x.Applied // a line is found before it is written

@@ -27,6 +27,7 @@ type Snapshot struct {
 	Known map[ItemKey]Known
 	// Alarms are invoices that lost lines and that nobody has looked at yet, each with what to say.
 	Alarms map[int64]string
+	Inty   Inty
 }
 
 // ItemKey names an item of the reconcile engine.
@@ -48,6 +49,9 @@ type pair struct {
 	licences []*Licence // in the order of the rows
 	leaving  []*Licence // whose rows are to go: they move to another customer
 	link     *Licence   // to be linked: the line counts subscriptions and names none
+	moves    []Move     // links of licences of Inty's that become links of ours
+	back     []Move     // links of ours that become links of Inty's again
+	restored []*Licence // those that are ours as long as that is not done
 }
 
 // idle is a licence that no line bills.
@@ -112,6 +116,18 @@ func (p *pairer) existingLinks() {
 		x := pair{invoice: inv, line: line}
 		for _, id := range line.linked() {
 			l := p.byHalo[id]
+			if m := p.s.Inty.forward(inv.ID, line.ID, id); m != nil && p.byHalo[m.To] != nil {
+				l = p.byHalo[m.To]
+				x.moves = append(x.moves, *m)
+			}
+			if m := p.s.Inty.backOf(inv.ID, line.ID, id); m != nil {
+				x.back = append(x.back, *m)
+				if l != nil {
+					x.restored = append(x.restored, l)
+					p.linked[l], p.billed[l] = true, true
+				}
+				continue
+			}
 			switch {
 			case l == nil:
 			case l.leaves(inv.ClientID):
@@ -126,7 +142,7 @@ func (p *pairer) existingLinks() {
 				}
 			}
 		}
-		if len(x.licences)+len(x.leaving) > 0 && !inv.Disabled && line.bills() && p.s.Clients[inv.ClientID] {
+		if len(x.licences)+len(x.leaving)+len(x.back) > 0 && !inv.Disabled && line.bills() && p.s.Clients[inv.ClientID] {
 			p.pairs = append(p.pairs, x)
 		}
 	})

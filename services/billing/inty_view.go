@@ -1,0 +1,400 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"seatline.dev/pkg/halo"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	intyv1 "seatline.dev/proto/seatline/inty/v1"
+	"seatline.dev/services/billing/inty"
+)
+
+// picture is all that is known of a migration, read in one go.
+type picture struct {
+	intyMigration
+	connection *connectionv1.Connection
+	instance   string
+	mappings   []inty.Mapping
+	proposals  []inty.Proposal
+	names      map[int64]string
+	regions    map[int64]inty.Region
+	why        map[int64]string // of the regions
+	pairs      []inty.Pair
+	links      map[int64][]link // by Inty's licence
+	giacom     []inty.Giacom
+}
+
+// link of a line to a licence of Inty's, now or before it was re-pointed.
+type link struct {
+	invoice *Invoice
+	line    *Line
+	state   intyv1.LineState
+	move    *storedMove
+	item    *item
+}
+
+// look reads the picture of a connection's migration. It asks Halo nothing.
+func (s *service) look(ctx context.Context, slug string) (*picture, error) {
+	c, err := s.intyConnection(ctx, slug)
+	if err != nil {
+		return nil, err
+	}
+	p := &picture{connection: c, instance: c.GetHalo().GetInstance(), names: map[int64]string{}, regions: map[int64]inty.Region{}, why: map[int64]string{}, links: map[int64][]link{}}
+	if p.intyMigration, err = readMigration(ctx, s.pool, slug, ""); err != nil {
+		return nil, err
+	}
+	if p.mappings, err = readMappings(ctx, s.pool, slug); err != nil {
+		return nil, err
+	}
+	moves, err := readMoves(ctx, s.pool, `connection = $1`, slug)
+	if err != nil {
+		return nil, err
+	}
+	found, err := readIntyLicences(ctx, s.pool, `instance = $1`, p.instance)
+	if err != nil {
+		return nil, err
+	}
+	customers, err := readIntyCustomers(ctx, s.pool, slug)
+	if err != nil {
+		return nil, err
+	}
+	tenants := map[int64][]string{}
+	for _, l := range found {
+		tenants[l.ClientID] = append(tenants[l.ClientID], l.TenantID)
+	}
+	p.proposals = inty.ProposeAll(p.mappings, tenants, customers)
+	if err := p.locate(ctx, s.pool, found, customers); err != nil {
+		return nil, err
+	}
+	if p.giacom, err = readGiacom(ctx, s.pool, slug); err != nil {
+		return nil, err
+	}
+	if err := s.readLinks(ctx, p, found, moves); err != nil {
+		return nil, err
+	}
+	choices, err := readChoices(ctx, s.pool, slug)
+	if err != nil {
+		return nil, err
+	}
+	// One that is inactive and on no line needs nothing.
+	found = slices.DeleteFunc(found, func(l inty.Licence) bool { return !l.Active && len(p.links[l.ID]) == 0 })
+	p.pairs = inty.PairUp(found, p.giacom, p.regions, choices)
+	return p, nil
+}
+
+func readIntyCustomers(ctx context.Context, q querier, connection string) ([]inty.Customer, error) {
+	rows, err := q.Query(ctx, `select mex_id, name, tenants, country, client_id from inty_customers
+		where connection = $1 and mapping_revision > 0 and not ignored order by mex_id`, connection)
+	if err != nil {
+		return nil, fmt.Errorf("read Giacom's customers: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[inty.Customer])
+}
+
+// locate says of every customer with an old mapping or a licence of Inty's where it is.
+func (p *picture) locate(ctx context.Context, q querier, found []inty.Licence, customers []inty.Customer) error {
+	evidence := map[int64]*inty.Evidence{}
+	of := func(client int64) *inty.Evidence {
+		if evidence[client] == nil {
+			evidence[client] = &inty.Evidence{}
+		}
+		return evidence[client]
+	}
+	for i, m := range p.mappings {
+		e := of(m.ClientID)
+		e.Countries, e.Currencies = append(e.Countries, m.Country), append(e.Currencies, m.Currency)
+		if x := p.proposals[i]; x.Fit == inty.Mapped || x.Fit == inty.Proposed {
+			e.Countries = append(e.Countries, x.Customer.Country)
+		}
+		p.names[m.ClientID] = m.ClientName
+	}
+	for _, l := range found {
+		of(l.ClientID)
+	}
+	for _, c := range customers {
+		if e := evidence[c.ClientID]; e != nil {
+			e.Countries = append(e.Countries, c.Country)
+		}
+	}
+	rows, err := q.Query(ctx, `select client_id, name, countries, currencies from inty_clients where instance = $1 and client_id = any($2)`, p.instance, sortedKeys(evidence))
+	if err != nil {
+		return fmt.Errorf("read where customers are: %w", err)
+	}
+	var id int64
+	var name, who string
+	var countries, currencies []string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &name, &countries, &currencies}, func() error {
+		e := of(id)
+		e.Countries, e.Currencies, p.names[id] = append(e.Countries, countries...), append(e.Currencies, currencies...), name
+		return nil
+	}); err != nil {
+		return fmt.Errorf("read where customers are: %w", err)
+	}
+	var american bool
+	if rows, err = q.Query(ctx, `select client_id, united_states, who from inty_answers where connection = $1`, p.connection.GetSlug()); err != nil {
+		return fmt.Errorf("read answers: %w", err)
+	}
+	if _, err := pgx.ForEachRow(rows, []any{&id, &american, &who}, func() error {
+		answer := american
+		of(id).Answer, of(id).Who = &answer, who
+		return nil
+	}); err != nil {
+		return fmt.Errorf("read answers: %w", err)
+	}
+	for id, e := range evidence {
+		p.regions[id], p.why[id] = inty.Locate(*e)
+	}
+	return nil
+}
+
+var termWords = map[giacomv1.Term]string{giacomv1.Term_TERM_MONTHLY: "Monthly", giacomv1.Term_TERM_ANNUAL: "Annual", giacomv1.Term_TERM_TRIENNIAL: "Triennial"}
+
+// readGiacom reads the licences of a connection, those too that are held as possible duplicates.
+func readGiacom(ctx context.Context, q querier, connection string) ([]inty.Giacom, error) {
+	rows, err := q.Query(ctx, `select key, body from licences where connection = $1 and (present or body ? 'Waits') order by key`, connection)
+	if err != nil {
+		return nil, fmt.Errorf("read licences: %w", err)
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (g inty.Giacom, err error) {
+		var body []byte
+		if err := r.Scan(&g.Key, &body); err != nil {
+			return g, err
+		}
+		var l Licence
+		if err := json.Unmarshal(body, &l); err != nil {
+			return g, err
+		}
+		g.HaloID, g.ClientID, g.Name, g.SKU, g.Count, g.Term = l.HaloID, l.ClientID, l.Name, l.SKU, l.Count, termWords[l.Term]
+		if w := l.Waits; w != nil {
+			g.ClientID, g.Count, g.Rivals = w.ClientID, w.Count, w.Candidates
+		}
+		return g, nil
+	})
+}
+
+func readChoices(ctx context.Context, q querier, connection string) (map[int64]inty.Choice, error) {
+	rows, err := q.Query(ctx, `select halo_id, key, who from inty_choices where connection = $1`, connection)
+	if err != nil {
+		return nil, fmt.Errorf("read what was chosen: %w", err)
+	}
+	choices := map[int64]inty.Choice{}
+	var id int64
+	var key, who string
+	_, err = pgx.ForEachRow(rows, []any{&id, &key, &who}, func() error {
+		choices[id] = inty.Choice{Key: key, Leave: key == "", Who: who}
+		return nil
+	})
+	return choices, err
+}
+
+// readLinks finds the lines that link Inty's licences, or did before they were re-pointed.
+func (s *service) readLinks(ctx context.Context, p *picture, found []inty.Licence, moves []storedMove) error {
+	ids, invoices := map[int64]bool{}, map[int64]bool{}
+	for _, l := range found {
+		ids[l.ID] = true
+	}
+	byLink := map[linkID]*storedMove{}
+	for i, m := range moves {
+		byLink[m.linkID], invoices[m.Invoice] = &moves[i], true
+	}
+	list, err := jsonColumn[Invoice](ctx, s.pool, "recurring invoices", `select digest from invoices
+		where instance = $1 and not gone and (licence_ids && $2 or id = any($3)) order by id desc`, p.instance, sortedKeys(ids), sortedKeys(invoices))
+	if err != nil {
+		return err
+	}
+	var keys []string
+	seen := map[linkID]bool{}
+	for i := range list {
+		inv := &list[i]
+		for j := range inv.Lines {
+			line := &inv.Lines[j]
+			for _, id := range line.linked() {
+				if !ids[id] || line.Type != quantityLinked || seen[linkID{inv.ID, line.ID, id}] {
+					continue
+				}
+				x := link{invoice: inv, line: line, state: intyv1.LineState_LINE_STATE_LINKED, move: byLink[linkID{inv.ID, line.ID, id}]}
+				switch {
+				case x.move != nil && !x.move.Back:
+					x.state = intyv1.LineState_LINE_STATE_MOVING
+				case inv.Disabled || !line.bills():
+					x.state = intyv1.LineState_LINE_STATE_IDLE
+				}
+				p.links[id] = append(p.links[id], x)
+				seen[linkID{inv.ID, line.ID, id}] = true
+				keys = append(keys, lineKey(inv.ID, line.ID))
+			}
+		}
+	}
+	for i := range moves {
+		m := &moves[i]
+		if seen[m.linkID] {
+			continue
+		}
+		x := link{invoice: &Invoice{ID: m.Invoice}, line: &Line{ID: m.Line}, state: intyv1.LineState_LINE_STATE_CHANGED, move: m}
+		if at := slices.IndexFunc(list, func(v Invoice) bool { return v.ID == m.Invoice }); at >= 0 {
+			x.invoice = &list[at]
+			if n := slices.IndexFunc(list[at].Lines, func(l Line) bool { return l.ID == m.Line }); n >= 0 {
+				x.line = &list[at].Lines[n]
+				switch {
+				case !slices.Contains(x.line.linked(), m.To):
+				case m.Back:
+					x.state = intyv1.LineState_LINE_STATE_RESTORING
+				default:
+					x.state = intyv1.LineState_LINE_STATE_MOVED
+				}
+			}
+		}
+		p.links[m.From] = append(p.links[m.From], x)
+		keys = append(keys, lineKey(m.Invoice, m.Line))
+	}
+	if err := s.readByHand(ctx, p, ids); err != nil {
+		return err
+	}
+	items, err := s.engine.Query(ctx, s.pool, `connection = $1 and key = any($2)`, p.connection.GetSlug(), keys)
+	if err != nil {
+		return err
+	}
+	for id, all := range p.links {
+		for i := range all {
+			key := lineKey(all[i].invoice.ID, all[i].line.ID)
+			if at := slices.IndexFunc(items, func(x item) bool { return x.Key == key }); at >= 0 {
+				p.links[id][i].item = &items[at]
+			}
+		}
+	}
+	return nil
+}
+
+// readByHand finds lines that count Inty's licences as licences rather than subscriptions: those are
+// never written by Seatline.
+func (s *service) readByHand(ctx context.Context, p *picture, ids map[int64]bool) error {
+	bodies, err := column[[]byte](ctx, s.pool, `select body from invoices where instance = $1 and not gone and digest @> '{"lines":[{"type":1}]}'`, p.instance)
+	if err != nil {
+		return fmt.Errorf("read recurring invoices: %w", err)
+	}
+	for _, b := range bodies {
+		var raw halo.Invoice
+		if err := json.Unmarshal(b, &raw); err != nil {
+			return fmt.Errorf("stored recurring invoice: %w", err)
+		}
+		inv := invoiceOf(raw)
+		for i, l := range raw.Lines {
+			var rows []halo.QuantityRow
+			if l.QuantityType() != halo.QuantityLicences || json.Unmarshal(l.Raw("quantity_licences"), &rows) != nil {
+				continue
+			}
+			for _, r := range rows {
+				if ids[r.LicenceID()] {
+					p.links[r.LicenceID()] = append(p.links[r.LicenceID()], link{invoice: &inv, line: &inv.Lines[i], state: intyv1.LineState_LINE_STATE_BY_HAND})
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// stateOf a pair, with what has become of its lines.
+func (p *picture) stateOf(x inty.Pair) (intyv1.PairState, string) {
+	moving, moved := 0, 0
+	for _, l := range p.links[x.Licence.ID] {
+		switch l.state {
+		case intyv1.LineState_LINE_STATE_MOVING, intyv1.LineState_LINE_STATE_RESTORING:
+			moving++
+		case intyv1.LineState_LINE_STATE_MOVED:
+			moved++
+		}
+	}
+	linked := p.count(x.Licence.ID, intyv1.LineState_LINE_STATE_LINKED)
+	switch {
+	case x.State == inty.Adopted:
+	case moving > 0:
+		return intyv1.PairState_PAIR_STATE_MOVING, fmt.Sprintf("%d of its lines are being written.", moving)
+	case moved > 0 && linked == 0 && x.Licence.Active && p.deactivates(x.Licence.ID):
+		return intyv1.PairState_PAIR_STATE_MOVING, "Its lines are re-pointed; it is to be deactivated."
+	case moved > 0 && linked == 0:
+		return intyv1.PairState_PAIR_STATE_MOVED, "Its lines are re-pointed."
+	}
+	why := x.Why
+	if x.State == inty.Ready && linked == 0 {
+		why += " No line that bills links it: there is nothing to re-point."
+	}
+	return map[inty.State]intyv1.PairState{
+		inty.Unpaired: intyv1.PairState_PAIR_STATE_UNPAIRED, inty.Adopted: intyv1.PairState_PAIR_STATE_ADOPTED, inty.Ready: intyv1.PairState_PAIR_STATE_READY,
+		inty.Duplicate: intyv1.PairState_PAIR_STATE_DUPLICATE, inty.Several: intyv1.PairState_PAIR_STATE_AMBIGUOUS, inty.Excluded: intyv1.PairState_PAIR_STATE_EXCLUDED,
+		inty.NotAnswered: intyv1.PairState_PAIR_STATE_ASKED, inty.Left: intyv1.PairState_PAIR_STATE_LEFT,
+	}[x.State], why
+}
+
+func (p *picture) count(licence int64, state intyv1.LineState) (n int) {
+	for _, l := range p.links[licence] {
+		if l.state == state {
+			n++
+		}
+	}
+	return n
+}
+
+// deactivates tells whether the licence goes once no line links it: whoever re-pointed it said so, and
+// nothing keeps it.
+func (p *picture) deactivates(licence int64) bool {
+	all := p.links[licence]
+	return slices.ContainsFunc(all, func(l link) bool { return l.move != nil && !l.move.Back && l.move.Deactivate }) &&
+		!slices.ContainsFunc(all, func(l link) bool { return l.state != intyv1.LineState_LINE_STATE_MOVED })
+}
+
+func (p *picture) pairProto(x inty.Pair) *intyv1.Pair {
+	out := &intyv1.Pair{Inty: p.licenceProto(x.Licence), Who: x.Who}
+	out.State, out.Why = p.stateOf(x)
+	if x.Giacom != nil {
+		out.Giacom = giacomProto(*x.Giacom, "")
+	}
+	for _, c := range x.Candidates {
+		out.Candidates = append(out.Candidates, giacomProto(c.Giacom, c.WhyNot))
+	}
+	for _, l := range p.links[x.Licence.ID] {
+		out.Lines = append(out.Lines, l.proto())
+	}
+	return out
+}
+
+func (p *picture) licenceProto(l inty.Licence) *intyv1.IntyLicence {
+	return &intyv1.IntyLicence{
+		HaloId: l.ID, ClientId: l.ClientID, ClientName: p.nameOf(l.ClientID), Name: l.Name, Product: l.Product(), Status: l.Status,
+		Sku: l.SKU, Count: l.Count, Term: l.Term, Active: l.Active,
+	}
+}
+
+func (p *picture) nameOf(client int64) string {
+	if name := p.names[client]; name != "" {
+		return name
+	}
+	return "customer " + strconv.FormatInt(client, 10)
+}
+
+func giacomProto(g inty.Giacom, whyNot string) *intyv1.GiacomLicence {
+	return &intyv1.GiacomLicence{Key: g.Key, HaloId: g.HaloID, Name: g.Name, Sku: g.SKU, Count: g.Count, Term: g.Term, WhyNot: whyNot}
+}
+
+func (l link) proto() *intyv1.LinkedLine {
+	out := &intyv1.LinkedLine{
+		InvoiceId: l.invoice.ID, LineId: l.line.ID, ClientId: l.invoice.ClientID, ClientName: l.invoice.ClientName, Description: l.line.Description, State: l.state,
+	}
+	if l.item != nil {
+		out.Status = l.item.Status()
+	}
+	if !l.invoice.Next.IsZero() {
+		out.NextInvoiceTime = timestamppb.New(l.invoice.Next)
+	}
+	if l.move != nil {
+		out.Who, out.Time = l.move.Who, timestamppb.New(l.move.Time)
+	}
+	return out
+}
