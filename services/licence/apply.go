@@ -50,9 +50,12 @@ func (s *service) apply(ctx context.Context, items []item) []outcome {
 		}
 		var updates, creates []int
 		for _, i := range indices {
-			if items[i].HaloID != 0 {
+			switch {
+			case items[i].HaloID != 0:
 				updates = append(updates, i)
-			} else {
+			case isReplaced(items[i].Key):
+				out[i] = replacedGone
+			default:
 				creates = append(creates, i)
 			}
 		}

@@ -70,6 +70,9 @@ func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Ev
 		if err != nil {
 			return fmt.Errorf("queue the licences of %s: %w", c.GetSlug(), err)
 		}
+		if err := s.decideReplaced(ctx, tx, settingsOf(c)); err != nil {
+			return err
+		}
 		if !c.GetEnabled() || c.GetDeleted() || c.GetHalo().GetInstance() == "" {
 			continue
 		}
@@ -91,7 +94,10 @@ func (s *service) onLines(ctx context.Context, tx pgx.Tx, batch []event.Event) e
 	if err := takeTurn(ctx, tx, connectionsOf(batch)...); err != nil {
 		return err
 	}
-	return saveLines(ctx, tx, batch, s.Clock.Now())
+	if err := saveLines(ctx, tx, batch, s.Clock.Now()); err != nil {
+		return err
+	}
+	return s.saveReplaced(ctx, tx, batch)
 }
 
 // revisitSome decides anew about up to 500 queued keys of one connection.

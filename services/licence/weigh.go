@@ -509,7 +509,7 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null
 		from halo_licences h
 		left join lateral (select connection, key, applied from items
-			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 limit 1) i on true
+			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 and not starts_with(key, '`+replacedKey+`') limit 1) i on true
 		left join lateral (select key, absent, removed from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
 			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end) limit 1) s on true
 		where h.instance = $1 and (h.active and h.client_id = any($2) or h.mark <> '' and h.mark = any($3))`,
