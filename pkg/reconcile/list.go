@@ -12,9 +12,8 @@ import (
 
 // Listing says which items a list is of.
 type Listing struct {
-	// Join follows "from items i", so that fields of the list may come from the service's own tables. A left join
-	// of at most one row costs nothing where neither the filter nor the order names it: PostgreSQL leaves it out.
-	Join string
+	// Joins to "items i" by alias, so that fields of the list may come from the service's own tables; see list.Select.
+	Joins map[string]string
 	// Where is a condition that always holds, with $1 … for Args; may be empty.
 	Where string
 	Args  []any
@@ -27,7 +26,7 @@ type Listing struct {
 // The items hold what is shown of an item; what concerns claims, causes and groups is left out. Desired, Applied and
 // Observed are one value where they are equal, so none of them may be changed in place.
 func List[D, T any](ctx context.Context, db list.DB, q *list.Query, of Listing, show func(Item[D]) (T, error)) ([]T, string, error) {
-	sel := list.Select{Columns: listColumns, From: "items i " + of.Join, Where: of.Where, Args: of.Args}
+	sel := list.Select{Columns: listColumns, From: "items i", Joins: of.Joins, Where: of.Where, Args: of.Args}
 	return list.Collect(ctx, db, q, sel, func(r pgx.CollectableRow) (shown T, err error) {
 		x, err := scanListed[D](r)
 		if err != nil {

@@ -24,7 +24,7 @@ import (
 var licences = list.Spec{
 	Noun: "licences",
 	Fields: map[string]list.Field{
-		"connection": list.Text("i.connection"), "key": list.Text("i.key"), "mex_id": list.Text("s.mex_id"),
+		"connection": list.Text("i.connection").Also("s.connection"), "key": list.Text("i.key").Also("s.key"), "mex_id": list.Text("s.mex_id"),
 		"customer_name": list.Text("i.customer"), "name": list.Text("s.name"), "sku": list.Text("s.sku"),
 		"state": list.Enum("i.state", itemv1.State(0).Descriptor()), "reason": list.Text("i.reason_code"),
 		"halo_id": list.Integer("i.halo_id"), "halo_client_id": list.Integer("s.client_id"),
@@ -36,15 +36,21 @@ var licences = list.Spec{
 
 // ListLicences pages through licences.
 func (s *service) ListLicences(ctx context.Context, req *licencev1.ListLicencesRequest) (*licencev1.ListLicencesResponse, error) {
+	found, next, err := listLicences(ctx, s.Pool, req)
+	if err != nil {
+		return nil, err
+	}
+	return &licencev1.ListLicencesResponse{Licences: found, NextPageToken: next}, nil
+}
+
+func listLicences(ctx context.Context, db list.DB, req *licencev1.ListLicencesRequest) ([]*licencev1.Licence, string, error) {
 	q, err := licences.Query(req)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	shown, next, err := reconcile.List(ctx, s.Pool, q, reconcile.Listing{Join: "left join subscriptions s on s.connection = i.connection and s.key = i.key"}, licenceOf)
-	if err != nil {
-		return nil, err
-	}
-	return &licencev1.ListLicencesResponse{Licences: shown, NextPageToken: next}, nil
+	return reconcile.List(ctx, db, q, reconcile.Listing{
+		Joins: map[string]string{"s": "join subscriptions s on s.connection = i.connection and s.key = i.key"},
+	}, licenceOf)
 }
 
 // GetLicence returns one licence.

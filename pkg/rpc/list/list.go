@@ -66,6 +66,8 @@ type Field struct {
 	sql      string
 	kind     kind
 	unsorted bool
+	// twins hold the same value in every row, in other tables of the join.
+	twins []string
 	// words maps the accepted spellings of a closed set to what is stored; names lists them for messages.
 	words map[string]any
 	names []string
@@ -119,6 +121,30 @@ func Words(sql string, words ...string) Field {
 
 // Unsorted keeps callers from ordering by the field.
 func (f Field) Unsorted() Field { f.unsorted = true; return f }
+
+// Also names columns of joined tables that hold the same value in every row, such as those of the key that they are
+// joined by. Where a list is ordered by another field of such a table, or kept to one value of it, the order is
+// completed with the twin: then an index of that one table finds the page.
+func (f Field) Also(sql ...string) Field { f.twins = sql; return f }
+
+// in is the field as the table of that alias has it, if it has it.
+func (f Field) in(alias string) Field {
+	for _, twin := range f.twins {
+		if aliasOf(twin) == alias {
+			f.sql = twin
+		}
+	}
+	return f
+}
+
+// aliasOf is the table of a column; empty for other expressions.
+func aliasOf(sql string) string {
+	alias, column, _ := strings.Cut(sql, ".")
+	if column == "" || strings.ContainsAny(alias, " (") {
+		return ""
+	}
+	return alias
+}
 
 // cast is the SQL type of an argument compared with the field.
 func (f Field) cast() string {

@@ -242,3 +242,48 @@ func FuzzFilter(f *testing.F) {
 		}
 	})
 }
+
+// An order by a column of a joined table is completed from that table, which is joined for nothing else.
+func TestPagesAreFoundThroughOneTable(t *testing.T) {
+	spec := Spec{
+		Noun: "things",
+		Fields: map[string]Field{
+			"connection": Text("i.connection").Also("s.connection"), "key": Text("i.key").Also("s.key"),
+			"customer": Text("i.customer"), "sku": Text("s.sku"), "count": Integer("coalesce(i.count, 0)"),
+		},
+		Key: []string{"connection", "key"},
+	}
+	sel := Select{Columns: "i.body", From: "items i", Joins: map[string]string{"s": "join subs s using (connection, key)", "ns": "join others ns on true"}}
+	for name, test := range map[string]struct {
+		request *licencev1.ListLicencesRequest
+		sql     string
+	}{
+		"plain": {&licencev1.ListLicencesRequest{},
+			`from items i order by i.connection, i.key limit 101`},
+		"ordered here": {&licencev1.ListLicencesRequest{OrderBy: "customer"},
+			`from items i order by i.customer, i.connection, i.key limit 101`},
+		"ordered there": {&licencev1.ListLicencesRequest{OrderBy: "sku desc"},
+			`from items i join subs s using (connection, key) order by s.sku desc, s.connection desc, s.key desc limit 101`},
+		"kept to one value there": {&licencev1.ListLicencesRequest{Filter: `connection = x AND sku = y`},
+			`from items i join subs s using (connection, key) where (i.connection = $1::text and s.sku = $2::text) order by s.connection, s.key limit 101`},
+		"several values there": {&licencev1.ListLicencesRequest{Filter: `sku = (x OR y)`},
+			`from items i join subs s using (connection, key) where (s.sku = $1::text or s.sku = $2::text) order by i.connection, i.key limit 101`},
+		"ordered here, kept there": {&licencev1.ListLicencesRequest{Filter: `sku = y`, OrderBy: "customer"},
+			`from items i join subs s using (connection, key) where s.sku = $1::text order by i.customer, i.connection, i.key limit 101`},
+		"ordered by what is no column": {&licencev1.ListLicencesRequest{OrderBy: "count"},
+			`from items i order by coalesce(i.count, 0), i.connection, i.key limit 101`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, err := spec.Query(test.request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sql, _ := q.SQL(sel)
+			_, from, _ := strings.Cut(sql, "from ")
+			plain := strings.NewReplacer("(", "", ")", "").Replace
+			if got := "from " + from; plain(got) != plain(test.sql) {
+				t.Errorf("\n got %s\nwant %s", got, test.sql)
+			}
+		})
+	}
+}

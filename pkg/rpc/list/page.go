@@ -24,8 +24,9 @@ type sortKey struct {
 	desc  bool
 }
 
-// order reads order_by and completes it with the key, so that no two rows are equal.
-func (s Spec) order(source string) ([]sortKey, error) {
+// order reads order_by and completes it with the key, so that no two rows are equal. fixed are the fields that the
+// query keeps to one value.
+func (s Spec) order(source string, fixed map[string]bool) ([]sortKey, error) {
 	if strings.TrimSpace(source) == "" {
 		source = s.DefaultOrder
 	}
@@ -53,6 +54,7 @@ func (s Spec) order(source string) ([]sortKey, error) {
 	// The key runs in the direction of what comes before it: one direction all through is what a
 	// row comparison and a single index scan need.
 	desc := len(keys) > 0 && keys[len(keys)-1].desc
+	alias := s.leading(keys, fixed)
 	for _, name := range s.Key {
 		if !slices.ContainsFunc(keys, func(k sortKey) bool { return k.name == name }) {
 			if err := add(name, desc); err != nil {
@@ -60,7 +62,27 @@ func (s Spec) order(source string) ([]sortKey, error) {
 			}
 		}
 	}
+	for i := range keys {
+		keys[i].field = keys[i].field.in(alias)
+	}
 	return keys, nil
+}
+
+// leading is the table through which a page is found: that of the first field of the order, or else of one that the
+// query keeps to one value.
+func (s Spec) leading(keys []sortKey, fixed map[string]bool) string {
+	isKey := func(name string) bool { return slices.Contains(s.Key, name) }
+	for _, k := range keys {
+		if !isKey(k.name) {
+			return aliasOf(k.field.sql)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(fixed)) {
+		if field := s.Fields[name]; !isKey(name) && aliasOf(field.sql) != "" {
+			return aliasOf(field.sql)
+		}
+	}
+	return ""
 }
 
 func (s Spec) orderError(format string, args ...any) error {

@@ -3,6 +3,9 @@ package list
 import (
 	"context"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,13 +42,6 @@ func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
 	if q.size, err = s.pageSize(req.GetPageSize()); err != nil {
 		return nil, err
 	}
-	order := ""
-	if ordered, ok := req.(interface{ GetOrderBy() string }); ok {
-		order = ordered.GetOrderBy()
-	}
-	if q.keys, err = s.order(order); err != nil {
-		return nil, err
-	}
 	conditions := []fragment{}
 	fixed := map[string]bool{}
 	for _, scope := range scopes {
@@ -75,6 +71,13 @@ func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
 			return nil, err
 		}
 		conditions = append(conditions, condition)
+	}
+	order := ""
+	if ordered, ok := req.(interface{ GetOrderBy() string }); ok {
+		order = ordered.GetOrderBy()
+	}
+	if q.keys, err = s.order(order, fixed); err != nil {
+		return nil, err
 	}
 	if token := req.GetPageToken(); token != "" {
 		values, err := q.readToken(token)
@@ -109,6 +112,9 @@ func (s Spec) pageSize(asked int32) (int, error) {
 type Select struct {
 	// Columns and From as after select and from; From may hold joins.
 	Columns, From string
+	// Joins by alias, each of exactly one row for every row of From: made only where the filter or the order, or Where,
+	// names a column of it.
+	Joins map[string]string
 	// Where is a condition that always holds, with $1 … for Args; may be empty.
 	Where string
 	Args  []any
@@ -123,7 +129,13 @@ func (q *Query) SQL(sel Select) (string, []any) {
 		places[i] = "(" + k.field.sql + ")::text"
 	}
 	fmt.Fprintf(&sql, "select %s, array[%s] from %s", sel.Columns, strings.Join(places, ", "), sel.From)
-	where := join("and", fragment{sel.Where, nil}, q.where)
+	where, order := join("and", fragment{sel.Where, nil}, q.where), orderSQL(q.keys)
+	for _, alias := range slices.Sorted(maps.Keys(sel.Joins)) {
+		named := regexp.MustCompile(`\b` + regexp.QuoteMeta(alias) + `\.`)
+		if named.MatchString(where.sql) || named.MatchString(order) {
+			sql.WriteString(" " + sel.Joins[alias])
+		}
+	}
 	if where.sql != "" {
 		sql.WriteString(" where ")
 		parts := strings.Split(where.sql, placeholder)
@@ -135,7 +147,7 @@ func (q *Query) SQL(sel Select) (string, []any) {
 			sql.WriteString(part)
 		}
 	}
-	fmt.Fprintf(&sql, " order by %s limit %d", orderSQL(q.keys), q.size+1)
+	fmt.Fprintf(&sql, " order by %s limit %d", order, q.size+1)
 	return sql.String(), args
 }
 

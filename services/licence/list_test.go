@@ -1,0 +1,202 @@
+package licence
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/postgres/postgrestest"
+	"seatline.dev/pkg/reconcile"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/proto"
+
+	"seatline.dev/pkg/halo/halosim"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
+)
+
+// lists are ways in which people and programs page through licences.
+var lists = map[string]struct{ filter, order string }{
+	"connection":              {`connection = "demo"`, ""},
+	"everything":              {``, ""},
+	"backwards":               {`connection = "demo"`, "key desc"},
+	"customer by id":          {`connection = "demo" AND mex_id = "M500"`, ""},
+	"customer by name":        {`connection = "demo" AND customer_name = "Customer 500"`, ""},
+	"client":                  {`connection = "demo" AND halo_client_id = 500`, ""},
+	"common state":            {`connection = "demo" AND state = in_sync`, ""},
+	"rare state":              {`connection = "demo" AND state = failed`, ""},
+	"two states":              {`connection = "demo" AND state = (held OR parked)`, ""},
+	"state anywhere":          {`state = held`, ""},
+	"reason":                  {`connection = "demo" AND reason = "possible_duplicate"`, ""},
+	"licence of Halo":         {`halo_id = 50000`, ""},
+	"product":                 {`connection = "demo" AND sku = "SKU7"`, ""},
+	"word":                    {`connection = "demo" AND "product 7"`, ""},
+	"by customer":             {`connection = "demo"`, "customer_name"},
+	"by name":                 {`connection = "demo"`, "name"},
+	"by sku":                  {`connection = "demo"`, "sku desc"},
+	"by customer's id":        {`connection = "demo"`, "mex_id"},
+	"by client":               {`connection = "demo"`, "halo_client_id"},
+	"by state":                {`connection = "demo"`, "state"},
+	"by reason":               {`connection = "demo"`, "reason desc"},
+	"by count":                {`connection = "demo"`, "count desc"},
+	"by licence of Halo":      {`connection = "demo"`, "halo_id"},
+	"the latest":              {`connection = "demo"`, "update_time desc"},
+	"the latest of one state": {`connection = "demo" AND state = held`, "update_time desc"},
+}
+
+// estate fills the tables with n licences: a thousand customers, forty products, a tenth of them not in sync.
+func estate(t testing.TB, pool *pgxpool.Pool, n int) {
+	t.Helper()
+	ctx := t.Context()
+	begun := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var items, subs [][]any
+	for i := range n {
+		customer, product := i%1000, i/7%40
+		s := sub(fmt.Sprintf("microsoft/%08d", i), int64(customer), i%250, func(s *subscriptionv1.Subscription) {
+			s.Giacom.Name, s.Giacom.Sku = fmt.Sprint("Product ", product), fmt.Sprint("SKU", product)
+		})
+		facts, err := proto.Marshal(&licencev1.Licence{Subscription: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := proto.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		desired := fmt.Sprintf(`{"client": %d, "count": %d, "cost": "16.60", "start": "2026-01-01T00:00:00", "end": "2027-01-01T00:00:00",
+			"cycle": "Monthly", "term": "Annual", "active": true, "mark": "giacom:acct:%s"}`, customer, i%250, s.Key)
+		state, code, text := 1, "", ""
+		var applied any = desired
+		switch {
+		case i%1000 == 3:
+			state, code, text = 6, "refused", "Halo refused it."
+		case i%20 == 5:
+			state, code, text, applied = 5, "possible_duplicate", "There is one like it.", nil
+		case i%20 == 6:
+			state, code, text, applied = 4, "customer_not_mapped", "Its customer is not mapped.", nil
+		}
+		name := fmt.Sprint("Customer ", customer)
+		at := begun.Add(time.Duration(i*7919%n) * time.Second)
+		items = append(items, []any{"demo", s.Key, "sim/sim", at.UnixMicro(), desired, applied, applied, int64(i + 1), state, code, text, facts,
+			name + ": " + s.Giacom.Name, name, "GBP", "r1", at})
+		subs = append(subs, []any{"demo", s.Key, at.UnixMicro(), 1, int64(customer), s.Giacom.MexId, name, s.Giacom.Name, s.Giacom.Sku, false, false, "r1", "", "", at, body})
+	}
+	copyIn := func(table string, columns []string, rows [][]any) {
+		if _, err := pool.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pool.Exec(ctx, "vacuum analyze "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copyIn("items", strings.Fields("connection key instance revision desired applied observed halo_id state reason_code reason_text facts title customer currency run updated"), items)
+	copyIn("subscriptions", strings.Fields("connection key revision state client_id mex_id customer_name name sku absent removed run cause trace first_seen body"), subs)
+}
+
+// BenchmarkList tells what a page of 100 from the middle of a list of 100,000 licences costs a caller over gRPC.
+func BenchmarkList(b *testing.B) {
+	w := newWorld(b, halosim.Config{}, 0)
+	w.start()
+	estate(b, w.pool, 100_000)
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		b.Run(strings.ReplaceAll(name, " ", "_"), func(b *testing.B) {
+			req := &licencev1.ListLicencesRequest{PageSize: 1000, Filter: lists[name].filter, OrderBy: lists[name].order}
+			for range 50 { // to the middle, or the last page of a shorter list
+				resp, err := w.licences.ListLicences(b.Context(), req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if resp.NextPageToken == "" {
+					break
+				}
+				req.PageToken = resp.NextPageToken
+			}
+			req.PageSize = 100
+			var took []float64
+			for b.Loop() {
+				began := time.Now()
+				resp, err := w.licences.ListLicences(b.Context(), req)
+				if err != nil || len(resp.Licences) == 0 {
+					b.Fatalf("%d licences, %v", len(resp.GetLicences()), err)
+				}
+				took = append(took, float64(time.Since(began).Microseconds())/1000)
+			}
+			slices.Sort(took)
+			b.ReportMetric(took[len(took)/2], "ms/page")
+		})
+	}
+}
+
+// explaining notes how PostgreSQL runs each query.
+type explaining struct {
+	*pgxpool.Pool
+	plan string
+}
+
+func (e *explaining) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	rows, err := e.Pool.Query(ctx, "explain (analyze, buffers, costs off, timing off, summary off) "+sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	e.plan = strings.Join(lines, "\n")
+	return e.Pool.Query(ctx, sql, args...)
+}
+
+// touched is how many pages of 8 KiB a statement looked at.
+var touched = regexp.MustCompile(`Buffers: shared hit=(\d+)`)
+
+// A page from the middle of a list is found in an index: it takes the rows of the page and the way down to them,
+// wherever it lies. Free text is looked for in every row.
+func TestAPageIsFoundInAnIndex(t *testing.T) {
+	pool := postgrestest.New(t, event.Schema, reconcile.Schema(), connections.Schema(), schema())
+	estate(t, pool, 12_000)
+	for name, l := range lists {
+		if strings.Contains(l.filter, `AND "`) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			db := &explaining{Pool: pool}
+			req := &licencev1.ListLicencesRequest{PageSize: 1000, Filter: l.filter, OrderBy: l.order}
+			seen, page := map[string]bool{}, []*licencev1.Licence(nil)
+			for range 7 {
+				var err error
+				if page, req.PageToken, err = listLicences(t.Context(), db, req); err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range page {
+					if seen[x.Key] {
+						t.Fatalf("%s comes twice", x.Key)
+					}
+					seen[x.Key] = true
+				}
+				if req.PageToken == "" {
+					break
+				}
+				if len(seen) == 6000 {
+					req.PageSize = 100
+				}
+			}
+			hits := touched.FindStringSubmatch(db.plan)
+			if hits == nil {
+				t.Fatal(db.plan)
+			}
+			// A row takes its page and at most four on the way down, or two of each of two tables.
+			if n, _ := strconv.Atoi(hits[1]); n > 50+5*len(page) || strings.Contains(db.plan, "Seq Scan") {
+				t.Errorf("%d rows took %d pages of the database:\n%s", len(page), n, db.plan)
+			}
+		})
+	}
+}
