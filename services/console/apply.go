@@ -2,10 +2,12 @@ package console
 
 import (
 	"context"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 )
@@ -39,7 +41,11 @@ func (s *server) apply(ctx context.Context, tx pgx.Tx, req *connectionv1.ApplyCo
 	if old != nil && proto.Equal(old, c) {
 		return c, "", nil
 	}
+	if err := s.mayWrite(ctx, tx, old, c, req.GetOverrideReason()); err != nil {
+		return nil, "", err
+	}
 	now := s.clock.Now()
+	c.UpdatedBy = rpc.Who(ctx)
 	if err := write(ctx, tx, c, now, true); err != nil {
 		return nil, "", err
 	}
@@ -48,10 +54,12 @@ func (s *server) apply(ctx context.Context, tx pgx.Tx, req *connectionv1.ApplyCo
 			return nil, "", err
 		}
 	}
+	did := "updated"
 	if old == nil {
-		return c, "created", nil
+		did = "created"
 	}
-	return c, "updated", nil
+	e := deed{slug: slug, what: did, who: rpc.Who(ctx), reason: strings.TrimSpace(req.GetOverrideReason()), fields: differences(old, c)}
+	return c, did, record(ctx, tx, e, now)
 }
 
 // newSecrets are those of the request that differ from what is sealed; their references in c are moved on.

@@ -39,7 +39,8 @@ func TestCreatedConnectionHasEveryDefault(t *testing.T) {
 			BudgetRequests: 250, BudgetWindow: durationpb.New(5 * time.Minute),
 		},
 		Customers: &connectionv1.Customers{FollowNameOfCreated: proto.Bool(true), CustomField: "CFGiacomCustomerId"},
-		Licences:  &connectionv1.Licences{},
+		Licences:  &connectionv1.Licences{AdoptAcrossMethods: proto.Bool(true)},
+		UpdatedBy: "operator",
 		Billing:   &connectionv1.Billing{QuietBeforeRun: durationpb.New(2 * time.Hour), RefreshInterval: durationpb.New(6 * time.Hour)},
 		Schedule:  &connectionv1.Schedule{Cron: "0 6-22 * * *", TimeZone: "Europe/London", Customers: true, Subscriptions: true},
 		Guards: &connectionv1.Guards{

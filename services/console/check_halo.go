@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -21,31 +22,56 @@ func (h held) GetSecrets(context.Context, *connectionv1.GetConnectionRequest, ..
 	return h.Secrets, nil
 }
 
-func (s *server) checkHalo(ctx context.Context, r *report, c *connectionv1.Connection, secrets *connectionv1.Secrets) halo.Capabilities {
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	none := halo.Capabilities{}
-	if secrets.GetHaloClientSecret() == "" {
-		r.fail("Halo token", "There is no client secret. It is shown once when the API application is made in Halo; make a new one there if it is lost, and enter it in the connection.")
-		return none
-	}
-	clients := connections.NewHalo(connections.HaloConfig{
+// halo makes a client of the connection's Halo with secrets that are at hand.
+func (s *server) halo(ctx context.Context, c *connectionv1.Connection, secrets *connectionv1.Secrets) (*halo.Client, error) {
+	return connections.NewHalo(connections.HaloConfig{
 		Secrets: held{secrets}, Bucket: s.bucket, Clock: s.clock, Log: s.log, Transport: s.transport, Timeout: checkTime / 2,
-	})
-	h, err := clients.Client(ctx, c)
+	}).Client(ctx, c)
+}
+
+// checkHalo returns a client unless it got no token. What it finds out about the instance is kept.
+func (s *server) checkHalo(ctx context.Context, r *report, c *connectionv1.Connection, secrets *connectionv1.Secrets) (*halo.Client, error) {
+	h := s.checkToken(ctx, r, c, secrets)
+	if h == nil {
+		for _, name := range []string{"Halo: scopes", "Halo: reading", "Halo: settings", "Halo: probes"} {
+			r.skip(name, "Needs a token first.")
+		}
+		return nil, nil
+	}
+	checkScopes(r, c, h.Scopes())
+	checkRights(ctx, r, h, c)
+	control, err := h.Control(ctx)
 	if err != nil {
-		r.fail("Halo token", "%s", sentence(err))
-		return none
+		text, fix := haloSentence(err, "Look in Halo under Configuration > Integrations yourself, or give the application's agent the right to read the configuration.")
+		r.warn("Halo: settings", "control_unread", fix, "%s Without them Seatline cannot see Halo's own customer mappings, nor whether Halo's own Giacom integration is on.", text)
+	} else {
+		found := writers(control)
+		if err := s.rememberWriters(ctx, c.GetHalo().GetInstance(), found); err != nil {
+			return nil, err
+		}
+		checkControl(r, control, found)
+	}
+	return h, s.remember(ctx, c.GetHalo().GetInstance(), probe(ctx, r, h))
+}
+
+// checkToken gets a token; nil if there is none to get.
+func (s *server) checkToken(ctx context.Context, r *report, c *connectionv1.Connection, secrets *connectionv1.Secrets) *halo.Client {
+	if secrets.GetHaloClientSecret() == "" {
+		r.fail("Halo token", "secret_missing", "It is shown once when the API application is made in Halo; make a new one there if it is lost, and enter it in the connection.", "There is no client secret.")
+		return nil
+	}
+	h, err := s.halo(ctx, c, secrets)
+	if err != nil {
+		r.fail("Halo token", "halo_settings", "Correct the settings of Halo in the connection.", "%s", sentence(err))
+		return nil
 	}
 	if err := h.Authenticate(ctx); err != nil {
-		text := haloSentence(err, "In Halo the application needs the method client id and secret, and an agent to log in as. A wrong tenant fails here too.")
-		r.fail("Halo token", "%s", text+s.ownWords(ctx, c.GetHalo()))
-		return none
+		text, fix := haloSentence(err, "In Halo the application needs the method client id and secret, and an agent to log in as. A wrong tenant fails here too.")
+		r.fail("Halo token", "halo_token", fix+s.ownWords(ctx, c.GetHalo()), "%s", text)
+		return nil
 	}
 	r.ok("Halo token", "Obtained.")
-	checkRights(ctx, r, h, c)
-	checkControl(ctx, r, h)
-	return probe(ctx, r, h)
+	return h
 }
 
 // ownWords is what Halo, asked without a token, says of itself that the connection says otherwise.
@@ -64,6 +90,29 @@ func (s *server) ownWords(ctx context.Context, h *connectionv1.Halo) string {
 	return text
 }
 
+// checkScopes compares what Halo granted with what the mode needs. A mode that only observes needs no writing.
+func checkScopes(r *report, c *connectionv1.Connection, granted []string) {
+	const fix = "In Halo, under Configuration > Integrations > Halo PSA API, tick the scope %s of the application; and give its agent's role the right to %s."
+	auto := c.GetMode() == connectionv1.Mode_MODE_AUTO
+	for _, x := range []struct{ scope, right string }{
+		{"edit:customers", "modify customers"}, {"edit:softwarelicensing", "modify software licences"}, {"edit:invoices", "modify recurring invoices"},
+	} {
+		name := "Halo: scope " + x.scope
+		switch has := slices.Contains(granted, x.scope) || slices.Contains(granted, "all") || slices.Contains(granted, "admin"); {
+		case x.scope == "edit:customers" && !c.GetCustomers().GetCreate() && !c.GetCustomers().GetFollowNameOfMapped() && auto:
+			r.skip(name, "Not needed while Seatline creates no customers.")
+		case len(granted) == 0:
+			r.warn(name, "scopes_unknown", fmt.Sprintf(fix, x.scope, x.right), "Halo does not say which scopes it granted; whether writing is allowed shows at the first write.")
+		case has:
+			r.ok(name, "Granted. Whether the role of its agent allows it too shows at the first write.")
+		case auto:
+			r.fail(name, "scope_missing", fmt.Sprintf(fix, x.scope, x.right), "Not granted: the mode auto has to %s.", x.right)
+		default:
+			r.skip(name, "Not granted, and not needed while the connection observes; the mode auto will need it.")
+		}
+	}
+}
+
 // checkRights reads the start of every list that will be needed.
 func checkRights(ctx context.Context, r *report, h *halo.Client, c *connectionv1.Connection) {
 	for _, x := range []struct {
@@ -76,7 +125,8 @@ func checkRights(ctx context.Context, r *report, h *halo.Client, c *connectionv1
 		{"items", "read:items", func() error { return first(h.Items(ctx)) }},
 	} {
 		if err := x.read(); err != nil {
-			r.fail("Halo: read "+x.what, "%s", haloSentence(err, "The application needs the scope "+x.scope+", and its agent's role read access to "+x.what+"."))
+			text, fix := haloSentence(err, "The application needs the scope "+x.scope+", and its agent's role read access to "+x.what+".")
+			r.fail("Halo: read "+x.what, "halo_read", fix, "%s", text)
 		} else {
 			r.ok("Halo: read "+x.what, "Allowed.")
 		}
@@ -88,14 +138,15 @@ func checkRights(ctx context.Context, r *report, h *halo.Client, c *connectionv1
 	for t, err := range h.TopLevels(ctx) {
 		switch {
 		case err != nil:
-			r.fail("Halo: top level", "%s", haloSentence(err, "The application needs the scope read:customers."))
+			text, fix := haloSentence(err, "The application needs the scope read:customers.")
+			r.fail("Halo: top level", "halo_read", fix, "%s", text)
 			return
 		case int64(t.ID) == wanted:
 			r.ok("Halo: top level", "New customers go under %q.", t.Name)
 			return
 		}
 	}
-	r.fail("Halo: top level", "Halo has no top level %d, under which customers should be created. Choose another customers.top_level_id, or 0 for Halo's default.", wanted)
+	r.fail("Halo: top level", "top_level_unknown", "Choose another customers.top_level_id, or 0 for Halo's default.", "Halo has no top level %d, under which customers should be created.", wanted)
 }
 
 // first is the error, if any, of reading the beginning of a list.
@@ -106,26 +157,61 @@ func first[T any](rows iter.Seq2[T, error]) error {
 	return nil
 }
 
-// checkControl looks for other writers: where two integrations maintain the same licences, seats are billed twice.
-func checkControl(ctx context.Context, r *report, h *halo.Client) {
-	control, err := h.Control(ctx)
-	if err != nil {
-		r.warn("Halo: settings", "%s", haloSentence(err, "Without them Seatline cannot see Halo's own customer mappings, nor whether Halo's own Giacom integration is on: look under Configuration > Integrations."))
-		return
-	}
-	quiet := true
-	warn := func(format string, args ...any) { quiet = false; r.warn("Halo: settings", format, args...) }
+// finding is another integration that writes the same licences.
+type finding struct{ Code, Text, Fix string }
+
+// writers are the integrations of Halo itself that are switched on: where two maintain the same licences, seats are
+// billed twice.
+func writers(control halo.Control) []finding {
+	var found []finding
 	if on(control, "halointegrator_giacom") {
-		warn("Halo's own Giacom integration is switched on: two writers would maintain the same licences, and seats may be billed twice. Switch its integrator off in Halo before you set the mode auto.")
+		found = append(found, finding{"two_writers_giacom",
+			"Halo's own Giacom integration is switched on: two writers would maintain the same licences, and seats may be billed twice.",
+			"Turn it off before leaving observe: in Halo, under Configuration > Integrations > Giacom, switch off 'Enable the Halo Integrator for the Giacom integration'."})
 	}
 	if on(control, "halointegrator_inty") {
-		warn("Halo's Inty integration is switched on: its licences would stand beside those of Giacom and may be billed twice. Clear and disable the Inty module in Halo before you set the mode auto.")
+		found = append(found, finding{"two_writers_inty",
+			"Halo's Inty integration is switched on: its licences stand beside those of Giacom and may be billed twice.",
+			"Turn it off before leaving observe: note its mappings, then clear out and disable the Inty module in Halo. The Inty migration leads through it."})
+	}
+	return found
+}
+
+// checkControl says what the settings of the instance mean for billing.
+func checkControl(r *report, control halo.Control, others []finding) {
+	const name = "Halo: settings"
+	for _, f := range others {
+		r.warn(name, f.Code, f.Fix, "%s", f.Text)
+	}
+	if len(others) == 0 {
+		r.ok(name, "No other integration writes Giacom licences.")
+	}
+	if links := control.GiacomMappings(); len(links) > 0 {
+		r.ok("Halo: native mappings", "Halo's own Giacom integration has %d customer mappings, which can be taken over.", len(links))
 	}
 	if control.Has("allow_quantity_calculations") && !on(control, "allow_quantity_calculations") {
-		warn("Halo does not compute quantities of recurring invoice lines (allow_quantity_calculations is off): lines linked to licences would not follow them. Switch it on in Halo under Configuration > Billing.")
+		r.warn("Halo: quantities", "quantities_not_computed", "Switch it on in Halo under Configuration > Billing. From then on Halo deletes no users and assets that lines count.",
+			"Halo does not compute quantities of recurring invoice lines (allow_quantity_calculations is off): lines linked to licences would not follow them.")
+	} else {
+		r.ok("Halo: quantities", "Halo computes the quantities of linked lines.")
 	}
-	if quiet {
-		r.ok("Halo: settings", "No other integration writes Giacom licences.")
+	switch {
+	case !control.Has("allow_negative_prorata"):
+		r.skip("Halo: pro rata", "Halo does not show whether it allows negative pro rata.")
+	case on(control, "allow_negative_prorata"):
+		r.ok("Halo: pro rata", "Halo credits seats that go in mid-period, too (allow_negative_prorata is on).")
+	default:
+		r.warn("Halo: pro rata", "negative_pro_rata_off", "Switch allow_negative_prorata on in Halo if customers should be credited; otherwise nothing.",
+			"Halo does not credit seats that go in mid-period (allow_negative_prorata is off).")
+	}
+	switch {
+	case !control.Has("remove_licences_when_inactive") && !control.Has("use_subscription_status_for_invoice_line_status"):
+		r.skip("Halo: inactive licences", "Halo does not show what becomes of the lines of inactive licences.")
+	case on(control, "remove_licences_when_inactive") || on(control, "use_subscription_status_for_invoice_line_status"):
+		r.ok("Halo: inactive licences", "When a licence becomes inactive, Halo makes its invoice line inactive too.")
+	default:
+		r.warn("Halo: inactive licences", "inactive_lines_stay", "Switch on 'Make recurring invoice lines inactive when subscription becomes inactive' in Halo if lines should not stay behind with a quantity of 0.",
+			"When a licence becomes inactive, its invoice line stays active, with a quantity of 0.")
 	}
 }
 
@@ -142,7 +228,8 @@ func on(c halo.Control, name string) bool {
 func probe(ctx context.Context, r *report, h *halo.Client) halo.Capabilities {
 	found, err := h.Probe(ctx, halo.Capabilities{})
 	if err != nil {
-		r.warn("Halo: probes", "%s", haloSentence(err, "Seatline works without, at more requests. Validate again later."))
+		text, fix := haloSentence(err, "Seatline works without, at more requests. Validate again later.")
+		r.warn("Halo: probes", "probe", fix, "%s", text)
 	}
 	for _, x := range []struct {
 		name, yes, no, unknown string
@@ -157,25 +244,24 @@ func probe(ctx context.Context, r *report, h *halo.Client) halo.Capabilities {
 		case x.answer == halo.Yes:
 			r.ok(x.name, "%s", x.yes)
 		case x.answer == halo.No:
-			r.warn(x.name, "%s", x.no)
+			r.warn(x.name, "slower", "Nothing: Seatline knows another way.", "%s", x.no)
 		case err == nil:
 			r.ok(x.name, "%s", x.unknown)
 		}
 	}
 	if found.PageSize > 0 {
-		r.warn("Halo: page size", "Halo gives %d rows per page at most, not 1000: lists need more requests.", found.PageSize)
+		r.warn("Halo: page size", "slower", "Nothing: Seatline asks for more pages.", "Halo gives %d rows per page at most, not 1000: lists need more requests.", found.PageSize)
 	}
 	return found
 }
 
-// haloSentence says what to do, unless the trouble is that there was no answer at all.
-func haloSentence(err error, do string) string {
-	text := sentence(err)
+// haloSentence says what happened, and what to do: do, unless the trouble is that there was no answer at all.
+func haloSentence(err error, do string) (text, fix string) {
 	switch halo.ClassOf(err) {
 	case halo.Unavailable:
-		return text + " Check the address of the connection, and whether this machine may reach it."
+		do = "Check the address of the connection, and whether this machine may reach it. " + do
 	case halo.RateLimited:
-		return text + " Other work has used up what Halo allows; validate again in a few minutes."
+		do = "Other work has used up what Halo allows; validate again in a few minutes."
 	}
-	return text + " " + do
+	return sentence(err), do
 }

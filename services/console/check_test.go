@@ -53,12 +53,18 @@ func (r *running) validate(t *testing.T, name string) (byName map[string]*connec
 	}
 	byName = map[string]*connectionv1.Check{}
 	for _, c := range answer.GetChecks() {
-		byName[c.GetName()] = c
+		if old := byName[c.GetName()]; old.GetOutcome() < c.GetOutcome() || old.GetOutcome() == connectionv1.Check_OUTCOME_SKIPPED {
+			byName[c.GetName()] = c // several share a name: the worst counts
+		}
 		if c.GetText() == "" || c.GetOutcome() == connectionv1.Check_OUTCOME_UNSPECIFIED {
 			t.Errorf("check %q says nothing: %v", c.GetName(), c)
 		}
-		if c.GetOutcome() != connectionv1.Check_OUTCOME_OK {
-			trouble = append(trouble, c.GetOutcome().String()+" "+c.GetName()+": "+c.GetText())
+		switch c.GetOutcome() {
+		case connectionv1.Check_OUTCOME_WARNING, connectionv1.Check_OUTCOME_FAILED:
+			trouble = append(trouble, c.GetOutcome().String()+" "+c.GetName()+": "+c.GetText()+" "+c.GetFix())
+			if c.GetFix() == "" || c.GetCode() == "" {
+				t.Errorf("check %q does not say what to do: %v", c.GetName(), c)
+			}
 		}
 	}
 	return byName, trouble
@@ -66,7 +72,11 @@ func (r *running) validate(t *testing.T, name string) (byName map[string]*connec
 
 func TestValidationOfAGoodConnection(t *testing.T) {
 	r := start(t)
-	_, h, req := estate(t, halosim.Config{}, nil)
+	_, h, req := estate(t, halosim.Config{}, func(s *halosim.State) {
+		s.Control.LineStatusFollows = true
+		s.Clients[0].CustomFields = []halosim.CustomField{{Name: "CFGiacomCustomerId"}}
+		s.Licences[0].SnowID = "giacom:acme-account:microsoft/g-1"
+	})
 	req.Connection.Giacom.Method = connectionv1.ImportMethod_IMPORT_METHOD_BOTH
 	req.Connection.Giacom.AnnualPriceBasis = 1
 	req.Connection.Billing = &connectionv1.Billing{ProRata: proto.Int32(1)}
@@ -79,6 +89,7 @@ func TestValidationOfAGoodConnection(t *testing.T) {
 	for _, name := range []string{
 		"Giacom key", "Giacom customers", "Giacom report", "Giacom subscriptions", "Halo token", "Halo: read customers", "Halo: read licences",
 		"Halo: read recurring invoices", "Halo: read items", "Halo: top level", "Halo: settings", "Halo: marks in lists", "Halo: lines in lists",
+		"Settings", "Halo: quantities", "Halo: pro rata", "Halo: inactive licences", "Together: customers", "Together: marks", "Together: our mark on customers",
 	} {
 		if checks[name] == nil {
 			t.Errorf("%s was not checked", name)
@@ -136,6 +147,42 @@ func TestValidationSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			},
 			check: "Giacom customers", want: connectionv1.Check_OUTCOME_FAILED, says: []string{"derived"},
 		},
+		"Giacom not well": {
+			setup: func(g *giacomsim.Sim, _ *connectionv1.ApplyConnectionRequest) { g.RevokeKey() },
+			check: "Together: customers", want: connectionv1.Check_OUTCOME_SKIPPED, says: []string{"Needs both"},
+		},
+		"Halo not well": {
+			setup: func(_ *giacomsim.Sim, req *connectionv1.ApplyConnectionRequest) {
+				req.HaloClientSecret = "canary-wrong"
+			},
+			check: "Halo: scopes", want: connectionv1.Check_OUTCOME_SKIPPED, says: []string{"token first"},
+		},
+		"scope to write missing while observing": {
+			halo:  halosim.Config{Scopes: []string{"read:customers", "read:softwarelicensing", "read:invoices", "read:items"}},
+			check: "Halo: scope edit:invoices", want: connectionv1.Check_OUTCOME_SKIPPED, says: []string{"not needed while the connection observes"},
+		},
+		"scope to write missing in auto": {
+			halo: halosim.Config{Scopes: []string{"read:customers", "read:softwarelicensing", "read:invoices", "read:items", "edit:softwarelicensing"}},
+			setup: func(_ *giacomsim.Sim, req *connectionv1.ApplyConnectionRequest) {
+				req.Connection.Mode = connectionv1.Mode_MODE_AUTO
+			},
+			check: "Halo: scope edit:invoices", want: connectionv1.Check_OUTCOME_FAILED, says: []string{"Not granted", "tick the scope edit:invoices"},
+		},
+		"no customer known to both": {
+			state: func(s *halosim.State) { s.Clients[0].Name = "Somebody else" },
+			check: "Together: customers", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"None of 1", "same business"},
+		},
+		"marks of another account": {
+			state: func(s *halosim.State) { s.Licences[0].SnowID = "giacom:elsewhere:microsoft/g-1" },
+			check: "Together: marks", want: connectionv1.Check_OUTCOME_WARNING, says: []string{`account "elsewhere"`},
+		},
+		"no negative pro rata": {
+			state: func(s *halosim.State) { s.Control.NegativeProRata = false },
+			check: "Halo: pro rata", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"does not credit"},
+		},
+		"lines of inactive licences stay": {
+			check: "Halo: inactive licences", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"stays active"},
+		},
 		"no price basis": {
 			check: "Settings: giacom.annual_price_basis", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"held until you say"},
 		},
@@ -172,14 +219,14 @@ func TestValidationSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		},
 		"native integrator on": {
 			state: func(s *halosim.State) { s.Control.GiacomIntegrator = true },
-			check: "Halo: settings", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"two writers", "Switch its integrator off"},
+			check: "Halo: settings", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"two writers", "Turn it off before leaving observe"},
 		},
 		"quantities not computed": {
 			state: func(s *halosim.State) { s.Control.CalculateQuantities = false },
-			check: "Halo: settings", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"allow_quantity_calculations"},
+			check: "Halo: quantities", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"allow_quantity_calculations"},
 		},
 		"Inty on": {
-			state: func(s *halosim.State) { s.Control.Extra = halosim.Extra{"halointegrator_inty": []byte("true")} },
+			state: func(s *halosim.State) { s.Control.IntyIntegrator = true },
 			check: "Halo: settings", want: connectionv1.Check_OUTCOME_WARNING, says: []string{"Inty module"},
 		},
 		"marks not in lists": {
@@ -205,8 +252,8 @@ func TestValidationSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 				t.Fatalf("%s: %v; trouble:\n%s", test.check, got, strings.Join(trouble, "\n"))
 			}
 			for _, part := range test.says {
-				if !strings.Contains(got.GetText(), part) {
-					t.Errorf("%q does not say %q", got.GetText(), part)
+				if !strings.Contains(got.GetText()+" "+got.GetFix(), part) {
+					t.Errorf("%q, %q does not say %q", got.GetText(), got.GetFix(), part)
 				}
 			}
 			if strings.Contains(strings.Join(trouble, " "), "canary") {
@@ -223,7 +270,7 @@ func TestV2IsWarnedAbout(t *testing.T) {
 	req.Connection.Giacom.BaseUrl = strings.Replace(req.Connection.Giacom.BaseUrl, "/Billing/v1", "/v2", 1)
 	r.apply(t, req)
 	checks, trouble := r.validate(t, "acme")
-	if got := checks["Giacom version"]; got.GetOutcome() != connectionv1.Check_OUTCOME_WARNING || !strings.Contains(got.GetText(), "not available for production") {
+	if got := checks["Giacom version"]; got.GetOutcome() != connectionv1.Check_OUTCOME_WARNING || !strings.Contains(got.GetText(), "not currently available for production instances. Please use v1") {
 		t.Errorf("got %v", got)
 	}
 	if got := checks["Giacom key"]; got.GetOutcome() != connectionv1.Check_OUTCOME_OK {
@@ -240,7 +287,7 @@ func TestConnectionsThatShareAHaloAreTold(t *testing.T) {
 	other.Connection.Halo.BudgetRequests = 500
 	r.apply(t, other)
 	checks, _ := r.validate(t, "acme")
-	if got := checks["Halo instance"]; got.GetOutcome() != connectionv1.Check_OUTCOME_WARNING || !strings.Contains(got.GetText(), "set both alike") {
+	if got := checks["Halo instance"]; got.GetOutcome() != connectionv1.Check_OUTCOME_WARNING || !strings.Contains(got.GetFix(), "set both alike") {
 		t.Errorf("got %v", got)
 	}
 	// One validation serves both.

@@ -65,6 +65,9 @@ func Defaults(c *connectionv1.Connection) {
 		c.Customers.FollowNameOfCreated = proto.Bool(true)
 	}
 	fill(&c.Customers.CustomField, "CFGiacomCustomerId")
+	if c.Licences.AdoptAcrossMethods == nil {
+		c.Licences.AdoptAcrossMethods = proto.Bool(true)
+	}
 	fillDuration(&c.Billing.QuietBeforeRun, 2*time.Hour)
 	fillDuration(&c.Billing.RefreshInterval, 6*time.Hour)
 
@@ -101,7 +104,7 @@ func Instance(baseURL, tenant string) string {
 // from old, which is nil for a new connection.
 func next(old, asked *connectionv1.Connection) *connectionv1.Connection {
 	c := proto.CloneOf(asked)
-	c.Etag, c.CreateTime, c.UpdateTime, c.Deleted = old.GetEtag(), old.GetCreateTime(), old.GetUpdateTime(), false
+	c.Etag, c.CreateTime, c.UpdateTime, c.UpdatedBy, c.Deleted = old.GetEtag(), old.GetCreateTime(), old.GetUpdateTime(), old.GetUpdatedBy(), false
 	if h := c.GetHalo(); h != nil && h.GetAuthUrl() != "" && h.GetAuthUrl() == old.GetHalo().GetBaseUrl()+"/auth" {
 		h.AuthUrl = "" // the default of the address before: it follows a new one
 	}

@@ -13,6 +13,7 @@ import (
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/postgres"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	runv1 "seatline.dev/proto/seatline/run/v1"
 )
 
 // Service is the console's name, and that of its schema.
@@ -23,6 +24,8 @@ type Config struct {
 	chassis.Env
 	// Sealer of secrets; see OpenSealer, NewSealer and EnsureKeyset. Required.
 	Sealer *Sealer
+	// Peers answer what belongs on a page with a connection. Required.
+	Peers Peers
 	// Transport to Giacom and Halo when validating; http.DefaultTransport if nil.
 	Transport http.RoundTripper
 }
@@ -37,10 +40,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	s := &server{pool: env.Pool, sealer: cfg.Sealer, bucket: halo.Bucket(bucket), transport: cfg.Transport, clock: env.Clock, log: env.Log}
+	s := &server{pool: env.Pool, sealer: cfg.Sealer, peers: cfg.Peers, bucket: halo.Bucket(bucket), transport: cfg.Transport, clock: env.Clock, log: env.Log}
 	return chassis.Run(ctx, env, chassis.Spec{
-		Name:     Service,
-		Schemas:  []postgres.Migrations{Migrations()},
-		Register: func(r grpc.ServiceRegistrar) { connectionv1.RegisterConnectionServiceServer(r, s) },
+		Name:    Service,
+		Schemas: []postgres.Migrations{Migrations()},
+		Register: func(r grpc.ServiceRegistrar) {
+			connectionv1.RegisterConnectionServiceServer(r, s)
+			runv1.RegisterIntegratorServiceServer(r, integrator{server: s})
+		},
 	})
 }

@@ -3,9 +3,11 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,6 +27,7 @@ type server struct {
 	connectionv1.UnimplementedConnectionServiceServer
 	pool      *pgxpool.Pool
 	sealer    *Sealer
+	peers     Peers
 	bucket    halo.Bucket
 	transport http.RoundTripper // nil for the usual one
 	clock     clockwork.Clock
@@ -147,7 +150,12 @@ func (s *server) change(ctx context.Context, slug, what string, f func(pgx.Tx, *
 		if changed, err = f(tx, c); err != nil || !changed {
 			return err
 		}
-		return write(ctx, tx, c, s.clock.Now(), true)
+		now := s.clock.Now()
+		c.UpdatedBy = rpc.Who(ctx)
+		if err := write(ctx, tx, c, now, true); err != nil {
+			return err
+		}
+		return record(ctx, tx, deed{slug: slug, what: what, who: rpc.Who(ctx)}, now)
 	})
 	if err != nil {
 		return nil, err
@@ -250,7 +258,18 @@ func checkEtag(old *connectionv1.Connection, req *connectionv1.ApplyConnectionRe
 		return rpc.FailedPrecondition("ETAG_MISSING", slug, "connection %q exists already", slug).
 			Do("to change it, read it and send its etag along, so that nobody's change is lost; or force")
 	case old.GetEtag() != etag:
-		return rpc.Conflict("connection", slug)
+		return stale(old)
 	}
 	return nil
+}
+
+// stale is the answer to an edit of a state that is no longer the present one.
+func stale(now *connectionv1.Connection) error {
+	who, when := now.GetUpdatedBy(), now.GetUpdateTime().AsTime().UTC()
+	e := rpc.Conflict("connection", now.GetSlug()).With("who", who).With("when", when.Format(time.RFC3339))
+	if who == "" {
+		who = "somebody"
+	}
+	e.Message = fmt.Sprintf("connection %q was changed by %s on %s UTC, after you had read it; nothing of your change was stored", now.GetSlug(), who, when.Format("2 January 2006 at 15:04:05"))
+	return e
 }

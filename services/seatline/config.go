@@ -122,12 +122,28 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// keysetCommand makes what seals secrets at rest.
+// keysetCommand makes and rotates what seals secrets at rest.
 type keysetCommand struct {
-	Path string `arg:"" type:"path" help:"File to make. Keep a copy apart from the database's backup: who loses it must enter all secrets again."`
+	Path   string `arg:"" type:"path" help:"File to make. Keep a copy apart from the database's backup: who loses it must enter all secrets again."`
+	Rotate bool   `xor:"what" help:"Add a new key, which seals from now on; older keys still open. Then run 'seatline connections reseal'."`
+	Retire bool   `xor:"what" help:"Drop every key but the one that seals. Only after 'seatline connections reseal' says that no secret needs an older one."`
 }
 
 func (c keysetCommand) Run(k *kong.Kong) error {
+	switch {
+	case c.Rotate:
+		if err := console.RotateKeyset(c.Path); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(k.Stdout, "%s has a new key. Seal all secrets with it: seatline connections reseal\n", c.Path)
+		return err
+	case c.Retire:
+		n, err := console.RetireKeys(c.Path)
+		if err == nil {
+			_, err = fmt.Fprintf(k.Stdout, "%s lost %d older keys. Keep the old file with the backups of the database that it opens.\n", c.Path, n)
+		}
+		return err
+	}
 	if err := console.EnsureKeyset(c.Path); err != nil {
 		return err
 	}

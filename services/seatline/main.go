@@ -35,7 +35,7 @@ type commands struct {
 	Serve    serveCommand    `cmd:"" group:"run" help:"Run one service."`
 	Simulate simulateCommand `cmd:"" group:"run" help:"Run the simulators of Giacom and Halo on loopback."`
 	Config   configCommand   `cmd:"" group:"run" help:"Print the configuration in force, with the source of each value; secrets are redacted."`
-	Keyset   keysetCommand   `cmd:"" group:"run" help:"Make the keyset file that seals secrets at rest, unless it exists."`
+	Keyset   keysetCommand   `cmd:"" group:"run" help:"Make the keyset file that seals secrets at rest, unless it exists; rotate its keys."`
 	Version  versionCommand  `cmd:"" group:"run" help:"Print the version."`
 
 	ctl.Commands
