@@ -14,6 +14,7 @@ import (
 	"seatline.dev/pkg/postgres"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/console/web/access"
 )
 
 // Service is the console's name, and that of its schema.
@@ -26,6 +27,8 @@ type Config struct {
 	Sealer *Sealer
 	// Peers answer what belongs on a page with a connection. Required.
 	Peers Peers
+	// Web is how the web console is served.
+	Web Pages
 	// Transport to Giacom and Halo when validating; http.DefaultTransport if nil.
 	Transport http.RoundTripper
 }
@@ -41,11 +44,18 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	s := &server{pool: env.Pool, sealer: cfg.Sealer, peers: cfg.Peers, bucket: halo.Bucket(bucket), transport: cfg.Transport, clock: env.Clock, log: env.Log}
+	web, err := newSite(env, cfg.Web)
+	if err != nil {
+		return err
+	}
+	defer web.close()
 	return chassis.Run(ctx, env, chassis.Spec{
 		Name:    Service,
-		Schemas: []postgres.Migrations{Migrations()},
+		Schemas: []postgres.Migrations{Migrations(), access.Migrations()},
+		Loops:   web.loops(),
 		Register: func(r grpc.ServiceRegistrar) {
 			connectionv1.RegisterConnectionServiceServer(r, s)
+			web.register(r)
 			runv1.RegisterIntegratorServiceServer(r, integrator{server: s})
 		},
 	})

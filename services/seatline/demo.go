@@ -143,16 +143,16 @@ func (d *demo) first(ctx context.Context, out io.Writer) error {
 	}
 	sum.took, sum.haloRequests, sum.haloRoutes = time.Since(began), total(d.sims.halo.Requests()), d.sims.halo.Requests()
 	sum.print(out)
-	d.whereNext(out)
+	d.whereNext(out, d.signIn(ctx))
 	return nil
 }
 
 // whereNext says where things are, and what to try.
-func (d *demo) whereNext(out io.Writer) {
+func (d *demo) whereNext(out io.Writer, signIn string) {
 	fmt.Fprintf(out, "\nThe change log, the plan and everything else are a command away (in another terminal):\n\n"+
 		"  %[7]s plan %[1]s%[2]s\n  %[7]s licences list -f 'state = held'%[2]s\n  %[7]s changes %[1]s%[2]s\n\n"+
-		"Metrics    http://%[3]s/metrics\nGiacom     %[4]s (simulated)\nHalo       %[5]s (simulated)\nLog        %[6]s\n\n",
-		demoSlug, d.flag(), d.web, d.sims.giacomURL, d.sims.haloURL, d.dir.sub("seatline.log"), program())
+		"%[8]sMetrics    http://%[3]s/metrics\nGiacom     %[4]s (simulated)\nHalo       %[5]s (simulated)\nLog        %[6]s\n\n",
+		demoSlug, d.flag(), d.web, d.sims.giacomURL, d.sims.haloURL, d.dir.sub("seatline.log"), program(), signIn)
 }
 
 // show draws what the services are about.

@@ -42,8 +42,10 @@ type host struct {
 	bus *bus.Conn
 	tel *telemetry.Telemetry
 	log *slog.Logger
-	// dial waits until the console's address is known and returns it.
-	dial func(context.Context) (string, error)
+	// where the services answer.
+	where *addresses
+	// browsable is called with the web console's URL once it serves pages; may be nil.
+	browsable func(url string)
 
 	mu    sync.Mutex
 	addrs map[string]string // gRPC addresses of the services that answer
@@ -81,7 +83,13 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 		if err != nil {
 			return err
 		}
-		return console.Run(ctx, console.Config{Env: env, Sealer: sealer})
+		peers, services, closePeers := h.peers()
+		defer closePeers()
+		pages, err := h.pages(services, h.browsable)
+		if err != nil {
+			return err
+		}
+		return console.Run(ctx, console.Config{Env: env, Sealer: sealer, Peers: peers, Web: pages})
 	}
 	secrets, closeConn, err := h.secrets(ctx)
 	if err != nil {
@@ -104,7 +112,7 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 
 // secrets asks the console for those of connections.
 func (h *host) secrets(ctx context.Context) (connections.SecretSource, func() error, error) {
-	addr, err := h.dial(ctx)
+	addr, err := h.where.wait(ctx, ctl.Console)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -42,7 +42,8 @@ func (c serveCommand) Run(ctx context.Context) error {
 	if c.GRPCAddr == "" {
 		c.GRPCAddr = net.JoinHostPort("127.0.0.1", strconv.Itoa(ctl.DefaultPort(c.Service)))
 	}
-	h := &host{settings: c.settings, bus: conn, tel: tel, log: log, dial: func(context.Context) (string, error) { return c.ConsoleAddr, nil }}
+	h := &host{settings: c.settings, bus: conn, tel: tel, log: log, where: c.addresses()}
+	h.browsable = func(url string) { log.Info("web console", "url", url) }
 	group, ctx := errgroup.WithContext(ctx)
 	web, err := serveHTTP(ctx, group, c.HTTPAddr, tel.MetricsHandler, h.ready)
 	if err != nil {

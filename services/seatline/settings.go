@@ -32,6 +32,10 @@ type settings struct {
 	GRPCAddr    string `name:"grpc-addr" env:"SEATLINE_GRPC_ADDR" placeholder:"HOST:PORT" help:"Where gRPC listens. Default: the service's port (console 7701, fetcher 7702, mapper 7703, licence 7704, billing 7705) on loopback."`
 	HTTPAddr    string `name:"http-addr" env:"SEATLINE_HTTP_ADDR" placeholder:"HOST:PORT" help:"Where /healthz, /readyz and /metrics listen. Default: 127.0.0.1:7700, or a free port when that is taken."`
 	ConsoleAddr string `name:"console-addr" env:"SEATLINE_CONSOLE_ADDR" default:"127.0.0.1:7701" placeholder:"HOST:PORT" help:"gRPC address of the console, which hands the secrets of connections to the other services."`
+	FetcherAddr string `name:"fetcher-addr" env:"SEATLINE_FETCHER_ADDR" default:"127.0.0.1:7702" placeholder:"HOST:PORT" help:"gRPC address of the fetcher; this and the next three are for the console, whose pages ask all services."`
+	MapperAddr  string `name:"mapper-addr" env:"SEATLINE_MAPPER_ADDR" default:"127.0.0.1:7703" placeholder:"HOST:PORT" help:"gRPC address of the mapper."`
+	LicenceAddr string `name:"licence-addr" env:"SEATLINE_LICENCE_ADDR" default:"127.0.0.1:7704" placeholder:"HOST:PORT" help:"gRPC address of the licence service."`
+	BillingAddr string `name:"billing-addr" env:"SEATLINE_BILLING_ADDR" default:"127.0.0.1:7705" placeholder:"HOST:PORT" help:"gRPC address of billing."`
 
 	TLSCert     string `name:"tls-cert" env:"SEATLINE_TLS_CERT" type:"path" placeholder:"FILE" help:"Certificate of the gRPC listener (PEM)."`
 	TLSKey      string `name:"tls-key" env:"SEATLINE_TLS_KEY" type:"path" placeholder:"FILE" help:"Its key (PEM)."`
@@ -44,6 +48,8 @@ type settings struct {
 
 	KeysetFile string           `name:"keyset-file" env:"SEATLINE_KEYSET_FILE" type:"path" placeholder:"FILE" help:"Tink keyset that seals secrets at rest; for the console. 'seatline keyset' makes one."`
 	Keyset     telemetry.Secret `name:"keyset" env:"SEATLINE_KEYSET" placeholder:"JSON" help:"The keyset itself, instead of a file."`
+
+	webSettings
 
 	HaloTimeout time.Duration `name:"halo-timeout" env:"SEATLINE_HALO_TIMEOUT" default:"75s" help:"How long one request to Halo may take; longer than its gateway hangs."`
 	ApplyLease  time.Duration `name:"apply-lease" env:"SEATLINE_APPLY_LEASE" placeholder:"DURATION" help:"How long a silent process keeps the work it took; longer than --halo-timeout. Default: that and half a minute."`

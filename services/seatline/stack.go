@@ -18,6 +18,7 @@ import (
 	"seatline.dev/pkg/postgres/private"
 	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/telemetry"
+	accessv1 "seatline.dev/proto/seatline/access/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	"seatline.dev/services/seatline/ctl"
 )
@@ -32,6 +33,7 @@ type stack struct {
 
 	bus     *bus.Conn
 	web     string                      // address of health and metrics
+	console string                      // URL of the web console; empty: none
 	addrs   map[string]string           // gRPC addresses by service
 	clients map[string]*grpc.ClientConn // connections to them, as an operator
 	group   *errgroup.Group             // of the services
@@ -56,15 +58,14 @@ func (s *stack) start(ctx context.Context) error {
 	s.stop = stop
 	s.group, running = errgroup.WithContext(running)
 	up := make(chan [2]string, len(ctl.Services()))
-	console, consoleAddr := make(chan struct{}), "" // the address is set before the channel is closed
-	h := &host{settings: s.settings, bus: conn, tel: s.tel, log: s.log, dial: func(ctx context.Context) (string, error) {
-		select {
-		case <-console:
-			return consoleAddr, nil
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-	}}
+	if s.WebAddr == "" {
+		s.WebAddr = listenAt(defaultWebPort)
+	}
+	browsable, awaited := make(chan string, 1), len(ctl.Services())
+	if s.WebAddr != noWeb {
+		awaited++
+	}
+	h := &host{settings: s.settings, bus: conn, tel: s.tel, log: s.log, where: newAddresses(), browsable: func(url string) { browsable <- url }}
 	if s.web, err = serveHTTP(running, s.group, s.HTTPAddr, s.tel.MetricsHandler, h.ready); err != nil {
 		return err
 	}
@@ -80,13 +81,12 @@ func (s *stack) start(ctx context.Context) error {
 	failed := make(chan error, 1)
 	go func() { <-running.Done(); failed <- s.group.Wait() }()
 	s.addrs, s.clients = map[string]string{}, map[string]*grpc.ClientConn{}
-	for range ctl.Services() {
+	for range awaited {
 		select {
+		case s.console = <-browsable:
 		case x := <-up:
-			if s.addrs[x[0]] = x[1]; x[0] == ctl.Console {
-				consoleAddr = x[1]
-				close(console)
-			}
+			s.addrs[x[0]] = x[1]
+			h.where.set(x[0], x[1])
 			client, err := rpc.Dial(rpc.Endpoint{Addr: x[1], Token: s.OperatorToken})
 			if err != nil {
 				return err
@@ -100,7 +100,19 @@ func (s *stack) start(ctx context.Context) error {
 			return errors.New("not every service came up within two minutes: the log says more")
 		}
 	}
-	return ctl.WriteEndpoints(s.dir.path, ctl.Endpoints{Services: s.addrs, Token: s.OperatorToken.Reveal(), NATS: s.NATSURL.Reveal(), Metrics: "http://" + s.web + "/metrics", PID: os.Getpid()})
+	return ctl.WriteEndpoints(s.dir.path, ctl.Endpoints{Services: s.addrs, Token: s.OperatorToken.Reveal(), NATS: s.NATSURL.Reveal(), Web: s.console, Metrics: "http://" + s.web + "/metrics", PID: os.Getpid()})
+}
+
+// signIn is the line about the web console: where it is, with a link that signs in where one can be made.
+func (s *stack) signIn(ctx context.Context) string {
+	if s.console == "" {
+		return ""
+	}
+	link, err := accessv1.NewAccessServiceClient(s.clients[ctl.Console]).CreateSignInLink(ctx, &accessv1.CreateSignInLinkRequest{})
+	if err != nil { // others reach it too, so people sign in there
+		return fmt.Sprintf("Console    %s\n", s.console)
+	}
+	return fmt.Sprintf("Console    %s\n           (signs you in once, within 15 minutes; another link: %s console sign-in%s)\n", link.GetUrl(), program(), s.flag())
 }
 
 // infrastructure starts NATS and PostgreSQL side by side, each unless one was given.

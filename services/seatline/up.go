@@ -115,7 +115,7 @@ func (c upCommand) run(ctx context.Context, out io.Writer, dir *dataDir, tel *te
 	}
 	fmt.Fprintf(out, "Started in %s.\n", time.Since(began).Round(100*time.Millisecond))
 	if !c.Demo {
-		welcome(out, s)
+		welcome(out, s, s.signIn(ctx))
 		return s.follow(ctx, out)
 	}
 	d, err := newDemo(ctx, c.upSettings, s)
@@ -149,10 +149,10 @@ func (c *upCommand) complete(dir *dataDir) error {
 }
 
 // welcome says where things are and what to do first.
-func welcome(out io.Writer, s *stack) {
+func welcome(out io.Writer, s *stack, signIn string) {
 	fmt.Fprintf(out, "\nNothing is imported until a connection says from where and to where:\n\n"+
 		"  %[1]s connections apply -f connection.yaml%[2]s\n  %[1]s connections validate NAME%[2]s\n  %[1]s runs start NAME --watch%[2]s\n\n"+
-		"Metrics and health are at http://%[3]s, the log is %[4]s.\n\n", program(), s.flag(), s.web, s.dir.sub("seatline.log"))
+		"%[5]sMetrics and health are at http://%[3]s, the log is %[4]s.\n\n", program(), s.flag(), s.web, s.dir.sub("seatline.log"), signIn)
 }
 
 // program is what a person types to run this binary.

@@ -16,6 +16,7 @@ import (
 
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
+	"seatline.dev/pkg/child"
 	"seatline.dev/pkg/rpc"
 	"seatline.dev/services/seatline/ctl"
 )
@@ -35,41 +36,37 @@ type Process struct {
 func (w *World) Spawn(ctx context.Context, service string, replica int) (*Process, error) {
 	p := &Process{Name: service + "-" + strconv.Itoa(replica), Service: service, replica: replica, done: make(chan struct{})}
 	p.log = filepath.Join(w.Dir, p.Name+".log")
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	p.addr = "127.0.0.1:" + strconv.Itoa(port)
-	if addr := w.addr(service); service == ctl.Console && replica == 0 && addr != "" {
-		p.addr = addr // the others know it by its address
+	if p.addr = w.addr(service); replica > 0 { // the others know the first one by its address
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		p.addr = "127.0.0.1:" + strconv.Itoa(port)
 	}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	console := w.addr(ctl.Console)
-	if service == ctl.Console {
-		console = p.addr
-	}
 	p.cmd = exec.Command(w.Binary, "serve", service)
 	p.cmd.Env = append(os.Environ(),
 		"DATABASE_URL="+w.Database, "SEATLINE_DATABASE_URL="+w.Database, "SEATLINE_NATS_URL="+w.NATS.URL(),
-		"SEATLINE_GRPC_ADDR="+p.addr, "SEATLINE_CONSOLE_ADDR="+console, "SEATLINE_SERVICE_TOKEN="+serviceToken,
+		"SEATLINE_GRPC_ADDR="+p.addr, "SEATLINE_CONSOLE_ADDR="+w.addr(ctl.Console), "SEATLINE_FETCHER_ADDR="+w.addr(ctl.Fetcher),
+		"SEATLINE_MAPPER_ADDR="+w.addr(ctl.Mapper), "SEATLINE_LICENCE_ADDR="+w.addr(ctl.Licence), "SEATLINE_BILLING_ADDR="+w.addr(ctl.Billing), "SEATLINE_SERVICE_TOKEN="+serviceToken,
 		"SEATLINE_OPERATOR_TOKEN="+operatorToken, "SEATLINE_KEYSET_FILE="+filepath.Join(w.Dir, "keyset"),
 		"SEATLINE_HALO_TIMEOUT=2s", "SEATLINE_APPLY_LEASE=3s", "SEATLINE_APPLY_SETTLE=3s")
 	p.cmd.Env = append(p.cmd.Env, w.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if service == ctl.Console {
 		if err := exec.CommandContext(ctx, w.Binary, "keyset", filepath.Join(w.Dir, "keyset")).Run(); err != nil {
 			return nil, fmt.Errorf("make a keyset: %w", err)
 		}
 	}
-	if err := p.cmd.Start(); err != nil {
+	ended, err := child.Start(p.cmd, syscall.SIGKILL)
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	go func() { _ = p.cmd.Wait(); close(p.done) }()
+	go func() { <-ended; close(p.done) }()
 	w.mu.Lock()
 	w.processes = append(w.processes, p)
 	w.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -95,6 +96,13 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	w.closers = append(w.closers, w.Bus.Close)
 	if err := bus.EnsureStreams(ctx, w.Bus.JS, 1); err != nil {
 		return w, err
+	}
+	for _, service := range ctl.Services() {
+		port, err := freePort()
+		if err != nil {
+			return w, err
+		}
+		w.addrs[service] = "127.0.0.1:" + strconv.Itoa(port)
 	}
 	if _, err := w.Spawn(ctx, ctl.Console, 0); err != nil { // the others ask it for secrets
 		return w, err
