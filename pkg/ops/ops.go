@@ -5,7 +5,7 @@ package ops
 import (
 	"context"
 	"errors"
-	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/grpc"
@@ -27,6 +27,8 @@ type Items interface {
 	ListChanges(ctx context.Context, db list.DB, req *opsv1.ListChangesRequest) ([]*itemv1.Change, string, error)
 	ChangeCounts(ctx context.Context, q reconcile.Querier, connection string, runs []string) ([]*opsv1.RunChangeCount, error)
 	Counts(ctx context.Context, q reconcile.Querier, connection, run string) ([]reconcile.Count, error)
+	Waiting(ctx context.Context, q reconcile.Querier, connection string) ([]*opsv1.Waiting, error)
+	ChangeDays(ctx context.Context, q reconcile.Querier, connection string, from, to time.Time, zone string) ([]*opsv1.ChangeDay, error)
 }
 
 // Server answers OpsService for one service.
@@ -118,26 +120,11 @@ func (s *Server) GetProgress(ctx context.Context, req *opsv1.GetProgressRequest)
 
 // ListDeadLetters pages through what could not be digested, newest first.
 func (s *Server) ListDeadLetters(ctx context.Context, req *opsv1.ListDeadLettersRequest) (*opsv1.ListDeadLettersResponse, error) {
-	offset := 0
-	if t := req.GetPageToken(); t != "" {
-		var err error
-		if offset, err = strconv.Atoi(t); err != nil || offset < 0 {
-			return nil, rpc.InvalidArgument("page_token", "is not one of ours: send back next_page_token as it was given")
-		}
-	}
-	size := int(req.GetPageSize())
-	if size <= 0 || size > 1000 {
-		size = 100
-	}
-	letters, err := event.DeadLetters(ctx, s.Pool, size+1, offset)
+	letters, next, err := event.DeadLetters(ctx, s.Pool, req)
 	if err != nil {
 		return nil, err
 	}
-	resp := &opsv1.ListDeadLettersResponse{}
-	if len(letters) > size {
-		letters = letters[:size]
-		resp.NextPageToken = strconv.Itoa(offset + size)
-	}
+	resp := &opsv1.ListDeadLettersResponse{NextPageToken: next}
 	for _, l := range letters {
 		resp.DeadLetters = append(resp.DeadLetters, letter(l))
 	}

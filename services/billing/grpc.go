@@ -46,8 +46,9 @@ var lineList = list.Spec{
 		"invoice_id": list.Integer(factNumber("invoice")), "client_id": list.Integer(factNumber("client")),
 		"client_name": list.Text(fact("client_name")), "description": list.Text(fact("text")),
 		"state": list.Enum("state", itemv1.State(0).Descriptor()), "reason": list.Text("reason_code"),
-		"licence_key": list.Texts(`array(select jsonb_array_elements_text(coalesce(convert_from(facts, 'UTF8')::jsonb->'licences', '[]')))`),
-		"update_time": list.Time("updated"),
+		"licence_key":  list.Texts(`array(select jsonb_array_elements_text(coalesce(convert_from(facts, 'UTF8')::jsonb->'licences', '[]')))`),
+		"next_invoice": list.Text(fact("next")),
+		"update_time":  list.Time("updated"),
 	},
 	Key:    []string{"connection", "key"},
 	Search: []string{"client_name", "description", "key"},
@@ -157,11 +158,7 @@ func (p *pricingServer) SetPriceRules(ctx context.Context, req *pricingv1.SetPri
 		return nil, err
 	}
 	if _, wrong := parseRules(want.GetRules()); len(wrong) > 0 {
-		bad := rpc.InvalidArgument("rules."+wrong[0].Field, "%s", wrong[0].Text)
-		for _, v := range wrong[1:] {
-			bad = bad.Violate("rules."+v.Field, "%s", v.Text)
-		}
-		return nil, bad
+		return nil, refused(wrong)
 	}
 	stored := &pricingv1.PriceRules{Connection: connection, Rules: want.GetRules()}
 	err := postgres.InTx(ctx, p.s.pool, func(tx pgx.Tx) error {
@@ -175,7 +172,7 @@ func (p *pricingServer) SetPriceRules(ctx context.Context, req *pricingv1.SetPri
 			return err
 		}
 		if !req.GetForce() && want.GetEtag() != known.GetEtag() {
-			return rpc.Conflict("price rules of", connection).Do("read them again, and send the etag back; or force")
+			return overtaken(known)
 		}
 		if known.GetEtag() != "" {
 			if old, err = strconv.ParseInt(known.GetEtag(), 36, 64); err != nil {

@@ -80,11 +80,12 @@ func (b *bench) start() (stop func()) {
 	return stop
 }
 
-func (b *bench) send(entity, verb, key string, data proto.Message) {
+// send publishes an event; the noun of its type is its entity, unless another one is given.
+func (b *bench) send(noun, verb, key string, data proto.Message, entity ...string) {
 	b.Helper()
 	b.revision++
 	eventtest.Send(b, b.conn, event.Event{
-		Type: "seatline." + entity + "." + verb + ".v1", Entity: entity, Connection: "acme", Key: key, Data: data, Run: "run-1",
+		Type: "seatline." + noun + "." + verb + ".v1", Entity: append(entity, noun)[0], Connection: "acme", Key: key, Data: data, Run: "run-1",
 		Revision: time.Now().UnixMicro() + b.revision,
 	})
 }
@@ -174,7 +175,7 @@ func (b *bench) lines() map[string]*invoicelinev1.Line {
 // settled waits until everything that was sent is digested, decided and written.
 func (b *bench) settled() {
 	b.Helper()
-	servicetest.Settle(b, b.rpc, 2)
+	servicetest.Settle(b, b.rpc, len((&service{}).handlers()))
 }
 
 func (b *bench) state(key string) string {

@@ -469,7 +469,7 @@ type ListLinesRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Fields: connection, key, kind, invoice_id, client_id, client_name, description, state, reason, licence_key, update_time.
+	// Fields: connection, key, kind, invoice_id, client_id, client_name, description, state, reason, licence_key, next_invoice (as Halo writes it: 2026-12-01T06:00:00, UTC), update_time.
 	Filter        string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	OrderBy       string `protobuf:"bytes,4,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1184,8 +1184,6 @@ type ListInvoiceRunsRequest struct {
 	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
 	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	Filter        string                 `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	OrderBy       string                 `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1237,20 +1235,6 @@ func (x *ListInvoiceRunsRequest) GetPageSize() int32 {
 func (x *ListInvoiceRunsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
-	}
-	return ""
-}
-
-func (x *ListInvoiceRunsRequest) GetFilter() string {
-	if x != nil {
-		return x.Filter
-	}
-	return ""
-}
-
-func (x *ListInvoiceRunsRequest) GetOrderBy() string {
-	if x != nil {
-		return x.OrderBy
 	}
 	return ""
 }
@@ -1554,16 +1538,14 @@ const file_seatline_invoiceline_v1_invoiceline_proto_rawDesc = "" +
 	"\x04cost\x18\x04 \x01(\v2\x18.seatline.money.v1.MoneyR\x04cost\x12.\n" +
 	"\x05price\x18\x05 \x01(\v2\x18.seatline.money.v1.MoneyR\x05price\x120\n" +
 	"\x06margin\x18\x06 \x01(\v2\x18.seatline.money.v1.MoneyR\x06margin\x12\x18\n" +
-	"\apercent\x18\a \x01(\tR\apercent\"\xa7\x01\n" +
+	"\apercent\x18\a \x01(\tR\apercent\"t\n" +
 	"\x16ListInvoiceRunsRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x16\n" +
-	"\x06filter\x18\x04 \x01(\tR\x06filter\x12\x19\n" +
-	"\border_by\x18\x05 \x01(\tR\aorderBy\"z\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"z\n" +
 	"\x17ListInvoiceRunsResponse\x127\n" +
 	"\x04runs\x18\x01 \x03(\v2#.seatline.invoiceline.v1.InvoiceRunR\x04runs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdc\x03\n" +

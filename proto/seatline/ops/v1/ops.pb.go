@@ -1534,7 +1534,7 @@ type Waiting struct {
 	// Per month, one per currency.
 	Before []*v11.Money `protobuf:"bytes,6,rep,name=before,proto3" json:"before,omitempty"`
 	After  []*v11.Money `protobuf:"bytes,7,rep,name=after,proto3" json:"after,omitempty"`
-	// Filter of the kind's list.
+	// Filter of ListPlanItems, and of the lists of licences and lines, that gives them.
 	Filter        string `protobuf:"bytes,8,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
