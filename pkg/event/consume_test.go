@@ -20,6 +20,7 @@ import (
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/postgres/postgrestest"
+	opsv1 "seatline.dev/proto/seatline/ops/v1"
 )
 
 // things is a service that keeps the things it is told of.
@@ -101,7 +102,7 @@ func settled(t testing.TB, pool *pgxpool.Pool, conn *bus.Conn) {
 
 func (s *things) deadLetters() []event.DeadLetter {
 	s.t.Helper()
-	d, err := event.DeadLetters(s.t.Context(), s.pool, 100, 0)
+	d, _, err := event.DeadLetters(s.t.Context(), s.pool, &opsv1.ListDeadLettersRequest{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -224,6 +225,49 @@ func TestDeadLettersAreRedrivenAndDiscarded(t *testing.T) {
 	}
 	if err := event.Discard(t.Context(), s.pool, "nonsense"); !errors.Is(err, event.ErrNoDeadLetter) {
 		t.Errorf("discarded nonsense: %v", err)
+	}
+}
+
+// Letters that come or go between two pages neither repeat nor hide others.
+func TestDeadLettersAreListedInPages(t *testing.T) {
+	pool := postgrestest.New(t, event.Schema)
+	_, err := pool.Exec(t.Context(), `insert into dead_letters (entity, subject, stream_seq, type, connection, key, reason, headers, payload, time)
+		select 'thing', 'x', i, 'seatline.thing.changed.v1', 'demo', 'k' || i, case when i % 2 = 0 then 'even' else 'odd' end, '{}', '', '2026-01-01'::timestamptz + i / 3 * interval '1 hour'
+		from generate_series(1, 25) i`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := func(filter string) (keys []string) {
+		req := &opsv1.ListDeadLettersRequest{PageSize: 4, Filter: filter}
+		for range 20 {
+			page, next, err := event.DeadLetters(t.Context(), pool, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range page {
+				keys = append(keys, d.Key)
+			}
+			if next == "" {
+				return keys
+			}
+			req.PageToken = next
+			if _, err := pool.Exec(t.Context(), `delete from dead_letters where key = $1`, page[0].Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Fatal("no end")
+		return nil
+	}
+	odd := pages(`reason = odd AND connection = demo`)
+	if len(odd) != 13 || odd[len(odd)-1] != "k1" {
+		t.Errorf("odd ones: %v", odd)
+	}
+	left := pages("")
+	if len(left) != 22 || left[len(left)-1] != "k1" && left[len(left)-1] != "k2" {
+		t.Errorf("left: %v", left)
+	}
+	if _, _, err := event.DeadLetters(t.Context(), pool, &opsv1.ListDeadLettersRequest{Filter: `colour = red`}); err == nil || !strings.Contains(err.Error(), `no field "colour"`) {
+		t.Errorf("an unknown field: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"seatline.dev/pkg/postgres"
+	"seatline.dev/pkg/rpc/list"
 )
 
 // ErrNoDeadLetter: there is no dead letter of that id (any more).
@@ -81,17 +82,25 @@ func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// DeadLetters lists dead letters, the newest first, at most limit, after skipping offset.
-func DeadLetters(ctx context.Context, pool *pgxpool.Pool, limit, offset int) ([]DeadLetter, error) {
-	rows, err := pool.Query(ctx, `select `+deadLetterColumns+` from dead_letters order by time desc, id limit $1 offset $2`, limit, offset)
+var deadLetters = list.Spec{
+	Noun: "dead letters",
+	Fields: map[string]list.Field{
+		"id": list.Text("id::text"), "entity": list.Text("entity"), "subject": list.Text("subject"), "type": list.Text("type"),
+		"connection": list.Text("connection"), "key": list.Text("key"), "reason": list.Text("reason"), "time": list.Time("time"),
+	},
+	Key:          []string{"id"},
+	DefaultOrder: "time desc",
+	Search:       []string{"reason", "type", "key"},
+}
+
+// DeadLetters shows a page of dead letters, the newest first unless the request orders them otherwise, and gives the
+// token of the next page: "" after the last.
+func DeadLetters(ctx context.Context, db list.DB, req list.Request) ([]DeadLetter, string, error) {
+	q, err := deadLetters.Query(req)
 	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
+		return nil, "", err
 	}
-	found, err := pgx.CollectRows(rows, scanDeadLetter)
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	return found, nil
+	return list.Collect(ctx, db, q, list.Select{Columns: deadLetterColumns, From: "dead_letters"}, scanDeadLetter)
 }
 
 const deadLetterColumns = `id::text, entity, subject, stream_seq, type, connection, key, reason, headers, payload, time`

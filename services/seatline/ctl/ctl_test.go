@@ -313,7 +313,7 @@ func TestPlanIsInTheOrderItHappensWithItsMoney(t *testing.T) {
 	if customer < 0 || licence < customer || line < licence {
 		t.Errorf("order customer, licence, line:\n%s", out)
 	}
-	for _, want := range []string{"100.10 GBP a month ex VAT, then 99.80 (-0.30)", "cost 0.10, then 0.30", "follows"} {
+	for _, want := range []string{"100.10 GBP a month ex VAT, then 99.80 (-0.30)", "cost 0.10 GBP, then 0.30", "follows"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the plan does not say %q:\n%s", want, out)
 		}

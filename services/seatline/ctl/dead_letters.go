@@ -20,6 +20,7 @@ type DeadLetters struct {
 // DeadLettersList is `dead-letters list`.
 type DeadLettersList struct {
 	Service string `arg:"" optional:"" enum:",console,fetcher,mapper,licence,billing" default:"" help:"Of this service only."`
+	Filter  string `short:"f" help:"AIP-160 filter, for example 'type = \"seatline.licence.changed.v1\"' or 'reason : \"quantity\"'."`
 	Limit   int    `short:"n" default:"100" help:"Rows to show of each service at most; 0 for all."`
 }
 
@@ -33,7 +34,7 @@ func (cmd *DeadLettersList) Run(ctx context.Context, c *Client) error {
 		}
 		err := c.ops(ctx, service, func(ctx context.Context, client opsv1.OpsServiceClient) error {
 			further, err := List{Limit: cmd.Limit}.collect(func(size int32, token string) (int, string, error) {
-				page, err := client.ListDeadLetters(ctx, &opsv1.ListDeadLettersRequest{PageSize: size, PageToken: token})
+				page, err := client.ListDeadLetters(ctx, &opsv1.ListDeadLettersRequest{Filter: cmd.Filter, PageSize: size, PageToken: token})
 				for _, l := range page.GetDeadLetters() {
 					of[l] = service
 				}

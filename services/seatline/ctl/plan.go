@@ -3,6 +3,8 @@ package ctl
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/shopspring/decimal"
@@ -75,27 +77,41 @@ func fieldChanges(x *itemv1.PlanItem) string {
 	return strings.Join(parts, ", ")
 }
 
-// totals of the whole plan: what customers are billed a month ex VAT, and what the seats cost.
+// totals of the whole plan: what customers are billed a month ex VAT, and what the seats cost, in each currency by itself.
 func totals(items []*itemv1.PlanItem) string {
-	type sum struct{ before, after decimal.Decimal }
-	sums, currency := map[string]*sum{"licence": {}, "invoice-line": {}}, ""
-	counts := map[string]int{}
+	type sums struct{ billed, thenBilled, cost, thenCost decimal.Decimal }
+	counts, byCurrency := map[string]int{}, map[string]*sums{}
 	for _, x := range items {
 		counts[x.GetKind()]++
-		if s := sums[x.GetKind()]; s != nil {
-			s.before, s.after = s.before.Add(amount(x.GetMonthlyBefore())), s.after.Add(amount(x.GetMonthlyAfter()))
-		}
-		for _, m := range []*moneyv1.Money{x.GetMonthlyBefore(), x.GetMonthlyAfter()} {
-			if m.GetCurrency() != "" {
-				currency = m.GetCurrency()
+		add := func(m *moneyv1.Money, of func(*sums) *decimal.Decimal) {
+			if m == nil {
+				return
 			}
+			s := byCurrency[m.GetCurrency()]
+			if s == nil {
+				s = &sums{}
+				byCurrency[m.GetCurrency()] = s
+			}
+			*of(s) = of(s).Add(amount(m))
+		}
+		switch x.GetKind() {
+		case "invoice-line":
+			add(x.GetMonthlyBefore(), func(s *sums) *decimal.Decimal { return &s.billed })
+			add(x.GetMonthlyAfter(), func(s *sums) *decimal.Decimal { return &s.thenBilled })
+		case "licence":
+			add(x.GetMonthlyBefore(), func(s *sums) *decimal.Decimal { return &s.cost })
+			add(x.GetMonthlyAfter(), func(s *sums) *decimal.Decimal { return &s.thenCost })
 		}
 	}
-	lines, licences := sums["invoice-line"], sums["licence"]
-	return fmt.Sprintf("%s, %s, %s. These lines bill %s %s a month ex VAT, then %s (%s). These licences cost %s, then %s.",
-		plural(counts["customer"], "customer", "customers"), plural(counts["licence"], "licence", "licences"), plural(counts["invoice-line"], "line", "lines"),
-		lines.before.StringFixed(2), currency, lines.after.StringFixed(2), signed(lines.after.Sub(lines.before)),
-		licences.before.StringFixed(2), licences.after.StringFixed(2))
+	text := fmt.Sprintf("%s, %s, %s.", plural(counts["customer"], "customer", "customers"),
+		plural(counts["licence"], "licence", "licences"), plural(counts["invoice-line"], "line", "lines"))
+	for _, currency := range slices.Sorted(maps.Keys(byCurrency)) {
+		s := byCurrency[currency]
+		text += fmt.Sprintf(" These lines bill %s %s a month ex VAT, then %s (%s). These licences cost %s %s, then %s.",
+			s.billed.StringFixed(2), currency, s.thenBilled.StringFixed(2), signed(s.thenBilled.Sub(s.billed)),
+			s.cost.StringFixed(2), currency, s.thenCost.StringFixed(2))
+	}
+	return text
 }
 
 func signed(d decimal.Decimal) string {
