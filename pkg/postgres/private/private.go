@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/child"
 )
 
 // Config of a private server.
@@ -202,8 +204,9 @@ func launch(ctx context.Context, cfg Config, bin binaries, dir, data, password s
 	cmd := exec.Command(bin.path("postgres"), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	as.become(cmd)
-	s := &Server{cmd: cmd, done: make(chan error, 1)}
-	if err := startGuarded(cmd, s.done); err != nil {
+	s := &Server{cmd: cmd}
+	// Not only the guard ends it with us: we may be killed before that stands.
+	if s.done, err = child.Start(cmd, syscall.SIGQUIT); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	if s.guard, err = newGuard(cmd.Process.Pid, dir, cfg.Temporary); err != nil {

@@ -106,7 +106,7 @@ func (u user) chown(path string) error {
 }
 
 func (u user) become(cmd *exec.Cmd) {
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if u.other {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: u.uid, Gid: u.gid}
 	}
