@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -34,7 +35,7 @@ type ConnectionsList struct{ List }
 func (cmd *ConnectionsList) Run(ctx context.Context, c *Client) error {
 	var rows []*connectionv1.Connection
 	var more bool
-	err := c.connections(ctx, func(ctx context.Context, client connectionv1.ConnectionServiceClient) (err error) {
+	err := c.connections(ctx, func(ctx context.Context, client connectionClient) (err error) {
 		more, err = cmd.collect(func(size int32, token string) (int, string, error) {
 			page, err := client.ListConnections(ctx, &connectionv1.ListConnectionsRequest{PageSize: size, PageToken: token, Filter: cmd.Filter, OrderBy: cmd.OrderBy})
 			rows = append(rows, page.GetConnections()...)
@@ -81,19 +82,28 @@ func schedule(x *connectionv1.Connection) string {
 	}
 }
 
+type connectionClient = connectionv1.ConnectionServiceClient
+
+// onConnection makes one call about one connection, and shows the answer.
+func onConnection[A any](ctx context.Context, c *Client, slug string,
+	call func(connectionClient, context.Context, *connectionv1.GetConnectionRequest, ...grpc.CallOption) (A, error), show func(A) error,
+) error {
+	return c.connections(ctx, func(ctx context.Context, client connectionClient) error {
+		answer, err := call(client, ctx, &connectionv1.GetConnectionRequest{Slug: slug})
+		if err != nil {
+			return err
+		}
+		return show(answer)
+	})
+}
+
 // ConnectionsGet is `connections get`.
 type ConnectionsGet struct {
 	Slug string `arg:"" name:"connection" help:"Connection."`
 }
 
 func (cmd *ConnectionsGet) Run(ctx context.Context, c *Client) error {
-	return c.connections(ctx, func(ctx context.Context, client connectionv1.ConnectionServiceClient) error {
-		found, err := client.GetConnection(ctx, &connectionv1.GetConnectionRequest{Slug: cmd.Slug})
-		if err != nil {
-			return err
-		}
-		return printOne(c, found)
-	})
+	return onConnection(ctx, c, cmd.Slug, connectionClient.GetConnection, func(found *connectionv1.Connection) error { return printOne(c, found) })
 }
 
 // ConnectionsApply is `connections apply`.
@@ -112,7 +122,7 @@ func (cmd *ConnectionsApply) Run(ctx context.Context, c *Client) error {
 	if err != nil {
 		return &rpc.Exit{Code: rpc.ExitUsage, Err: err}
 	}
-	return c.connections(ctx, func(ctx context.Context, client connectionv1.ConnectionServiceClient) error {
+	return c.connections(ctx, func(ctx context.Context, client connectionClient) error {
 		for _, d := range declared {
 			request := d.Request()
 			request.Force, request.ValidateOnly = cmd.Force, cmd.DryRun
@@ -178,12 +188,8 @@ type ConnectionsValidate struct {
 }
 
 func (cmd *ConnectionsValidate) Run(ctx context.Context, c *Client) error {
-	return c.connections(ctx, func(ctx context.Context, client connectionv1.ConnectionServiceClient) error {
-		answer, err := client.ValidateConnection(ctx, &connectionv1.GetConnectionRequest{Slug: cmd.Slug})
-		if err != nil {
-			return err
-		}
-		err = printList(c, answer.GetChecks(), false,
+	return onConnection(ctx, c, cmd.Slug, connectionClient.ValidateConnection, func(answer *connectionv1.ValidateConnectionResponse) error {
+		err := printList(c, answer.GetChecks(), false,
 			column[*connectionv1.Check]{"check", (*connectionv1.Check).GetName},
 			column[*connectionv1.Check]{"outcome", func(x *connectionv1.Check) string { return word(x.GetOutcome()) }},
 			column[*connectionv1.Check]{"found", (*connectionv1.Check).GetText},
@@ -210,11 +216,7 @@ type ConnectionsEnable struct {
 }
 
 func (cmd *ConnectionsEnable) Run(ctx context.Context, c *Client) error {
-	return c.connections(ctx, func(ctx context.Context, client connectionv1.ConnectionServiceClient) error {
-		now, err := client.EnableConnection(ctx, &connectionv1.GetConnectionRequest{Slug: cmd.Slug})
-		if err != nil {
-			return err
-		}
+	return onConnection(ctx, c, cmd.Slug, connectionClient.EnableConnection, func(now *connectionv1.Connection) error {
 		return done(c, now, "Connection %s is enabled, in mode %s.", now.GetSlug(), word(now.GetMode()))
 	})
 }
@@ -225,11 +227,7 @@ type ConnectionsDisable struct {
 }
 
 func (cmd *ConnectionsDisable) Run(ctx context.Context, c *Client) error {
-	return c.connections(ctx, func(ctx context.Context, client connectionv1.ConnectionServiceClient) error {
-		now, err := client.DisableConnection(ctx, &connectionv1.GetConnectionRequest{Slug: cmd.Slug})
-		if err != nil {
-			return err
-		}
+	return onConnection(ctx, c, cmd.Slug, connectionClient.DisableConnection, func(now *connectionv1.Connection) error {
 		return done(c, now, "Connection %s is disabled.", now.GetSlug())
 	})
 }
@@ -244,11 +242,7 @@ func (cmd *ConnectionsDelete) Run(ctx context.Context, c *Client) error {
 	if !cmd.Yes {
 		return &rpc.Exit{Code: rpc.ExitUsage, Err: errors.New("deleting a connection cannot be undone and its name is never free again; repeat with --yes")}
 	}
-	return c.connections(ctx, func(ctx context.Context, client connectionv1.ConnectionServiceClient) error {
-		answer, err := client.DeleteConnection(ctx, &connectionv1.GetConnectionRequest{Slug: cmd.Slug})
-		if err != nil {
-			return err
-		}
+	return onConnection(ctx, c, cmd.Slug, connectionClient.DeleteConnection, func(answer *connectionv1.DeleteConnectionResponse) error {
 		return done(c, answer, "Connection %s is deleted. What it wrote to Halo stays as it is.", cmd.Slug)
 	})
 }
