@@ -1,0 +1,108 @@
+package licence
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	"seatline.dev/pkg/reconcile"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
+)
+
+// withHeirs adds the subscriptions that may take over the licence of one of the keys that is gone: they are decided
+// together, or the licence would be deactivated before its heir could have it.
+func withHeirs(ctx context.Context, tx pgx.Tx, connection string, keys []string) ([]string, error) {
+	rows, err := tx.Query(ctx, `
+		select s.key from subscriptions s left join items i using (connection, key)
+		where s.connection = $1 and not s.removed and not s.absent and coalesce(i.halo_id, 0) = 0 and s.key <> all($2) and s.client_id in (
+			select (g.applied->>'client')::bigint from subscriptions r join items g using (connection, key)
+			where r.connection = $1 and r.key = any($2) and r.removed and g.halo_id <> 0)`, connection, keys)
+	if err != nil {
+		return nil, fmt.Errorf("look for heirs: %w", err)
+	}
+	heirs, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return append(slices.Clone(keys), heirs...), err
+}
+
+// awaitHeirs puts deactivations off while subscriptions are still coming in: the renewal that takes over a licence may
+// arrive after the word that its predecessor is gone.
+func (s *service) awaitHeirs(ctx context.Context, tx pgx.Tx, connection string, situations []situation, decisions []decision, heirs map[string]string) error {
+	now := s.Clock.Now()
+	quiet, err := s.isQuiet(ctx, tx, connection, now)
+	if err != nil || quiet {
+		return err
+	}
+	var later []string
+	for i, x := range situations {
+		removed, _ := removalOf(x.Sub)
+		if d := decisions[i].Desired; !removed || d == nil || d.Active || !x.holds().Active || heirs[x.Sub.GetKey()] != "" {
+			continue
+		}
+		f := x.holds()
+		decisions[i] = decision{Desired: &f, Verdict: reconcile.Park("removal_settles", "Gone from Giacom; deactivated in a moment, unless a renewal takes over its licence.")}
+		later = append(later, x.Sub.GetKey())
+	}
+	return revisit(ctx, tx, connection, later, now.Add(s.Quiet))
+}
+
+// replace retires the item whose licence another one takes over.
+func (s *service) replace(ctx context.Context, tx pgx.Tx, connection, old, heir string) error {
+	reason := reconcile.Reason{Code: "replaced", Text: "Its licence was taken over by " + heir + "."}
+	if err := s.engine.Retire(ctx, tx, reason, connection, old); err != nil {
+		return err
+	}
+	items, err := s.engine.Get(ctx, tx, connection, old)
+	if err != nil || len(items) == 0 {
+		return err
+	}
+	x := items[0]
+	l, err := unmarshal(x.Facts, &licencev1.Licence{})
+	if err != nil {
+		return err
+	}
+	l.ReplacedBy, l.Gone = heir, false
+	facts, err := proto.MarshalOptions{Deterministic: true}.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return s.engine.Desire(ctx, tx, reconcile.Want[Fields]{
+		Connection: connection, Key: old, Instance: x.Instance, Facts: facts, Title: x.Title, Customer: x.Customer, Currency: x.Currency,
+		Verdict: reconcile.Verdict{State: reconcile.Pending, Reason: reason}, Run: x.Run, Cause: x.Cause, Trace: x.Trace,
+	})
+}
+
+// requeueNeighbours has those decided anew whose candidates became fewer: a subscription went, or took a licence.
+func requeueNeighbours(ctx context.Context, tx pgx.Tx, connection string, situations []situation, decisions []decision, now time.Time) error {
+	clients, keys := []int64{}, []string{}
+	for i, x := range situations {
+		removed, _ := removalOf(x.Sub)
+		if decisions[i].Adopt == nil && !removed {
+			continue
+		}
+		keys = append(keys, x.Sub.GetKey())
+		clients = append(clients, cmp.Or(x.Sub.GetHaloClientId(), x.holds().ClientID))
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return requeueRivals(ctx, tx, connection, clients, keys, now)
+}
+
+// requeueRivals queues what is held or parked for a candidate at these customers, besides keys.
+func requeueRivals(ctx context.Context, tx pgx.Tx, connection string, clients []int64, keys []string, now time.Time) error {
+	_, err := tx.Exec(ctx, `
+		insert into revisits (connection, key, due_at)
+		select connection, key, $4 from items join subscriptions s using (connection, key)
+		where connection = $1 and s.client_id = any($2) and s.client_id <> 0 and key <> all($3) and halo_id = 0
+			and reason_code in ('possible_duplicate', 'may_be_renewal')
+		order by key on conflict (connection, key) do nothing`, connection, clients, keys, now)
+	if err != nil {
+		return fmt.Errorf("queue neighbours: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+package licence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"seatline.dev/pkg/reconcile"
+)
+
+// readMatches adds what adoption says of the subscriptions that have no licence, and marks that occur twice.
+func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings, subs []subscription, byKey map[string]*situation, marks []string) error {
+	now := s.Clock.Now()
+	var clients []int64
+	needing := map[string]bool{}
+	for _, sub := range subs {
+		if byKey[sub.GetKey()].needsMatch() {
+			needing[sub.GetKey()] = true
+			clients = append(clients, sub.GetHaloClientId())
+		}
+	}
+	known, err := readInstance(ctx, tx, settings.Instance)
+	if err != nil {
+		return err
+	}
+	if known.ListedAt.IsZero() {
+		if len(needing) > 0 {
+			return wantListing(ctx, tx, settings.Instance, now)
+		}
+		return nil
+	}
+	rows, err := readFound(ctx, tx, settings, clients, marks)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if key, ours := strings.CutPrefix(r.Fields.Mark, settings.Mark("")); ours && byKey[key] != nil {
+			byKey[key].Marked = append(byKey[key].Marked, r)
+		}
+	}
+	if len(needing) == 0 {
+		return nil
+	}
+	matches, err := matchAll(ctx, tx, settings, subs, needing, rows)
+	if err != nil {
+		return err
+	}
+	quiet, err := s.isQuiet(ctx, tx, settings.Connection, now)
+	if err != nil {
+		return err
+	}
+	var later []string
+	stale := false
+	for _, sub := range subs {
+		key := sub.GetKey()
+		m, ok := matches[key]
+		if !ok {
+			continue
+		}
+		x := byKey[key]
+		undecided := x.Item == nil || x.Item.State == reconcile.Retired || x.Item.Reason.Code == waitForList.Reason.Code
+		byMark := m.Adopt != nil && m.Adopt.Fields.Mark == settings.Mark(key)
+		switch {
+		case byMark:
+		case undecided && s.outdated(known.ListedAt):
+			stale = true
+			continue // waits for the list
+		case (m.Adopt != nil || len(m.Candidates) > 0) && !quiet && now.Sub(sub.FirstSeen) < patience && (x.Item == nil || x.Item.Reason.Code != "may_be_renewal"):
+			later = append(later, key)
+			continue
+		}
+		x.Match = &m
+	}
+	if stale {
+		if err := wantListing(ctx, tx, settings.Instance, now); err != nil {
+			return err
+		}
+	}
+	return revisit(ctx, tx, settings.Connection, later, now.Add(s.Quiet))
+}
+
+// isQuiet tells whether the subscriptions of a connection have stopped coming in.
+func (s *service) isQuiet(ctx context.Context, q querier, connection string, now time.Time) (bool, error) {
+	rows, err := q.Query(ctx, `select at from arrivals where connection = $1`, connection)
+	if err != nil {
+		return false, fmt.Errorf("read arrivals: %w", err)
+	}
+	at, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	return len(at) == 0 || now.Sub(at[0]) >= s.Quiet, err
+}
+
+// matchAll runs adoption for the subscriptions that need it, together with everyone who could be their rival.
+func matchAll(ctx context.Context, q querier, settings Settings, subs []subscription, needing map[string]bool, rows []found) (map[string]match, error) {
+	decided, err := readDecisions(ctx, q, settings.Connection, needing)
+	if err != nil {
+		return nil, err
+	}
+	var all []newcomer
+	contested := map[int64]bool{}
+	for _, sub := range subs {
+		if !needing[sub.GetKey()] {
+			continue
+		}
+		n := newcomerOf(sub, settings)
+		if d, ok := decided[n.Key]; ok {
+			n.Adopt, n.Create = d, d == 0
+		}
+		all = append(all, n)
+		if slices.ContainsFunc(rows, func(r found) bool { return could(n, r) }) {
+			contested[n.ClientID] = true
+		}
+	}
+	if len(contested) > 0 {
+		rivals, err := readRivals(ctx, q, settings, contested, needing)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rivals...)
+	}
+	return adoptByClient(all, rows), nil
+}
+
+// adoptByClient is adopt, one customer at a time: rows of other customers are never candidates.
+func adoptByClient(all []newcomer, rows []found) map[string]match {
+	byClient, byMark := map[int64][]found{}, map[string][]found{}
+	for _, r := range rows {
+		byClient[r.ClientID] = append(byClient[r.ClientID], r)
+		if r.Fields.Mark != "" {
+			byMark[r.Fields.Mark] = append(byMark[r.Fields.Mark], r)
+		}
+	}
+	groups := map[int64][]newcomer{}
+	for _, n := range all {
+		groups[n.ClientID] = append(groups[n.ClientID], n)
+	}
+	matches := make(map[string]match, len(all))
+	for client, group := range groups {
+		near := slices.Clone(byClient[client])
+		for _, n := range group {
+			for _, r := range byMark[n.Mark] {
+				if r.ClientID != client { // ours, at another customer
+					near = append(near, r)
+				}
+			}
+		}
+		for key, m := range adopt(group, near) {
+			matches[key] = m
+		}
+	}
+	return matches
+}
+
+func newcomerOf(sub subscription, settings Settings) newcomer {
+	g := sub.GetGiacom()
+	n := newcomer{Key: sub.GetKey(), Mark: settings.Mark(sub.GetKey()), ClientID: sub.GetHaloClientId(), Name: g.GetName(), SKU: g.GetSku()}
+	if count, err := seats(g.GetQuantity()); err == nil {
+		n.Count = &count
+	}
+	return n
+}
+
+// readRivals reads the other subscriptions of these customers that have no licence yet and want one.
+func readRivals(ctx context.Context, q querier, settings Settings, clients map[int64]bool, besides map[string]bool) ([]newcomer, error) {
+	ids := make([]int64, 0, len(clients))
+	for id := range clients {
+		ids = append(ids, id)
+	}
+	rows, err := q.Query(ctx, `
+		select s.body, s.run, s.cause, s.trace, s.first_seen from subscriptions s left join items i using (connection, key)
+		where s.connection = $1 and s.client_id = any($2) and not s.removed and not s.absent and coalesce(i.halo_id, 0) = 0
+			and not exists (select from decisions d where (d.connection, d.key) = (s.connection, s.key))`, settings.Connection, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read rivals: %w", err)
+	}
+	subs, err := pgx.CollectRows(rows, scanSubscription)
+	if err != nil {
+		return nil, fmt.Errorf("read rivals: %w", err)
+	}
+	var rivals []newcomer
+	for _, sub := range subs {
+		if !besides[sub.GetKey()] && (situation{Sub: sub.Subscription, Settings: settings}).needsMatch() {
+			rivals = append(rivals, newcomerOf(sub, settings))
+		}
+	}
+	return rivals, nil
+}
+
+func readDecisions(ctx context.Context, q querier, connection string, needing map[string]bool) (map[string]int64, error) {
+	keys := make([]string, 0, len(needing))
+	for key := range needing {
+		keys = append(keys, key)
+	}
+	rows, err := q.Query(ctx, `select key, adopt from decisions where connection = $1 and key = any($2)`, connection, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read decisions: %w", err)
+	}
+	decided := map[string]int64{}
+	var key string
+	var id int64
+	_, err = pgx.ForEachRow(rows, []any{&key, &id}, func() error { decided[key] = id; return nil })
+	return decided, err
+}
+
+// readFound reads the active licences of customers, and those with certain marks whatever their customer, and says to
+// whom each belongs.
+func readFound(ctx context.Context, q querier, settings Settings, clients []int64, marks []string) ([]found, error) {
+	slices.Sort(clients)
+	clients = slices.Compact(clients)
+	rows, err := q.Query(ctx, `
+		select h.halo_id, h.client_id, h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active), h.mark, h.mark_known,
+			coalesce(h.fields || i.applied, h.fields), -- what we wrote since the listing counts
+			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null
+		from halo_licences h
+		left join lateral (select connection, key, applied from items
+			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 and not starts_with(key, '`+replacedKey+`') limit 1) i on true
+		left join lateral (select key, absent, removed from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
+			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end) limit 1) s on true
+		where h.instance = $1 and (h.active and h.client_id = any($2) or h.mark <> '' and h.mark = any($3))`,
+		settings.Instance, clients, marks, settings.Mark(""), settings.Connection)
+	if err != nil {
+		return nil, fmt.Errorf("read Halo's licences: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (found, error) {
+		var f found
+		var mark, connection string
+		var fields []byte
+		var absent, removed, known bool
+		err := r.Scan(&f.HaloID, &f.ClientID, &f.Type, &f.Name, &f.SKU, &f.Active, &mark, &f.MarkKnown, &fields, &connection, &f.OwnerKey, &absent, &removed, &known)
+		if err != nil {
+			return f, err
+		}
+		if err := json.Unmarshal(fields, &f.Fields); err != nil {
+			return f, err
+		}
+		f.Fields.Mark = mark
+		key, ours := strings.CutPrefix(mark, settings.Mark(""))
+		switch {
+		case connection != "" && connection != settings.Connection:
+			f.Owner = ownedByStranger
+		case connection == "" && !ours && strings.HasPrefix(mark, "giacom:"):
+			f.Owner = ownedByStranger
+		case connection == "" && !ours:
+			f.Owner = ownedByNobody
+		case !known:
+			f.Owner = ownedByUnknown
+		case removed:
+			f.Owner = ownedByRemoved
+		case absent:
+			f.Owner = ownedByAbsent
+		default:
+			f.Owner = ownedByLive
+		}
+		if f.Owner != ownedByStranger && f.OwnerKey == "" && ours {
+			f.OwnerKey = key
+		}
+		return f, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read Halo's licences: %w", err)
+	}
+	return list, nil
+}
