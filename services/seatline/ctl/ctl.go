@@ -26,6 +26,7 @@ type Commands struct {
 	Licences      Licences      `cmd:"" group:"operate" help:"Licences in Halo: what they should hold, and what they hold."`
 	Lines         Lines         `cmd:"" group:"operate" help:"Lines of Halo's recurring invoices."`
 	Rules         Rules         `cmd:"" group:"operate" help:"Price rules of a connection."`
+	Inty          Inty          `cmd:"" group:"operate" help:"Move from Halo's Inty integration to Giacom's licences, in the order of Halo's guide."`
 	Plan          Plan          `cmd:"" group:"operate" help:"Everything that differs between what Halo should hold and what it holds, in the order it must happen, with its money."`
 	Changes       Changes       `cmd:"" group:"operate" help:"The change log: what was written to Halo, or decided, and why."`
 	DeadLetters   DeadLetters   `cmd:"" group:"operate" help:"Messages that a service could not digest."`
