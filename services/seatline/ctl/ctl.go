@@ -27,11 +27,15 @@ type Commands struct {
 	Lines         Lines         `cmd:"" group:"operate" help:"Lines of Halo's recurring invoices."`
 	Rules         Rules         `cmd:"" group:"operate" help:"Price rules of a connection."`
 	Inty          Inty          `cmd:"" group:"operate" help:"Move from Halo's Inty integration to Giacom's licences, in the order of Halo's guide."`
+	Overview      Overview      `cmd:"" group:"operate" help:"Is everything in step, and what is not: the last poll, the next invoice runs, what waits, margins, the Halo budget."`
+	Parity        Parity        `cmd:"" group:"operate" help:"How Giacom's subscriptions stand against Halo, whether or not anything was written yet; each number is a list."`
+	Show          Show          `cmd:"" group:"operate" help:"Everything about one licence, line or customer."`
 	Plan          Plan          `cmd:"" group:"operate" help:"Everything that differs between what Halo should hold and what it holds, in the order it must happen, with its money."`
 	Changes       Changes       `cmd:"" group:"operate" help:"The change log: what was written to Halo, or decided, and why."`
 	DeadLetters   DeadLetters   `cmd:"" group:"operate" help:"Messages that a service could not digest."`
 	Events        Events        `cmd:"" group:"operate" help:"Events on the bus."`
 	Republish     Republish     `cmd:"" group:"operate" help:"Have services publish the present state of everything they own once more."`
+	Console       ConsoleAccess `cmd:"" group:"operate" help:"Who may enter the web console: links that sign in, local accounts, sessions."`
 	Status        Status        `cmd:"" group:"operate" help:"Is every service there, and how far is it?"`
 	Health        Health        `cmd:"" group:"operate" help:"Ask one gRPC server whether it is healthy (for containers, which have no shell)."`
 }

@@ -46,7 +46,7 @@ func New() (*UI, error) {
 		return nil, err
 	}
 	t := template.New("").Funcs(template.FuncMap{
-		"show": u.show, "block": u.block, "icon": icon, "asset": u.asset, "bars": drawBars,
+		"show": u.show, "draw": u.block, "icon": icon, "asset": u.asset, "bars": drawBars,
 		"token": func() string { return u.token }, "even": func(i int) bool { return i%2 == 0 },
 	})
 	parsed, err := t.ParseFS(templates, "templates/*.html")
