@@ -16,6 +16,7 @@ type Rules struct {
 	Client
 	Get RulesGet `cmd:"" help:"Show the rules in their order: the first that matches decides."`
 	Set RulesSet `cmd:"" help:"Replace the rules by those of a YAML file."`
+	Try RulesTry `cmd:"" help:"Say which lines the rules of a YAML file would change, and by how much; nothing is stored."`
 }
 
 // RulesGet is `rules get`.
