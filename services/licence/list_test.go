@@ -1,16 +1,13 @@
 package licence
 
 import (
-	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/postgres/postgrestest"
 	"seatline.dev/pkg/reconcile"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,7 +99,8 @@ func estate(t testing.TB, pool *pgxpool.Pool, n int) {
 	copyIn("subscriptions", strings.Fields("connection key revision state client_id mex_id customer_name name sku absent removed run cause trace first_seen body"), subs)
 }
 
-// BenchmarkList tells what a page of 100 from the middle of a list of 100,000 licences costs a caller over gRPC.
+// BenchmarkList tells what a page of 100 from the middle of a list of 100,000 licences costs a caller over gRPC: the
+// median, and the tenth percentile, which is the better figure on a machine that has other work.
 func BenchmarkList(b *testing.B) {
 	w := newWorld(b, halosim.Config{}, 0)
 	w.start()
@@ -132,31 +130,10 @@ func BenchmarkList(b *testing.B) {
 			}
 			slices.Sort(took)
 			b.ReportMetric(took[len(took)/2], "ms/page")
+			b.ReportMetric(took[len(took)/10], "ms/page-when-quiet")
 		})
 	}
 }
-
-// explaining notes how PostgreSQL runs each query.
-type explaining struct {
-	*pgxpool.Pool
-	plan string
-}
-
-func (e *explaining) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	rows, err := e.Pool.Query(ctx, "explain (analyze, buffers, costs off, timing off, summary off) "+sql, args...)
-	if err != nil {
-		return nil, err
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, err
-	}
-	e.plan = strings.Join(lines, "\n")
-	return e.Pool.Query(ctx, sql, args...)
-}
-
-// touched is how many pages of 8 KiB a statement looked at.
-var touched = regexp.MustCompile(`Buffers: shared hit=(\d+)`)
 
 // A page from the middle of a list is found in an index: it takes the rows of the page and the way down to them,
 // wherever it lies. Free text is looked for in every row.
@@ -168,7 +145,7 @@ func TestAPageIsFoundInAnIndex(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			db := &explaining{Pool: pool}
+			db := &postgrestest.Explained{Pool: pool}
 			req := &licencev1.ListLicencesRequest{PageSize: 1000, Filter: l.filter, OrderBy: l.order}
 			seen, page := map[string]bool{}, []*licencev1.Licence(nil)
 			for range 7 {
@@ -189,13 +166,8 @@ func TestAPageIsFoundInAnIndex(t *testing.T) {
 					req.PageSize = 100
 				}
 			}
-			hits := touched.FindStringSubmatch(db.plan)
-			if hits == nil {
-				t.Fatal(db.plan)
-			}
-			// A row takes its page and at most four on the way down, or two of each of two tables.
-			if n, _ := strconv.Atoi(hits[1]); n > 50+5*len(page) || strings.Contains(db.plan, "Seq Scan") {
-				t.Errorf("%d rows took %d pages of the database:\n%s", len(page), n, db.plan)
+			if err := db.FoundInIndex(len(page)); err != nil {
+				t.Error(err)
 			}
 		})
 	}

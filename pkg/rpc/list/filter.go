@@ -203,9 +203,12 @@ func compare(field Field, op, value string) (fragment, error) {
 			return wildcard(field, op, value), nil
 		}
 		return argument(value), nil
-	case texts:
+	case texts, jsonTexts:
 		if op != filtering.FunctionHas {
 			return fragment{}, errors.New("it holds several values; write : to ask for one of them")
+		}
+		if field.kind == jsonTexts {
+			return fragment{"(" + field.sql + ") ? " + placeholder + "::text", []any{value}}, nil
 		}
 		return fragment{placeholder + "::text = any(" + field.sql + ")", []any{value}}, nil
 	case integer:
@@ -262,6 +265,8 @@ func present(field Field) fragment {
 		return fragment{"coalesce(" + field.sql + ", '') <> ''", nil}
 	case texts:
 		return fragment{"coalesce(cardinality(" + field.sql + "), 0) > 0", nil}
+	case jsonTexts:
+		return fragment{"coalesce(jsonb_array_length(" + field.sql + "), 0) > 0", nil}
 	default:
 		return fragment{field.sql + " is not null", nil}
 	}

@@ -54,6 +54,7 @@ type kind int
 const (
 	text kind = iota
 	texts
+	jsonTexts
 	integer
 	decimal
 	boolean
@@ -82,6 +83,9 @@ func Text(sql string) Field { return Field{sql: sql, kind: text} }
 
 // Texts is an array of text; ":" asks whether it holds a value.
 func Texts(sql string) Field { return Field{sql: sql, kind: texts, unsorted: true} }
+
+// JSONTexts is an array of text in jsonb; ":" asks whether it holds a value, which a GIN index on the expression answers.
+func JSONTexts(sql string) Field { return Field{sql: sql, kind: jsonTexts, unsorted: true} }
 
 // Integer is a whole number of up to 64 bits.
 func Integer(sql string) Field { return Field{sql: sql, kind: integer} }

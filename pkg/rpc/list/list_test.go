@@ -250,6 +250,7 @@ func TestPagesAreFoundThroughOneTable(t *testing.T) {
 		Fields: map[string]Field{
 			"connection": Text("i.connection").Also("s.connection"), "key": Text("i.key").Also("s.key"),
 			"customer": Text("i.customer"), "sku": Text("s.sku"), "count": Integer("coalesce(i.count, 0)"),
+			"tags": JSONTexts("i.body->'tags'"),
 		},
 		Key: []string{"connection", "key"},
 	}
@@ -270,6 +271,8 @@ func TestPagesAreFoundThroughOneTable(t *testing.T) {
 			`from items i join subs s using (connection, key) where (s.sku = $1::text or s.sku = $2::text) order by i.connection, i.key limit 101`},
 		"ordered here, kept there": {&licencev1.ListLicencesRequest{Filter: `sku = y`, OrderBy: "customer"},
 			`from items i join subs s using (connection, key) where s.sku = $1::text order by i.customer, i.connection, i.key limit 101`},
+		"in an array": {&licencev1.ListLicencesRequest{Filter: `tags : x`},
+			`from items i where i.body->'tags' ? $1::text order by i.connection, i.key limit 101`},
 		"ordered by what is no column": {&licencev1.ListLicencesRequest{OrderBy: "count"},
 			`from items i order by coalesce(i.count, 0), i.connection, i.key limit 101`},
 	} {
