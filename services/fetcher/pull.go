@@ -45,27 +45,19 @@ func (f *fetcher) pull(ctx context.Context, conn *pgx.Conn, c *connectionv1.Conn
 	}
 	copying, ctx := errgroup.WithContext(ctx)
 	s := &stager{
-		fetcher: f, ctx: ctx, conn: conn, run: run, client: client, shown: f.Clock.Now(), full: make(chan []row), empty: make(chan []row, 2),
+		fetcher: f, ctx: ctx, conn: conn, run: run, client: client, currency: currency, shown: f.Clock.Now(), full: make(chan []pulled), empty: make(chan []pulled, 2),
 	}
 	s.empty <- nil
 	copying.Go(s.copy)
 	want := giacom.Want{Customers: run.ImportCustomers, Subscriptions: run.ImportSubscriptions}
 	result, err := client.Import(ctx, want, giacom.Sink{
 		Customer: func(customer giacom.Customer) error {
-			r, err := customerRow(customer)
-			if err != nil {
-				return err
-			}
 			run.Customers.Seen++
-			return s.add(r)
+			return s.add(pulled{customer: &customer})
 		},
 		Subscription: func(subscription giacom.Subscription) error {
-			r, err := subscriptionRow(subscription, currency)
-			if err != nil {
-				return err
-			}
 			run.Subscriptions.Seen++
-			return s.add(r)
+			return s.add(pulled{subscription: subscription})
 		},
 	})
 	run.Requests = result.Requests
@@ -79,23 +71,37 @@ func (f *fetcher) pull(ctx context.Context, conn *pgx.Conn, c *connectionv1.Conn
 	return result, s.staged, err
 }
 
-// stager collects rows into lots, and copies one while the next is collected: neither Giacom nor the database waits for
-// the other.
+// pulled is a row as it came: a customer, or else a subscription.
+type pulled struct {
+	customer     *giacom.Customer
+	subscription giacom.Subscription
+}
+
+func (p *pulled) row(currency string) (row, error) {
+	if p.customer != nil {
+		return customerRow(*p.customer)
+	}
+	return subscriptionRow(p.subscription, currency)
+}
+
+// stager collects rows into lots, and serialises and copies one while the next is collected: neither Giacom nor the
+// database waits for the other.
 type stager struct {
 	*fetcher
-	ctx    context.Context
-	conn   *pgx.Conn // the copier's alone until it ends
-	run    *runv1.Run
-	client *giacom.Client
-	rows   []row
+	ctx      context.Context
+	conn     *pgx.Conn // the copier's alone until it ends
+	run      *runv1.Run
+	client   *giacom.Client
+	currency string
+	rows     []pulled
 	// Two lots go round.
-	full, empty chan []row
+	full, empty chan []pulled
 	staged      int64 // rows copied; the copier's alone until it ends
 	shown       time.Time
 }
 
-func (s *stager) add(r row) error {
-	s.rows = append(s.rows, r)
+func (s *stager) add(p pulled) error {
+	s.rows = append(s.rows, p)
 	if len(s.rows) < stageRows {
 		return nil
 	}
@@ -127,10 +133,11 @@ func (s *stager) flush() error {
 // copy stages lots until there are no more.
 func (s *stager) copy() error {
 	for rows := range s.full {
-		if err := stage(s.ctx, s.conn, s.run.Id, rows, s.staged); err != nil {
+		if err := stage(s.ctx, s.conn, s.run.Id, rows, s.currency, s.staged); err != nil {
 			return err
 		}
 		s.staged += int64(len(rows))
+		clear(rows)         // lets go of what they hold
 		s.empty <- rows[:0] // has room for both lots
 	}
 	return nil

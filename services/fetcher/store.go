@@ -155,10 +155,13 @@ func keepStaging(ctx context.Context, q querier, run string) error {
 var stagingColumns = []string{"seq", "entity", "key", "hash", "body", "tenant", "mex_id", "name", "status_word", "quantity", "ended", "derived"}
 
 // stage writes rows, of which the first has number seq.
-func stage(ctx context.Context, conn *pgx.Conn, run string, rows []row, seq int64) error {
+func stage(ctx context.Context, conn *pgx.Conn, run string, rows []pulled, currency string, seq int64) error {
 	table := pgx.Identifier{strings.Trim(stagingTable(run), `"`)}
 	_, err := conn.CopyFrom(ctx, table, stagingColumns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		r := &rows[i]
+		r, err := rows[i].row(currency)
+		if err != nil {
+			return nil, err
+		}
 		return []any{seq + int64(i), r.entity, r.key, r.hash, r.body, r.tenant, r.mexID, r.name, r.statusWord, r.quantity, r.ended, r.derived}, nil
 	}))
 	if err != nil {
