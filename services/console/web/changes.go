@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -85,18 +86,45 @@ func changeRow(v *visit, c *itemv1.Change) ui.Row {
 }
 
 // whatChanged lists fields with their old and new values, and the reason.
-func whatChanged(changes []*itemv1.FieldChange, why *itemv1.Reason) any {
-	var out ui.Lines
-	for _, f := range changes {
-		out = append(out, ui.Change{Field: strings.ReplaceAll(f.GetField(), "_", " "), Before: f.GetBefore(), After: f.GetAfter()})
+func whatChanged(fields []*itemv1.FieldChange, why *itemv1.Reason) any {
+	var changes ui.Changes
+	for _, f := range fields {
+		changes = append(changes, ui.Change{Field: fieldWord(f.GetField()), Before: fieldValue(f.GetBefore()), After: fieldValue(f.GetAfter())})
 	}
-	if why.GetText() != "" {
-		out = append(out, ui.Quiet{Value: why.GetText()})
-	}
-	if len(out) == 0 {
+	switch {
+	case len(changes) > 0 && why.GetText() != "":
+		return ui.Stack{Top: changes, Under: why.GetText()}
+	case len(changes) > 0:
+		return changes
+	case why.GetText() != "":
+		return ui.Quiet{Value: why.GetText()}
+	default:
 		return nil
 	}
-	return out
+}
+
+// fieldWord is a field of Halo in words.
+func fieldWord(field string) string {
+	switch field {
+	case "client_id":
+		return "Halo customer"
+	case "purchase_price":
+		return "cost"
+	case "snowid":
+		return "mark"
+	case "is_active":
+		return "active"
+	default:
+		return strings.ReplaceAll(field, "_", " ")
+	}
+}
+
+// fieldValue writes dates as people do.
+func fieldValue(value string) string {
+	if t, err := time.Parse("2006-01-02T15:04:05", value); err == nil {
+		return t.Format("2 Jan 2006")
+	}
+	return value
 }
 
 func actionWord(action string) string {

@@ -215,7 +215,9 @@ func (s standing) reasons(v *visit) ui.Table {
 }
 
 // sentence of a reason's code: "price_missing" is "Price missing".
-func sentence(code string) string { return ui.Word(code, "") }
+func sentence(code string) string {
+	return strings.NewReplacer("giacom", "Giacom", "Giacom", "Giacom", "halo", "Halo").Replace(ui.Word(code, ""))
+}
 
 func kindWord(kind string) string {
 	switch kind {

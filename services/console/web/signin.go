@@ -58,24 +58,23 @@ func (v *visit) signInPage(status int, back, name string, notice *ui.Notice) err
 			Blocks: []ui.Block{ui.Actions{Buttons: []ui.Button{{Label: "Sign in with your organisation", Href: to, Kind: "primary"}}}}})
 		return v.showAs(status, ui.Header{}, blocks...)
 	}
-	form := ui.Form{Action: "/sign-in", Submit: "Sign in", Groups: ui.Fields(
-		ui.Field{Name: "name", Label: "Name", Value: name, Autocomplete: "username", Required: true, Wide: true},
-		ui.Field{Name: "password", Label: "Password", Kind: "password", Autocomplete: "current-password", Required: true, Wide: true},
-		ui.Field{Name: "back", Kind: "hidden", Value: back},
-	)}
-	lead := "With an account of this console."
 	accounts, err := v.s.store.Accounts(v.ctx())
 	if err != nil {
 		return err
 	}
 	if len(accounts) == 0 {
-		lead = "No account exists yet. Make one on the command line: seatline console set-password"
+		lead := ui.Sentence{"There is no account yet. Make one on the command line: ", ui.Mono("seatline console set-password")}
 		if v.s.SignInLink() != nil {
-			lead += ", or print a link that signs you in once: seatline console sign-in"
+			lead = append(lead, " or print a link that signs you in once: ", ui.Mono("seatline console sign-in"))
 		}
-		lead += "."
+		return v.showAs(status, ui.Header{}, append(blocks, ui.Section{Title: "Sign in", Lead: lead})...)
 	}
-	blocks = append(blocks, ui.Section{Title: "Sign in", Lead: lead, Blocks: []ui.Block{form}})
+	form := ui.Form{Action: "/sign-in", Submit: "Sign in", Groups: ui.Fields(
+		ui.Field{Name: "name", Label: "Name", Value: name, Autocomplete: "username", Required: true, Wide: true},
+		ui.Field{Name: "password", Label: "Password", Kind: "password", Autocomplete: "current-password", Required: true, Wide: true},
+		ui.Field{Name: "back", Kind: "hidden", Value: back},
+	)}
+	blocks = append(blocks, ui.Section{Title: "Sign in", Lead: "With an account of this console.", Blocks: []ui.Block{form}})
 	return v.showAs(status, ui.Header{}, blocks...)
 }
 

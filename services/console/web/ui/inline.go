@@ -69,16 +69,38 @@ type Time struct {
 	Ago string
 }
 
-func (Link) inline() string   { return "link" }
-func (Button) inline() string { return "button" }
-func (Badge) inline() string  { return "badge" }
-func (Stack) inline() string  { return "stack" }
-func (Beside) inline() string { return "beside" }
-func (Quiet) inline() string  { return "quiet" }
-func (Mono) inline() string   { return "mono" }
-func (Change) inline() string { return "change" }
-func (Time) inline() string   { return "time" }
-func (Amount) inline() string { return "amount" }
+// Changes of several fields; beyond a few they are folded away.
+type Changes []Change
+
+// folded is how many changes are shown at once; a fold for one more would be no shorter.
+const folded = 3
+
+// First and Rest are what is shown at once, and what is folded away.
+func (c Changes) First() Changes { return c[:c.cut()] }
+func (c Changes) Rest() Changes  { return c[c.cut():] }
+
+func (c Changes) cut() int {
+	if len(c) <= folded+1 {
+		return len(c)
+	}
+	return folded
+}
+
+// Sentence puts values one after the other, as they are: words with an amount or a link among them.
+type Sentence []any
+
+func (Changes) inline() string  { return "changes" }
+func (Sentence) inline() string { return "sentence" }
+func (Link) inline() string     { return "link" }
+func (Button) inline() string   { return "button" }
+func (Badge) inline() string    { return "badge" }
+func (Stack) inline() string    { return "stack" }
+func (Beside) inline() string   { return "beside" }
+func (Quiet) inline() string    { return "quiet" }
+func (Mono) inline() string     { return "mono" }
+func (Change) inline() string   { return "change" }
+func (Time) inline() string     { return "time" }
+func (Amount) inline() string   { return "amount" }
 
 // When shows a timestamp; nil for one that is absent.
 func When(t *timestamppb.Timestamp) any {
