@@ -5,7 +5,6 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,13 +17,7 @@ import (
 var migrations embed.FS
 
 // Schema returns the tables of the engine. They live in the service's own schema.
-func Schema() postgres.Migrations {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return postgres.Migrations{Name: "reconcile", FS: sub}
-}
+func Schema() postgres.Migrations { return postgres.Embedded("reconcile", migrations) }
 
 const columns = `connection, key, instance, grp, revision, desired, applied, observed, drifted, halo_id,
 	state, reason_code, reason_text, sticky, unclear, since, attempts, facts, title, customer, follows,
