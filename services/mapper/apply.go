@@ -128,7 +128,13 @@ func (w *writer) rename(ctx context.Context, at []int) {
 			}
 		case class == halo.Refused, class == halo.NotFound:
 			w.all(part, func(x item) outcome {
-				return reconcile.Refused[Fields]("halo_"+string(class), fmt.Sprintf("Halo refused the name %q for customer %d: %v", x.Desired.Name, x.Desired.ClientID, err))
+				o := reconcile.Refused[Fields]("halo_"+string(class), fmt.Sprintf("Halo refused the name %q for customer %d: %v", x.Desired.Name, x.Desired.ClientID, err))
+				if class == halo.NotFound { // The next look tells that the customer is gone, which is no failure.
+					o.Also = func(ctx context.Context, tx pgx.Tx) error {
+						return setDue(ctx, tx, x.Connection, w.Clock.Now(), w.Clock.Now(), true)
+					}
+				}
+				return o
 			})
 		default:
 			w.all(part, func(item) outcome { return retry(err) })

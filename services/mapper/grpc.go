@@ -12,82 +12,9 @@ import (
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/rpc"
-	"seatline.dev/pkg/rpc/list"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 )
-
-var mappings = list.Spec{
-	Noun: "mappings",
-	Fields: map[string]list.Field{
-		"connection": list.Text("c.connection"), "mex_id": list.Text("c.mex_id"),
-		"giacom_name": list.Text("coalesce(nullif(c.name, ''), n.name, '')"),
-		"state":       list.Enum("c.state", mappingv1.State(0).Descriptor()), "origin": list.Enum("c.origin", mappingv1.Origin(0).Descriptor()),
-		"reason": list.Text("c.reason_code"), "halo_client_id": list.Integer("c.client_id"), "halo_client_name": list.Text("c.client_name"),
-		"subscriptions": list.Integer("coalesce(n.live, 0)"), "update_time": list.Time("c.updated"),
-	},
-	Key:    []string{"connection", "mex_id"},
-	Search: []string{"giacom_name", "halo_client_name", "mex_id"},
-}
-
-// ListMappings pages through the customers that Giacom has, and those that a person decided about.
-func (s *service) ListMappings(ctx context.Context, req *mappingv1.ListMappingsRequest) (*mappingv1.ListMappingsResponse, error) {
-	q, err := mappings.Query(req)
-	if err != nil {
-		return nil, err
-	}
-	found, next, err := list.Collect(ctx, s.Pool, q, list.Select{
-		Columns: customerColumns, From: customerFrom, Where: "c.in_feed or coalesce(n.live, 0) > 0 or c.decision <> 0",
-	}, scanCustomer)
-	if err != nil {
-		return nil, err
-	}
-	resp := &mappingv1.ListMappingsResponse{NextPageToken: next}
-	if resp.Mappings, err = s.withStatus(ctx, found); err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-// withStatus completes mappings with the state of their items.
-func (s *service) withStatus(ctx context.Context, found []record) ([]*mappingv1.Mapping, error) {
-	list, ids := make([]string, len(found)), make([]string, len(found))
-	for i, c := range found {
-		list[i], ids[i] = c.Connection, c.MexID
-	}
-	items, err := s.engine.Query(ctx, s.Pool, `(connection, key) in (select * from unnest($1::text[], $2::text[]))`, list, ids)
-	if err != nil {
-		return nil, err
-	}
-	known := map[[2]string]item{}
-	for _, x := range items {
-		known[[2]string{x.Connection, x.Key}] = x
-	}
-	out := make([]*mappingv1.Mapping, len(found))
-	for i, c := range found {
-		out[i] = c.proto()
-		if x, ok := known[[2]string{c.Connection, c.MexID}]; ok {
-			out[i].Status = x.Status()
-		}
-	}
-	return out, nil
-}
-
-// GetMapping returns the mapping of one customer.
-func (s *service) GetMapping(ctx context.Context, req *mappingv1.GetMappingRequest) (*mappingv1.Mapping, error) {
-	found, err := readCustomers(ctx, s.Pool, `c.connection = $1 and c.mex_id = $2`, req.GetConnection(), mexID(req.GetMexId()))
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 {
-		return nil, rpc.NotFound("customer", req.GetConnection()+"/"+mexID(req.GetMexId())).Do("look for it with `seatline mappings list`")
-	}
-	out, err := s.withStatus(ctx, found)
-	if err != nil {
-		return nil, err
-	}
-	return out[0], nil
-}
 
 // SetMapping maps a customer to a client, which must exist and be active.
 func (s *service) SetMapping(ctx context.Context, req *mappingv1.SetMappingRequest) (*mappingv1.Mapping, error) {
@@ -97,6 +24,9 @@ func (s *service) SetMapping(ctx context.Context, req *mappingv1.SetMappingReque
 	}
 	to, err := s.activeClient(ctx, c, req.GetHaloClientId())
 	if err != nil {
+		return nil, err
+	}
+	if err := s.noteClient(ctx, c, to); err != nil {
 		return nil, err
 	}
 	return s.change(ctx, c, req.GetMexId(), req.GetEtag(), func(x *record) error {
@@ -115,7 +45,7 @@ func (s *service) IgnoreCustomer(ctx context.Context, req *mappingv1.IgnoreCusto
 	if req.GetReason() == "" {
 		return nil, rpc.InvalidArgument("reason", "is missing: whoever finds the customer unbilled will want to know why")
 	}
-	return s.change(ctx, c, req.GetMexId(), "", func(x *record) error {
+	return s.change(ctx, c, req.GetMexId(), req.GetEtag(), func(x *record) error {
 		x.Decision = decision{State: mappingv1.State_STATE_IGNORED, Origin: mappingv1.Origin_ORIGIN_OPERATOR, Reason: req.GetReason(), Who: rpc.Who(ctx)}
 		x.Now = mapping{State: mappingv1.State_STATE_IGNORED, Origin: mappingv1.Origin_ORIGIN_OPERATOR, Code: reasonIgnored, Text: req.GetReason()}
 		return nil
@@ -128,7 +58,7 @@ func (s *service) CreateCustomer(ctx context.Context, req *mappingv1.GetMappingR
 	if err != nil {
 		return nil, err
 	}
-	return s.change(ctx, c, req.GetMexId(), "", func(x *record) error {
+	return s.change(ctx, c, req.GetMexId(), req.GetEtag(), func(x *record) error {
 		if x.Now.State == mappingv1.State_STATE_MAPPED {
 			return rpc.FailedPrecondition("ALREADY_MAPPED", x.MexID, "customer %s (%s) is mapped to customer %d of Halo", x.MexID, x.Name, x.Now.ClientID).
 				Do("remove that mapping first, if it is wrong")
@@ -144,7 +74,7 @@ func (s *service) RemoveMapping(ctx context.Context, req *mappingv1.GetMappingRe
 	if err != nil {
 		return nil, err
 	}
-	return s.change(ctx, c, req.GetMexId(), "", func(x *record) error {
+	return s.change(ctx, c, req.GetMexId(), req.GetEtag(), func(x *record) error {
 		x.Decision, x.Now = decision{Who: rpc.Who(ctx)}, mapping{}
 		return nil
 	})
@@ -164,8 +94,8 @@ func (s *service) change(ctx context.Context, c *connectionv1.Connection, id, et
 			return rpc.NotFound("customer", key).Do("look for it with `seatline mappings list`")
 		}
 		x := known[0]
-		if etag != "" && x.proto().Etag != etag {
-			return rpc.Conflict("mapping", key)
+		if etag != "" && x.etag() != etag {
+			return changedMeanwhile(x)
 		}
 		if err := decide(&x); err != nil {
 			return err
@@ -182,6 +112,30 @@ func (s *service) change(ctx context.Context, c *connectionv1.Connection, id, et
 	return s.GetMapping(ctx, &mappingv1.GetMappingRequest{Connection: c.GetSlug(), MexId: id})
 }
 
+// changedMeanwhile says who was faster, and what holds now.
+func changedMeanwhile(x record) error {
+	by := "by a rule"
+	if x.ChangedBy != "" {
+		by = "by " + x.ChangedBy
+	}
+	e := rpc.Conflict("mapping", x.Connection+"/"+x.MexID)
+	e.Message = fmt.Sprintf("the mapping of %s (%s) was changed %s at %s since you read it: %s", x.MexID, x.Name, by, x.Updated.UTC().Format("2 January 2006 15:04:05 MST"), x.Now.sentence())
+	return e.Do("look at it as it is now, and decide again").With("changed_by", x.ChangedBy).With("change_time", x.Updated.UTC().Format(time.RFC3339)).With("etag", x.etag())
+}
+
+// sentence says what holds, within one.
+func (m mapping) sentence() string {
+	switch m.State {
+	case mappingv1.State_STATE_MAPPED:
+		return fmt.Sprintf("it is mapped to customer %d of Halo (%s)", m.ClientID, m.ClientName)
+	case mappingv1.State_STATE_CREATING:
+		return "its customer is to be created in Halo"
+	case mappingv1.State_STATE_IGNORED:
+		return fmt.Sprintf("it is ignored (%s)", m.Text)
+	}
+	return "it is not mapped"
+}
+
 // decided stores locked customers as a person wants them, and publishes their subscriptions.
 func (s *service) decided(ctx context.Context, tx pgx.Tx, c *connectionv1.Connection, changed ...record) error {
 	known, err := readPicture(ctx, tx, settingsOf(c))
@@ -193,6 +147,7 @@ func (s *service) decided(ctx context.Context, tx pgx.Tx, c *connectionv1.Connec
 	var ids []string
 	for _, x := range changed {
 		x.Version, x.Updated, x.Run, x.Cause, x.Trace = x.Version+1, now, "", "", ""
+		x.ChangedBy, x.Confirmed = rpc.Who(ctx), true
 		if err := saveCustomer(ctx, tx, x); err != nil {
 			return err
 		}
@@ -271,6 +226,17 @@ func (s *service) activeClient(ctx context.Context, c *connectionv1.Connection, 
 			Do("activate it in Halo, or choose another")
 	}
 	return client{ID: int64(x.ID), Name: x.Name}, nil
+}
+
+// noteClient keeps what Halo just said of a customer: one that was made there since the last listing
+// would be taken for gone.
+func (s *service) noteClient(ctx context.Context, c *connectionv1.Connection, x client) error {
+	_, err := s.Pool.Exec(ctx, `insert into clients (instance, id, name, inactive, first_seen) values ($1, $2, $3, false, $4)
+		on conflict (instance, id) do update set name = excluded.name, inactive = false`, c.GetHalo().GetInstance(), x.ID, x.Name, s.Clock.Now())
+	if err != nil {
+		return fmt.Errorf("note customer %d of Halo: %w", x.ID, err)
+	}
+	return nil
 }
 
 func unreachable(err error) error {

@@ -59,7 +59,7 @@ func TestAMappingThatComesLateReleasesItsSubscriptions(t *testing.T) {
 		t.Errorf("on the stream: %v", on)
 	}
 	_, err = set(8, "12345")
-	fails(t, "an old etag", err, codes.Aborted, "changed by someone else")
+	fails(t, "an old etag", err, codes.Aborted, "it is mapped to customer 7 of Halo (Seven)")
 	if _, err := set(8, m.Etag); err != nil {
 		t.Fatal(err)
 	}

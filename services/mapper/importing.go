@@ -28,14 +28,28 @@ func (s *service) ImportMappings(ctx context.Context, req *mappingv1.ImportMappi
 	if err != nil {
 		return nil, err
 	}
-	wanted, wrong := checkRows(req.GetRows(), known)
-	resp := &mappingv1.ImportMappingsResponse{Errors: wrong}
-	if len(wrong) > 0 {
+	rows := req.GetRows()
+	var wrong []*mappingv1.RowError
+	if len(req.GetCsv()) > 0 {
+		if len(rows) > 0 {
+			return nil, rpc.InvalidArgument("csv", "and rows are both given: choose one")
+		}
+		rows, wrong = readMappings(req.GetCsv())
+	}
+	wanted, faults := checkRows(rows, known)
+	resp := &mappingv1.ImportMappingsResponse{Errors: inOrder(append(wrong, faults...))}
+	if len(resp.Errors) > 0 {
 		return resp, nil
+	}
+	read := map[string]*mappingv1.ImportRow{} // rows that say as of when they were written
+	for _, row := range rows {
+		if row.GetEtag() != "" {
+			read[mexID(row.GetMexId())] = row
+		}
 	}
 	ids := slices.Sorted(maps.Keys(wanted))
 	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		resp.Imported, resp.Unchanged = 0, 0
+		resp.Imported, resp.Unchanged, resp.Errors = 0, 0, nil
 		locked, err := lockCustomers(ctx, tx, c.GetSlug(), ids)
 		if err != nil {
 			return err
@@ -44,16 +58,19 @@ func (s *service) ImportMappings(ctx context.Context, req *mappingv1.ImportMappi
 		for _, x := range locked {
 			d := wanted[x.MexID]
 			d.Who = x.Decision.Who
-			if x.Decision == d {
+			if x.Decision == d || x.same(d) {
 				resp.Unchanged++
 				continue
+			}
+			if row := read[x.MexID]; row != nil && row.GetEtag() != x.etag() {
+				resp.Errors = append(resp.Errors, &mappingv1.RowError{Line: row.GetLine(), Text: changedMeanwhile(x).Error()})
 			}
 			d.Who = rpc.Who(ctx)
 			x.Decision, x.Now = d, d.mapping(known)
 			changed = append(changed, x)
 			resp.Imported++
 		}
-		if req.GetValidateOnly() {
+		if req.GetValidateOnly() || len(resp.Errors) > 0 {
 			return errRollback
 		}
 		return s.decided(ctx, tx, c, changed...)
@@ -61,11 +78,32 @@ func (s *service) ImportMappings(ctx context.Context, req *mappingv1.ImportMappi
 	if err != nil && err != errRollback {
 		return nil, err
 	}
+	if len(resp.Errors) > 0 {
+		resp.Imported, resp.Unchanged, resp.Errors = 0, 0, inOrder(resp.Errors)
+		return resp, nil
+	}
 	if !req.GetValidateOnly() {
 		s.wake.Nudge()
 		s.engine.Kick()
 	}
 	return resp, nil
+}
+
+func inOrder(wrong []*mappingv1.RowError) []*mappingv1.RowError {
+	slices.SortStableFunc(wrong, func(a, b *mappingv1.RowError) int { return int(a.GetLine() - b.GetLine()) })
+	return wrong
+}
+
+// same tells whether a row of a file says what a rule says already: an export that is imported as it
+// is changes nothing, and makes no decision of a person's where there was none.
+func (c record) same(d decision) bool {
+	switch {
+	case c.Now.State != d.State || c.Decision.State == mappingv1.State_STATE_CREATING:
+		return false
+	case d.State == mappingv1.State_STATE_IGNORED:
+		return c.Now.Text == d.Reason
+	}
+	return c.Now.ClientID == d.ClientID && !c.Now.astray()
 }
 
 // errRollback ends a transaction that was only a trial.

@@ -54,7 +54,7 @@ func reach(c *connectionv1.Connection) string {
 func (s *service) onCustomers(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
 	n := len(batch)
 	list, ids, revisions := make([]string, n), make([]string, n), make([]int64, n)
-	names, present := make([]string, n), make([]bool, n)
+	names, present, who := make([]string, n), make([]bool, n), make([]traits, n)
 	runs, causes, traces := make([]string, n), make([]string, n), make([]string, n)
 	for i, e := range batch {
 		var c giacomv1.Customer
@@ -62,32 +62,51 @@ func (s *service) onCustomers(ctx context.Context, tx pgx.Tx, batch []event.Even
 			return err
 		}
 		list[i], ids[i], revisions[i] = e.Connection, mexID(e.Key), e.Revision
+		who[i] = traitsOf(&c)
 		names[i], present[i] = c.GetName(), e.Type != "seatline.giacom.customer.removed.v1"
 		runs[i], causes[i], traces[i] = e.Run, e.ID, e.TraceParent
 	}
 	// A changed name or presence can change every mapping of the connection, and not only this one's.
 	rows, err := tx.Query(ctx, `
 		with new as (
-			select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::boolean[], $6::text[], $7::text[], $8::text[])
-				as t(connection, mex_id, revision, name, in_feed, run, cause, trace)
+			select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::boolean[], $6::text[], $7::text[], $8::text[], $11::jsonb[])
+				as t(connection, mex_id, revision, name, in_feed, run, cause, trace, traits)
 		), old as (
 			select c.connection, c.mex_id, c.name, c.in_feed, c.state from new join customers c using (connection, mex_id)
 		), saved as (
-			insert into customers as c (connection, mex_id, revision, name, in_feed, run, cause, trace)
-			select connection, mex_id, revision, name, in_feed, run, cause, trace from new order by connection, mex_id
+			insert into customers as c (connection, mex_id, revision, name, in_feed, run, cause, trace, traits)
+			select connection, mex_id, revision, name, in_feed, run, cause, trace, traits from new order by connection, mex_id
 			on conflict (connection, mex_id) do update set revision = excluded.revision, name = excluded.name, in_feed = excluded.in_feed,
-				run = excluded.run, cause = excluded.cause, trace = excluded.trace
+				run = excluded.run, cause = excluded.cause, trace = excluded.trace, traits = excluded.traits,
+				-- what a customer was called when it was mapped or ignored, as long as it is called something else
+				previous_name = case when c.state not in ($12, $13) or btrim(excluded.name) in ('', btrim(c.previous_name)) then ''
+					when btrim(c.name) in ('', btrim(excluded.name)) then c.previous_name else coalesce(nullif(c.previous_name, ''), c.name) end,
+				renamed = case when c.state not in ($12, $13) or btrim(excluded.name) in ('', btrim(c.previous_name)) then null
+					when btrim(c.name) in ('', btrim(excluded.name)) then c.renamed else $14 end
 			where excluded.revision > c.revision
 			returning connection, mex_id, name, in_feed, state
 		)
 		select s.connection, bool_or(s.state in (0, $9) or s.state = $10) from saved s left join old o using (connection, mex_id)
 		where o.mex_id is null or o.name <> s.name or o.in_feed <> s.in_feed
 		group by s.connection order by s.connection`,
-		list, ids, revisions, names, present, runs, causes, traces, int16(mappingv1.State_STATE_UNMAPPED), int16(mappingv1.State_STATE_CREATING))
+		list, ids, revisions, names, present, runs, causes, traces, int16(mappingv1.State_STATE_UNMAPPED), int16(mappingv1.State_STATE_CREATING),
+		who, int16(mappingv1.State_STATE_MAPPED), int16(mappingv1.State_STATE_IGNORED), s.Clock.Now())
 	if err != nil {
 		return fmt.Errorf("store %d customers: %w", n, err)
 	}
 	return s.dueFor(ctx, tx, rows)
+}
+
+// traitsOf are what tells who a customer is besides its name. The contact's address names a domain.
+func traitsOf(c *giacomv1.Customer) (t traits) {
+	t.Tenants = c.GetTenantIds()
+	if d := domainOf(c.GetContact().GetEmail()); d != "" {
+		t.Domains = []string{d}
+	}
+	if p := postCode(c.GetAddress().GetPostcode()); p != "" {
+		t.PostCodes = []string{p}
+	}
+	return t
 }
 
 // dueFor reads connections, each with whether Halo is to be read, and queues them.
@@ -120,7 +139,7 @@ func (s *service) onSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.
 		incoming[i] = subscription{
 			Connection: e.Connection, Key: e.Key, MexID: mexID(g.GetMexId()), Revision: e.Revision, Body: e.Payload,
 			Gone: e.Type == "seatline.giacom.subscription.removed.v1", CustomerName: g.GetCustomerName(), Name: g.GetName(), SKU: g.GetSku(),
-			Run: e.Run, Cause: e.ID, Trace: e.TraceParent, Updated: now,
+			Tenant: g.GetTenantId(), Stake: stakeOf(&g), Run: e.Run, Cause: e.ID, Trace: e.TraceParent, Updated: now,
 		}
 	}
 	// The batch is in the order of connections.

@@ -80,7 +80,7 @@ func wants(customers []record, s settings, permit connections.Permit, known pict
 			w.Verdict.Reason = reconcile.Reason{Code: "gone", Text: "Giacom has this customer no longer."}
 		case c.Now.State == mappingv1.State_STATE_CREATING:
 			w.Desired = &Fields{Create: true, Name: c.Name, TopLevelID: s.TopLevelID}
-		case c.Now.State == mappingv1.State_STATE_UNMAPPED:
+		case c.Now.State == mappingv1.State_STATE_UNMAPPED, c.Now.astray():
 			w.Desired, w.Verdict = &Fields{}, reconcile.Hold(c.Now.Code, c.Now.Text)
 		case c.Now.follows(s) && c.Name != "":
 			w.Desired = &Fields{ClientID: c.Now.ClientID, Name: c.Name}
@@ -111,13 +111,16 @@ func (c record) proto() *mappingv1.Mapping {
 	m := &mappingv1.Mapping{
 		Connection: c.Connection, MexId: c.MexID, GiacomName: c.Name, State: c.Now.State, HaloClientId: c.Now.ClientID,
 		HaloClientName: c.Now.ClientName, Origin: c.Now.Origin, Subscriptions: c.Subscriptions,
-		UpdateTime: timestamppb.New(c.Updated), Etag: strconv.FormatInt(c.Version, 10), Who: c.Decision.Who,
+		UpdateTime: timestamppb.New(c.Updated), Etag: c.etag(), Who: c.Decision.Who,
 	}
 	if c.Now.Code != "" {
 		m.Reason = &itemv1.Reason{Code: c.Now.Code, Text: c.Now.Text}
 	}
 	return m
 }
+
+// etag of the mapping as it is now.
+func (c record) etag() string { return strconv.FormatInt(c.Version, 10) }
 
 // mappingEvent makes the event of a mapping from its item.
 func mappingEvent(x reconcile.Item[Fields]) (event.Event, error) {

@@ -38,12 +38,15 @@ type Config struct {
 	// Refresh is how often Halo's customers are read again without a cause; default 6 h.
 	// RefreshUnmapped is the same while a customer is not mapped; default 15 min.
 	Refresh, RefreshUnmapped time.Duration
+	// AlertEvery is how often to look for customers that stay unmapped; default 1 min.
+	AlertEvery time.Duration
 }
 
 func (c Config) withDefaults() Config {
 	c.Env = c.Env.WithDefaults()
 	c.Quiet, c.Patience, c.Poll = cmp.Or(c.Quiet, 500*time.Millisecond), cmp.Or(c.Patience, time.Minute), cmp.Or(c.Poll, 250*time.Millisecond)
 	c.Refresh, c.RefreshUnmapped = cmp.Or(c.Refresh, 6*time.Hour), cmp.Or(c.RefreshUnmapped, 15*time.Minute)
+	c.AlertEvery = cmp.Or(c.AlertEvery, time.Minute)
 	c.Lease = cmp.Or(c.Lease, 2*time.Minute)
 	return c
 }
@@ -70,6 +73,11 @@ func Run(ctx context.Context, cfg Config) error {
 		Service: Service, Kind: "customer", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
 		Diff: diff, Action: action, Event: mappingEvent, Apply: s.write, Lease: cfg.Lease, Settle: cfg.Settle,
 	})
+	stop, err := s.measure()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return chassis.Run(ctx, cfg.Env, chassis.Spec{
 		Name:    Service,
 		Schemas: []postgres.Migrations{reconcile.Schema(), connections.Schema(), schema()},
@@ -79,8 +87,13 @@ func Run(ctx context.Context, cfg Config) error {
 		},
 		Handlers: s.handlers(),
 		Engine:   s.engine,
-		Loops:    []func(context.Context) error{cfg.Loop("decide mappings", s.wake, cfg.Poll, s.weighAll)},
-		Busy:     s.busy,
+		Loops: []func(context.Context) error{
+			cfg.Loop("decide mappings", s.wake, cfg.Poll, s.weighAll),
+			cfg.Loop("suggest customers", nil, cfg.Poll, s.suggestAll),
+			cfg.Loop("follow imports of customers", nil, cfg.Poll, s.followImports),
+			cfg.Loop("watch for unmapped customers", nil, cfg.AlertEvery, s.alert),
+		},
+		Busy: s.busy,
 	})
 }
 
@@ -91,6 +104,7 @@ func (s *service) busy(connection string) bool {
 	var due bool
 	// Failures of reading Halo are tried again for ever, and are no work under way.
 	err := s.Pool.QueryRow(ctx, `select exists (select from due d join connections c on c.slug = d.connection
-		where ($1 = '' or d.connection = $1) and d.failures = 0)`, connection).Scan(&due)
+		where ($1 = '' or d.connection = $1) and d.failures = 0)
+		or exists (select from suggest_due where $1 = '' or connection = $1)`, connection).Scan(&due)
 	return err != nil || due
 }

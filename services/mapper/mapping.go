@@ -20,6 +20,10 @@ const (
 	reasonNear      = "near_match"
 	reasonUnread    = "halo_unread"
 	reasonIgnored   = "customer_ignored"
+	// Of customers mapped to one that Halo does not have any more, has merged into another, or has made inactive.
+	reasonGone     = "halo_customer_gone"
+	reasonMerged   = "halo_customer_merged"
+	reasonInactive = "halo_customer_inactive"
 )
 
 // mapping says which Halo customer a Giacom customer is.
@@ -28,8 +32,11 @@ type mapping struct {
 	ClientID   int64
 	ClientName string
 	Origin     mappingv1.Origin
-	Code, Text string // why unmapped or ignored
+	Code, Text string // why unmapped or ignored, or mapped and to be remapped
 }
+
+// astray tells whether the customer is mapped to one of Halo that cannot be billed any more.
+func (m mapping) astray() bool { return m.State == mappingv1.State_STATE_MAPPED && m.Code != "" }
 
 // decision is what a person decided about a customer; it wins over all rules.
 type decision struct {
@@ -69,6 +76,8 @@ type picture struct {
 // settings of a connection that the mapping rules ask for.
 type settings struct {
 	Create        bool
+	NotByName     bool // exactly equal names are mapped on demand only
+	NotNative     bool // and so is what Halo's own Giacom integration says
 	FollowCreated bool
 	FollowMapped  bool
 	TopLevelID    int64
@@ -81,6 +90,8 @@ func settingsOf(c *connectionv1.Connection) settings {
 	s := c.GetCustomers()
 	return settings{
 		Create:        s.GetCreate(),
+		NotByName:     s != nil && s.MapByName != nil && !s.GetMapByName(),
+		NotNative:     s != nil && s.MapFromNative != nil && !s.GetMapFromNative(),
 		FollowCreated: s == nil || s.FollowNameOfCreated == nil || s.GetFollowNameOfCreated(),
 		FollowMapped:  s.GetFollowNameOfMapped(),
 		TopLevelID:    s.GetTopLevelId(),
@@ -93,24 +104,11 @@ func settingsOf(c *connectionv1.Connection) settings {
 // decide maps all customers of a connection together, because whether a name is ambiguous depends
 // on the others. Once mapped, a customer stays mapped: names change, and identities do not.
 func decide(customers []customer, halo picture, s settings) map[string]mapping {
-	d := &decider{halo: halo, byName: map[string][]int64{}, taken: map[string]string{}, namesakes: map[string]int{}}
-	for _, c := range halo.clients {
-		if !c.Inactive {
-			name := strings.TrimSpace(c.Name)
-			d.byName[name] = append(d.byName[name], c.ID)
-			// Of several the first in the alphabet, so that a reason does not change by itself.
-			if n := normalise(c.Name); d.taken[n] == "" || c.Name < d.taken[n] {
-				d.taken[n] = c.Name
-			}
-		}
-	}
-	for _, c := range customers {
-		d.namesakes[strings.TrimSpace(c.Name)]++
-	}
+	d := newDecider(customers, halo)
 	out := make(map[string]mapping, len(customers))
 	unmapped := map[string]int{} // normalised name to how many still unmapped customers have it
 	for _, c := range customers {
-		m, ok := d.find(c)
+		m, ok := d.find(c, s)
 		if !ok {
 			unmapped[normalise(c.Name)]++
 			continue
@@ -125,6 +123,25 @@ func decide(customers []customer, halo picture, s settings) map[string]mapping {
 	return out
 }
 
+// newDecider prepares what decisions about single customers need to know of all.
+func newDecider(customers []customer, halo picture) *decider {
+	d := &decider{halo: halo, byName: map[string][]int64{}, taken: map[string]string{}, namesakes: map[string]int{}}
+	for _, c := range halo.clients {
+		if !c.Inactive {
+			name := strings.TrimSpace(c.Name)
+			d.byName[name] = append(d.byName[name], c.ID)
+			// Of several the first in the alphabet, so that a reason does not change by itself.
+			if n := normalise(c.Name); d.taken[n] == "" || c.Name < d.taken[n] {
+				d.taken[n] = c.Name
+			}
+		}
+	}
+	for _, c := range customers {
+		d.namesakes[strings.TrimSpace(c.Name)]++
+	}
+	return d
+}
+
 type decider struct {
 	halo      picture
 	byName    map[string][]int64 // exact name of active clients
@@ -133,29 +150,37 @@ type decider struct {
 }
 
 // find returns the mapping of a customer that has one or can be given one.
-func (d *decider) find(c customer) (mapping, bool) {
+func (d *decider) find(c customer, s settings) (mapping, bool) {
 	switch {
 	case c.Decision.State == mappingv1.State_STATE_MAPPED:
-		return d.mapped(c.Decision.ClientID, c.Decision.Origin, c.Now), true
+		return d.mapped(c, c.Decision.ClientID, c.Decision.Origin), true
 	case c.Decision.State == mappingv1.State_STATE_IGNORED:
 		return mapping{State: mappingv1.State_STATE_IGNORED, Origin: c.Decision.Origin, Code: reasonIgnored, Text: c.Decision.Reason}, true
 	case c.Now.State == mappingv1.State_STATE_MAPPED:
-		return d.mapped(c.Now.ClientID, c.Now.Origin, c.Now), true
+		return d.mapped(c, c.Now.ClientID, c.Now.Origin), true
 	case c.Now.State == mappingv1.State_STATE_CREATING && c.InFlight:
 		// What Halo now shows may be the very customer that is being created: its outcome decides.
 		return c.Now, true
 	}
 	if id, ok := d.active(d.halo.marks[c.MexID]); ok {
-		return d.mapped(id, mappingv1.Origin_ORIGIN_MARK, c.Now), true
+		return d.mapped(c, id, mappingv1.Origin_ORIGIN_MARK), true
 	}
-	if id, ok := d.active(d.halo.native[c.MexID]); ok {
-		return d.mapped(id, mappingv1.Origin_ORIGIN_NATIVE, c.Now), true
+	if id, ok := d.active(d.halo.native[c.MexID]); ok && !s.NotNative {
+		return d.mapped(c, id, mappingv1.Origin_ORIGIN_NATIVE), true
 	}
-	name := strings.TrimSpace(c.Name)
-	if ids := d.byName[name]; name != "" && len(ids) == 1 && d.namesakes[name] == 1 {
-		return d.mapped(ids[0], mappingv1.Origin_ORIGIN_NAME, c.Now), true
+	if id, ok := d.named(c); ok && !s.NotByName {
+		return d.mapped(c, id, mappingv1.Origin_ORIGIN_NAME), true
 	}
 	return mapping{}, false
+}
+
+// named returns the one active client of exactly the customer's name, if no other customer has that name.
+func (d *decider) named(c customer) (int64, bool) {
+	name := strings.TrimSpace(c.Name)
+	if ids := d.byName[name]; name != "" && len(ids) == 1 && d.namesakes[name] == 1 {
+		return ids[0], true
+	}
+	return 0, false
 }
 
 // active returns the one active client among ids; two of them are as good as none.
@@ -171,13 +196,28 @@ func (d *decider) active(ids []int64) (found int64, ok bool) {
 	return found, found != 0
 }
 
-// mapped completes a mapping with the client's name, the last known one when Halo was not read.
-func (d *decider) mapped(id int64, origin mappingv1.Origin, now mapping) mapping {
+// mapped completes a mapping with the client's name, the last known one when Halo was not read. A
+// client that is gone or inactive stays the customer's, so that its licences are left where they are,
+// and the reason says that it is to be remapped.
+func (d *decider) mapped(of customer, id int64, origin mappingv1.Origin) mapping {
 	m := mapping{State: mappingv1.State_STATE_MAPPED, ClientID: id, Origin: origin}
-	if c, ok := d.halo.clients[id]; ok {
-		m.ClientName = c.Name
-	} else if now.ClientID == id {
-		m.ClientName = now.ClientName
+	there, ok := d.halo.clients[id]
+	switch {
+	case ok:
+		m.ClientName = there.Name
+	case of.Now.ClientID == id:
+		m.ClientName = of.Now.ClientName
+	}
+	switch {
+	case !d.halo.read, ok && !there.Inactive:
+	case ok:
+		m.Code, m.Text = reasonInactive, fmt.Sprintf("Customer %d of Halo (%s) is inactive: activate it there, or map to another. Until then its licences are left as they are.", id, m.ClientName)
+	default:
+		m.Code, m.Text = reasonGone, fmt.Sprintf("Halo has customer %d (%s) no longer: map to another. Until then its licences are left as they are.", id, m.ClientName)
+		if into, ok := d.active(append(slices.Clone(d.halo.marks[of.MexID]), d.halo.native[of.MexID]...)); ok {
+			m.Code, m.Text = reasonMerged, fmt.Sprintf("Halo has customer %d (%s) no longer, and ties its Giacom customer to %d (%s) now, into which it seems to have been merged: confirm that mapping, or choose another. Until then its licences are left as they are.",
+				id, m.ClientName, into, d.halo.clients[into].Name)
+		}
 	}
 	return m
 }

@@ -67,7 +67,7 @@ func (w *world) start() (stop func()) {
 		return Run(ctx, Config{
 			Env: env, Secrets: servicetest.Secrets{},
 			Quiet: 100 * time.Millisecond, Poll: 20 * time.Millisecond, HaloTimeout: 500 * time.Millisecond,
-			Lease: 3 * time.Second, Settle: time.Second,
+			Lease: 3 * time.Second, Settle: time.Second, AlertEvery: 50 * time.Millisecond,
 		})
 	})
 	w.mappings, w.subscriptions = mappingv1.NewMappingServiceClient(w.rpc), subscriptionv1.NewSubscriptionServiceClient(w.rpc)

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
 	"google.golang.org/protobuf/proto"
 
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/postgres"
 	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 )
 
 //go:embed migrations/*.sql
@@ -33,6 +35,8 @@ type subscription struct {
 	Body                    []byte
 	Gone                    bool
 	CustomerName, Name, SKU string
+	Tenant                  string
+	Stake                   stake
 	Choice                  choice
 	Now                     resolution // state 0: nothing was published yet
 	OutRevision             int64
@@ -42,12 +46,14 @@ type subscription struct {
 
 const subscriptionColumns = `connection, key, mex_id, revision, body, gone, customer_name, name, sku,
 	decision, decided_client, decided_name, decided_reason, who,
-	state, client_id, client_name, reason_code, reason_text, out_revision, run, cause, trace, updated`
+	state, client_id, client_name, reason_code, reason_text, out_revision, run, cause, trace, updated,
+	tenant, currency, if_month, if_term`
 
 func scanSubscription(r pgx.CollectableRow) (s subscription, err error) {
 	err = r.Scan(&s.Connection, &s.Key, &s.MexID, &s.Revision, &s.Body, &s.Gone, &s.CustomerName, &s.Name, &s.SKU,
 		&s.Choice.State, &s.Choice.ClientID, &s.Choice.ClientName, &s.Choice.Reason, &s.Choice.Who,
-		&s.Now.State, &s.Now.ClientID, &s.Now.ClientName, &s.Now.Code, &s.Now.Text, &s.OutRevision, &s.Run, &s.Cause, &s.Trace, &s.Updated)
+		&s.Now.State, &s.Now.ClientID, &s.Now.ClientName, &s.Now.Code, &s.Now.Text, &s.OutRevision, &s.Run, &s.Cause, &s.Trace, &s.Updated,
+		&s.Tenant, &s.Stake.Currency, &s.Stake.IfMonth, &s.Stake.IfTerm)
 	return s, err
 }
 
@@ -82,21 +88,25 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, list []subscription) ([]s
 		return out
 	}
 	bodies, gone, updated := make([][]byte, n), make([]bool, n), make([]time.Time, n)
+	ifMonth, ifTerm := make([]*string, n), make([]*string, n)
 	for i, s := range list {
 		bodies[i], gone[i], updated[i] = s.Body, s.Gone, s.Updated
+		ifMonth[i], ifTerm[i] = numeral(s.Stake.IfMonth), numeral(s.Stake.IfTerm)
 	}
 	rows, err := tx.Query(ctx, `
 		insert into subscriptions as s (`+subscriptionColumns+`)
 		select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::boolean[], $7::text[], $8::text[], $9::text[],
 			$10::smallint[], $11::bigint[], $12::text[], $13::text[], $14::text[],
-			$15::smallint[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::timestamptz[])
+			$15::smallint[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::timestamptz[],
+			$25::text[], $26::text[], $27::text[]::numeric[], $28::text[]::numeric[])
 		on conflict (connection, key) do update set mex_id = excluded.mex_id, revision = excluded.revision, body = excluded.body,
 			gone = excluded.gone, customer_name = excluded.customer_name, name = excluded.name, sku = excluded.sku,
 			decision = excluded.decision, decided_client = excluded.decided_client, decided_name = excluded.decided_name,
 			decided_reason = excluded.decided_reason, who = excluded.who, state = excluded.state, client_id = excluded.client_id,
 			client_name = excluded.client_name, reason_code = excluded.reason_code, reason_text = excluded.reason_text,
 			out_revision = greatest(excluded.out_revision, s.out_revision + 1), run = excluded.run, cause = excluded.cause,
-			trace = excluded.trace, updated = excluded.updated
+			trace = excluded.trace, updated = excluded.updated,
+			tenant = excluded.tenant, currency = excluded.currency, if_month = excluded.if_month, if_term = excluded.if_term
 		where excluded.revision >= s.revision
 		returning `+subscriptionColumns,
 		text(func(s *subscription) string { return s.Connection }), text(func(s *subscription) string { return s.Key }),
@@ -110,7 +120,8 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, list []subscription) ([]s
 		text(func(s *subscription) string { return s.Now.ClientName }), text(func(s *subscription) string { return s.Now.Code }),
 		text(func(s *subscription) string { return s.Now.Text }), number(func(s *subscription) int64 { return s.OutRevision }),
 		text(func(s *subscription) string { return s.Run }), text(func(s *subscription) string { return s.Cause }),
-		text(func(s *subscription) string { return s.Trace }), updated)
+		text(func(s *subscription) string { return s.Trace }), updated,
+		text(func(s *subscription) string { return s.Tenant }), text(func(s *subscription) string { return s.Stake.Currency }), ifMonth, ifTerm)
 	if err != nil {
 		return nil, fmt.Errorf("store %d subscriptions: %w", n, err)
 	}
@@ -119,6 +130,15 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, list []subscription) ([]s
 		return nil, fmt.Errorf("store %d subscriptions: %w", n, err)
 	}
 	return saved, nil
+}
+
+// numeral is an amount as the database reads it; nil for null.
+func numeral(d *decimal.Decimal) *string {
+	if d == nil {
+		return nil
+	}
+	s := d.String()
+	return &s
 }
 
 // publish stores the rows and sends those that have a state; rows of customers that nobody has
@@ -158,12 +178,15 @@ type record struct {
 	Run, Cause, Trace string
 	Subscriptions     int32 // that are not removed
 	FeedName          string
+	ChangedBy         string // who made the last change; empty for a rule
+	// Confirmed: a person decides, who knows its present name.
+	Confirmed bool
 }
 
 // Customers without a name of their own in the feed take that of their first subscription.
 const customerColumns = `c.connection, c.mex_id, c.name, coalesce(nullif(c.name, ''), n.name, ''), c.in_feed,
 	c.decision, c.decided_client, c.decided_origin, c.decided_reason, c.who,
-	c.state, c.client_id, c.client_name, c.origin, c.reason_code, c.reason_text, c.version, c.updated, c.run, c.cause, c.trace, coalesce(n.live, 0)::int`
+	c.state, c.client_id, c.client_name, c.origin, c.reason_code, c.reason_text, c.version, c.updated, c.run, c.cause, c.trace, c.changed_by, coalesce(n.live, 0)::int`
 
 // customerFrom joins each customer with what its subscriptions say of it.
 const customerFrom = `customers c left join lateral (
@@ -171,11 +194,16 @@ const customerFrom = `customers c left join lateral (
 		from subscriptions s where s.connection = c.connection and s.mex_id = c.mex_id) n on true`
 
 func scanCustomer(r pgx.CollectableRow) (c record, err error) {
-	err = r.Scan(&c.Connection, &c.MexID, &c.FeedName, &c.Name, &c.InFeed,
+	err = r.Scan(c.targets()...)
+	return c, err
+}
+
+// targets of a scan of customerColumns.
+func (c *record) targets() []any {
+	return []any{&c.Connection, &c.MexID, &c.FeedName, &c.Name, &c.InFeed,
 		&c.Decision.State, &c.Decision.ClientID, &c.Decision.Origin, &c.Decision.Reason, &c.Decision.Who,
 		&c.Now.State, &c.Now.ClientID, &c.Now.ClientName, &c.Now.Origin, &c.Now.Code, &c.Now.Text, &c.Version, &c.Updated,
-		&c.Run, &c.Cause, &c.Trace, &c.Subscriptions)
-	return c, err
+		&c.Run, &c.Cause, &c.Trace, &c.ChangedBy, &c.Subscriptions}
 }
 
 func readCustomers(ctx context.Context, q querier, where string, args ...any) ([]record, error) {
@@ -205,12 +233,13 @@ func (c record) live() bool { return c.InFeed || c.Subscriptions > 0 }
 // saveCustomer stores decision and mapping of a locked customer.
 func saveCustomer(ctx context.Context, tx pgx.Tx, c record) error {
 	_, err := tx.Exec(ctx, `update customers set decision = $3, decided_client = $4, decided_origin = $5, decided_reason = $6, who = $7,
-			state = $8, client_id = $9, client_name = $10, origin = $11, reason_code = $12, reason_text = $13, version = $14, updated = $15,
-			run = $16, cause = $17, trace = $18
+			state = $8::smallint, client_id = $9, client_name = $10, origin = $11, reason_code = $12, reason_text = $13, version = $14, updated = $15,
+			run = $16, cause = $17, trace = $18, changed_by = $19, unmapped_since = case when $8::smallint = $20::smallint then coalesce(unmapped_since, $15) end,
+			previous_name = case when $21::boolean then '' else previous_name end, renamed = case when $21::boolean then null else renamed end
 		where connection = $1 and mex_id = $2`,
 		c.Connection, c.MexID, int16(c.Decision.State), c.Decision.ClientID, int16(c.Decision.Origin), c.Decision.Reason, c.Decision.Who,
 		int16(c.Now.State), c.Now.ClientID, c.Now.ClientName, int16(c.Now.Origin), c.Now.Code, c.Now.Text, c.Version, c.Updated,
-		c.Run, c.Cause, c.Trace)
+		c.Run, c.Cause, c.Trace, c.ChangedBy, int16(mappingv1.State_STATE_UNMAPPED), c.Confirmed)
 	if err != nil {
 		return fmt.Errorf("store customer %s/%s: %w", c.Connection, c.MexID, err)
 	}

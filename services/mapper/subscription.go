@@ -36,6 +36,8 @@ func resolve(c choice, m mapping, removed bool) resolution {
 		r = resolution{State: subscriptionv1.State_STATE_UNRESOLVED, Code: "excluded", Text: "excluded: " + c.Reason}
 	case c.State == subscriptionv1.State_STATE_RESOLVED:
 		r = resolution{State: subscriptionv1.State_STATE_RESOLVED, ClientID: c.ClientID, ClientName: c.ClientName}
+	case m.astray() && !removed:
+		r = resolution{State: subscriptionv1.State_STATE_UNRESOLVED, Code: m.Code, Text: "Its customer is to be remapped. " + m.Text}
 	case m.State == mappingv1.State_STATE_MAPPED:
 		r = resolution{State: subscriptionv1.State_STATE_RESOLVED, ClientID: m.ClientID, ClientName: m.ClientName}
 	case m.State == mappingv1.State_STATE_CREATING:

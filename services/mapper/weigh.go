@@ -135,6 +135,9 @@ func (s *service) weigh(ctx context.Context, connection string) error {
 			return err
 		}
 		s.engine.Kick()
+		if err := s.suggestLater(ctx, connection); err != nil {
+			return err
+		}
 		if unread != nil {
 			wait := min(5*time.Second<<min(failures, 7), 10*time.Minute)
 			s.Log.WarnContext(ctx, "Halo's customers could not be read", "connection", connection, "again_in", wait, "err", unread)
@@ -176,7 +179,7 @@ func (s *service) readHalo(ctx context.Context, c *connectionv1.Connection) erro
 	api = api.At(halo.Background)
 	now := s.Clock.Now()
 	var found []halo.Customer
-	for x, err := range api.Customers(ctx, halo.CustomerFilter{Inactive: true}) {
+	for x, err := range api.Customers(ctx, halo.CustomerFilter{Inactive: true, Tenants: true}) {
 		if err != nil {
 			return fmt.Errorf("list the customers of Halo: %w", err)
 		}
@@ -196,15 +199,62 @@ func (s *service) readHalo(ctx context.Context, c *connectionv1.Connection) erro
 	if err != nil {
 		return err
 	}
-	return s.storePicture(ctx, set.Instance, found, append(ties, linked...), now)
+	places, err := s.postCodes(ctx, c.GetSlug(), api)
+	if err != nil {
+		return err
+	}
+	return s.storePicture(ctx, set.Instance, found, places, append(ties, linked...), now)
+}
+
+// postCodes of Halo's customers are read only while they could tell who an unmapped customer is. An
+// instance that does not allow to list sites shows none.
+func (s *service) postCodes(ctx context.Context, connection string, api *halo.Client) (map[int64][]string, error) {
+	var useful bool
+	err := s.Pool.QueryRow(ctx, `select exists (select from customers where connection = $1 and state in (0, $2) and traits ? 'post_codes')`,
+		connection, int16(mappingv1.State_STATE_UNMAPPED)).Scan(&useful)
+	if err != nil {
+		return nil, fmt.Errorf("look for post codes: %w", err)
+	}
+	if !useful {
+		return nil, nil
+	}
+	out := map[int64][]string{}
+	for site, err := range api.SiteAddresses(ctx) {
+		if class := halo.ClassOf(err); class == halo.MissingRights || class == halo.NotFound || class == halo.Refused {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the sites of Halo: %w", err)
+		}
+		if p := postCode(site.Address.PostCode.Value); p != "" {
+			out[int64(site.ClientID)] = append(out[int64(site.ClientID)], p)
+		}
+	}
+	return out, nil
+}
+
+// traitsOfClient are what Halo shows of a customer besides its name.
+func traitsOfClient(c halo.Customer, postCodes []string) traits {
+	t := traits{Tenants: c.TenantIDs(), PostCodes: postCodes}
+	for _, d := range []string{domainOf(c.Domain.Value), domainOf(c.Website.Value)} {
+		if d != "" && !slices.Contains(t.Domains, d) {
+			t.Domains = append(t.Domains, d)
+		}
+	}
+	if p := postCode(c.Address.PostCode.Value); p != "" && !slices.Contains(t.PostCodes, p) {
+		t.PostCodes = append(t.PostCodes, p)
+	}
+	return t
 }
 
 // storePicture replaces what is known of an instance.
-func (s *service) storePicture(ctx context.Context, instance string, found []halo.Customer, ties []tie, now time.Time) error {
+func (s *service) storePicture(ctx context.Context, instance string, found []halo.Customer, places map[int64][]string, ties []tie, now time.Time) error {
 	n := len(found)
 	ids, names, inactive, marks := make([]int64, n), make([]string, n), make([]bool, n), make([]map[string]string, n)
+	who := make([]traits, n)
 	for i, x := range found {
 		ids[i], names[i], inactive[i], marks[i] = int64(x.ID), x.Name, x.Inactive, map[string]string{}
+		who[i] = traitsOfClient(x, places[int64(x.ID)])
 		for _, f := range x.CustomFields {
 			marks[i][f.Name] = f.Value.Value
 		}
@@ -217,10 +267,10 @@ func (s *service) storePicture(ctx context.Context, instance string, found []hal
 			return fmt.Errorf("store the customers of Halo: %w", err)
 		}
 		// List rows may not show custom fields; marks that were found out otherwise stay.
-		_, err = tx.Exec(ctx, `insert into clients as c (instance, id, name, inactive, marks, first_seen)
-			select $1, id, name, inactive, marks, $6 from unnest($2::bigint[], $3::text[], $4::boolean[], $5::jsonb[]) as t(id, name, inactive, marks)
+		_, err = tx.Exec(ctx, `insert into clients as c (instance, id, name, inactive, marks, first_seen, traits)
+			select $1, id, name, inactive, marks, $6, traits from unnest($2::bigint[], $3::text[], $4::boolean[], $5::jsonb[], $7::jsonb[]) as t(id, name, inactive, marks, traits)
 			on conflict (instance, id) do update set name = excluded.name, inactive = excluded.inactive,
-				marks = c.marks || excluded.marks`, instance, ids, names, inactive, marks, now)
+				marks = c.marks || excluded.marks, traits = c.traits || excluded.traits`, instance, ids, names, inactive, marks, now, who)
 		if err != nil {
 			return fmt.Errorf("store the customers of Halo: %w", err)
 		}
@@ -335,6 +385,9 @@ func (s *service) applySome(ctx context.Context, c *connectionv1.Connection, see
 				continue
 			}
 			if m, ok := decided[x.MexID]; ok && m != x.Now {
+				if x.Now.State != 0 { // else it is what a person's decision comes to
+					x.ChangedBy = ""
+				}
 				x.Now, x.Version, x.Updated = m, x.Version+1, s.Clock.Now()
 				if err := saveCustomer(ctx, tx, x); err != nil {
 					return err
