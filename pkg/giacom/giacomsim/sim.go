@@ -9,6 +9,7 @@
 package giacomsim
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -59,18 +60,9 @@ type Sim struct {
 
 // New returns a simulator with an empty account.
 func New(cfg Config) *Sim {
-	set := func(p *string, v string) {
-		if *p == "" {
-			*p = v
-		}
-	}
-	set(&cfg.Key, "sim-key")
-	set(&cfg.KeyHeader, "Ocp-Apim-Subscription-Key")
-	set(&cfg.ClientID, "sim-client")
-	set(&cfg.ClientSecret, "sim-secret")
-	if cfg.TokenLife == 0 {
-		cfg.TokenLife = time.Hour
-	}
+	cfg.Key, cfg.KeyHeader = cmp.Or(cfg.Key, "sim-key"), cmp.Or(cfg.KeyHeader, "Ocp-Apim-Subscription-Key")
+	cfg.ClientID, cfg.ClientSecret = cmp.Or(cfg.ClientID, "sim-client"), cmp.Or(cfg.ClientSecret, "sim-secret")
+	cfg.TokenLife = cmp.Or(cfg.TokenLife, time.Hour)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -6,6 +6,7 @@
 package halosim
 
 import (
+	"cmp"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -101,29 +102,14 @@ type Sim struct {
 
 // New returns a simulator with an empty instance, in which Halo computes quantities.
 func New(cfg Config) *Sim {
-	set := func(p *string, v string) {
-		if *p == "" {
-			*p = v
-		}
-	}
-	set(&cfg.ClientID, "sim-client")
-	set(&cfg.ClientSecret, "sim-secret")
-	set(&cfg.Tenant, "sim")
+	cfg.ClientID, cfg.ClientSecret = cmp.Or(cfg.ClientID, "sim-client"), cmp.Or(cfg.ClientSecret, "sim-secret")
+	cfg.Tenant = cmp.Or(cfg.Tenant, "sim")
 	if len(cfg.Scopes) == 0 {
 		cfg.Scopes = []string{"all"}
 	}
-	if cfg.TokenLife == 0 {
-		cfg.TokenLife = time.Hour
-	}
-	if cfg.Window == 0 {
-		cfg.Window = 5 * time.Minute
-	}
-	if cfg.StaleStatus == 0 {
-		cfg.StaleStatus = http.StatusBadRequest
-	}
-	if cfg.DeniedStatus == 0 {
-		cfg.DeniedStatus = http.StatusUnauthorized
-	}
+	cfg.TokenLife, cfg.Window = cmp.Or(cfg.TokenLife, time.Hour), cmp.Or(cfg.Window, 5*time.Minute)
+	cfg.StaleStatus = cmp.Or(cfg.StaleStatus, http.StatusBadRequest)
+	cfg.DeniedStatus = cmp.Or(cfg.DeniedStatus, http.StatusUnauthorized)
 	if cfg.Clock == nil {
 		cfg.Clock = clockwork.NewRealClock()
 	}
