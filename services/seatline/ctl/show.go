@@ -10,7 +10,7 @@ import (
 type Show struct {
 	Client
 	Licence  ShowLicence  `cmd:"" help:"A licence with its subscription, customer, lines, price, cost, margin, changes and history."`
-	Line     ShowLine     `cmd:"" help:"A line with its licences, price, cost, margin, changes and history."`
+	Line     ShowLine     `cmd:"" help:"A line with its licences, price, cost, margin, changes and history. Put -- before the key: it begins with a minus."`
 	Customer ShowCustomer `cmd:"" help:"A Giacom customer with its mapping, how its subscriptions stand, its lines, margin and changes."`
 }
 
