@@ -22,6 +22,8 @@ type Commands struct {
 	Connections   Connections   `cmd:"" group:"operate" help:"Connections: one Giacom account joined to one Halo instance."`
 	Runs          Runs          `cmd:"" group:"operate" help:"Runs: polls of a Giacom account."`
 	Mappings      Mappings      `cmd:"" group:"operate" help:"Which Halo customer a Giacom customer is."`
+	Customers     Customers     `cmd:"" group:"operate" help:"Create and update Halo's customers by hand, and what came of it."`
+	TopLevels     TopLevels     `cmd:"" group:"operate" help:"The Halo groups that customers may be created under."`
 	Subscriptions Subscriptions `cmd:"" group:"operate" help:"Subscriptions with the Halo customer each is billed to."`
 	Licences      Licences      `cmd:"" group:"operate" help:"Licences in Halo: what they should hold, and what they hold."`
 	Lines         Lines         `cmd:"" group:"operate" help:"Lines of Halo's recurring invoices."`

@@ -21,6 +21,18 @@ type Mappings struct {
 	Import  MappingsImport  `cmd:"" help:"Set mappings from a CSV file: all of them, or none when a row is wrong (exits 8)."`
 	Export  MappingsExport  `cmd:"" help:"Write mappings as CSV, in the form that import reads."`
 	Refresh MappingsRefresh `cmd:"" help:"Read Halo's customers again and map what can be mapped."`
+
+	Summary       MappingsSummary       `cmd:"" help:"How many are mapped, suggested, unmapped and so on, and what they hide. Exits 7 when customers stay unmapped for too long."`
+	Suggestions   MappingsSuggestions   `cmd:"" help:"Halo customers that unmapped customers may be, with a score and why."`
+	Accept        MappingsAccept        `cmd:"" help:"Accept a suggestion, or all that stand out and have at least a score."`
+	Generate      MappingsGenerate      `cmd:"" help:"Map customers to the Halo customers of exactly their name. Ambiguous names are never guessed."`
+	TakeOver      MappingsTakeOver      `cmd:"" name:"take-over" help:"Take over the mappings of Halo's own Giacom integration."`
+	HaloCustomers MappingsHaloCustomers `cmd:"" name:"halo-customers" help:"List Halo's customers as last read, to choose one."`
+}
+
+// stale is the flag of commands on one mapping.
+type stale struct {
+	Etag string `help:"Refuse if the mapping changed since this etag."`
 }
 
 // customerArgs name a Giacom customer.
@@ -45,11 +57,13 @@ func (cmd *MappingsList) Run(ctx context.Context, c *Client) error {
 		column[*mappingv1.Mapping]{"connection", (*mappingv1.Mapping).GetConnection},
 		column[*mappingv1.Mapping]{"giacom id", (*mappingv1.Mapping).GetMexId},
 		column[*mappingv1.Mapping]{"giacom name", (*mappingv1.Mapping).GetGiacomName},
-		column[*mappingv1.Mapping]{"state", func(x *mappingv1.Mapping) string { return word(x.GetState()) }},
+		column[*mappingv1.Mapping]{"standing", func(x *mappingv1.Mapping) string { return word(x.GetStanding()) }},
 		column[*mappingv1.Mapping]{"halo id", func(x *mappingv1.Mapping) string { return orDash(fmt.Sprint(x.GetHaloClientId())) }},
 		column[*mappingv1.Mapping]{"halo name", func(x *mappingv1.Mapping) string { return orDash(x.GetHaloClientName()) }},
 		column[*mappingv1.Mapping]{"origin", func(x *mappingv1.Mapping) string { return word(x.GetOrigin()) }},
 		column[*mappingv1.Mapping]{"subscriptions", func(x *mappingv1.Mapping) string { return fmt.Sprint(x.GetSubscriptions()) }},
+		column[*mappingv1.Mapping]{"a month ex vat", func(x *mappingv1.Mapping) string { return sums(x.GetMonthly(), x.GetUnpriced()) }},
+		column[*mappingv1.Mapping]{"was called", (*mappingv1.Mapping).GetPreviousGiacomName},
 		column[*mappingv1.Mapping]{"why", func(x *mappingv1.Mapping) string { return x.GetReason().GetText() }},
 	)
 }
@@ -86,8 +100,8 @@ func (cmd *MappingsGet) Run(ctx context.Context, c *Client) error {
 // MappingsSet is `mappings set`.
 type MappingsSet struct {
 	customerArgs
-	HaloID int64  `arg:"" name:"halo-id" help:"Halo's id of the customer."`
-	Etag   string `help:"Refuse if the mapping changed since this etag."`
+	HaloID int64 `arg:"" name:"halo-id" help:"Halo's id of the customer."`
+	stale
 }
 
 func (cmd *MappingsSet) Run(ctx context.Context, c *Client) error {
@@ -102,11 +116,14 @@ func (cmd *MappingsSet) Run(ctx context.Context, c *Client) error {
 }
 
 // MappingsCreate is `mappings create`.
-type MappingsCreate struct{ customerArgs }
+type MappingsCreate struct {
+	customerArgs
+	stale
+}
 
 func (cmd *MappingsCreate) Run(ctx context.Context, c *Client) error {
 	return c.mappings(ctx, func(ctx context.Context, client mappingv1.MappingServiceClient) error {
-		m, err := client.CreateCustomer(ctx, &mappingv1.GetMappingRequest{Connection: cmd.Connection, MexId: cmd.MexID})
+		m, err := client.CreateCustomer(ctx, &mappingv1.GetMappingRequest{Connection: cmd.Connection, MexId: cmd.MexID, Etag: cmd.Etag})
 		if err != nil {
 			return err
 		}
@@ -117,12 +134,13 @@ func (cmd *MappingsCreate) Run(ctx context.Context, c *Client) error {
 // MappingsIgnore is `mappings ignore`.
 type MappingsIgnore struct {
 	customerArgs
+	stale
 	Reason string `required:"" help:"Why it is not billed."`
 }
 
 func (cmd *MappingsIgnore) Run(ctx context.Context, c *Client) error {
 	return c.mappings(ctx, func(ctx context.Context, client mappingv1.MappingServiceClient) error {
-		m, err := client.IgnoreCustomer(ctx, &mappingv1.IgnoreCustomerRequest{Connection: cmd.Connection, MexId: cmd.MexID, Reason: cmd.Reason})
+		m, err := client.IgnoreCustomer(ctx, &mappingv1.IgnoreCustomerRequest{Connection: cmd.Connection, MexId: cmd.MexID, Reason: cmd.Reason, Etag: cmd.Etag})
 		if err != nil {
 			return err
 		}
@@ -131,11 +149,14 @@ func (cmd *MappingsIgnore) Run(ctx context.Context, c *Client) error {
 }
 
 // MappingsRemove is `mappings remove`.
-type MappingsRemove struct{ customerArgs }
+type MappingsRemove struct {
+	customerArgs
+	stale
+}
 
 func (cmd *MappingsRemove) Run(ctx context.Context, c *Client) error {
 	return c.mappings(ctx, func(ctx context.Context, client mappingv1.MappingServiceClient) error {
-		m, err := client.RemoveMapping(ctx, &mappingv1.GetMappingRequest{Connection: cmd.Connection, MexId: cmd.MexID})
+		m, err := client.RemoveMapping(ctx, &mappingv1.GetMappingRequest{Connection: cmd.Connection, MexId: cmd.MexID, Etag: cmd.Etag})
 		if err != nil {
 			return err
 		}
@@ -161,7 +182,7 @@ func (cmd *MappingsRefresh) Run(ctx context.Context, c *Client) error {
 // MappingsImport is `mappings import`.
 type MappingsImport struct {
 	Connection string `arg:"" help:"Connection."`
-	File       string `arg:"" help:"CSV file; '-' for standard input. Columns by name: mex_id, and halo_client_id or halo_client_name, or ignore_reason."`
+	File       string `arg:"" help:"CSV file; '-' for standard input. Columns by name: mex_id, and halo_client_id or halo_client_name, or ignore_reason; etag to refuse rows that changed since."`
 	DryRun     bool   `name:"dry-run" help:"Check every row, import none."`
 }
 
@@ -170,12 +191,11 @@ func (cmd *MappingsImport) Run(ctx context.Context, c *Client) error {
 	if err != nil {
 		return &rpc.Exit{Code: rpc.ExitUsage, Err: err}
 	}
-	rows, err := readMappingCSV(content)
-	if err != nil {
-		return &rpc.Exit{Code: rpc.ExitUsage, Err: fmt.Errorf("%s: %w", cmd.File, err)}
+	if len(content) == 0 {
+		return &rpc.Exit{Code: rpc.ExitUsage, Err: fmt.Errorf("%s is empty", cmd.File)}
 	}
 	return c.mappings(ctx, func(ctx context.Context, client mappingv1.MappingServiceClient) error {
-		answer, err := client.ImportMappings(ctx, &mappingv1.ImportMappingsRequest{Connection: cmd.Connection, Rows: rows, ValidateOnly: cmd.DryRun})
+		answer, err := client.ImportMappings(ctx, &mappingv1.ImportMappingsRequest{Connection: cmd.Connection, Csv: content, ValidateOnly: cmd.DryRun})
 		if err != nil {
 			return err
 		}
@@ -208,12 +228,26 @@ type MappingsExport struct {
 }
 
 func (cmd *MappingsExport) Run(ctx context.Context, c *Client) error {
-	rows, _, err := listMappings(ctx, c, List{Filter: cmd.Filter}, cmd.Connection, cmd.Unmapped)
-	if err != nil {
-		return err
-	}
 	if c.Output == "json" {
+		rows, _, err := listMappings(ctx, c, List{Filter: cmd.Filter}, cmd.Connection, cmd.Unmapped)
+		if err != nil {
+			return err
+		}
 		return printArray(c, rows)
 	}
-	return writeMappingCSV(c.out, rows)
+	filter := cmd.Filter
+	if cmd.Unmapped && filter != "" {
+		filter = "(" + filter + ") AND "
+	}
+	if cmd.Unmapped {
+		filter += "state = unmapped"
+	}
+	return c.mappings(ctx, func(ctx context.Context, client mappingv1.MappingServiceClient) error {
+		file, err := client.GetMappingsFile(ctx, &mappingv1.GetMappingsFileRequest{Connection: cmd.Connection, Filter: filter})
+		if err != nil {
+			return err
+		}
+		_, err = c.out.Write(file.GetContent())
+		return err
+	})
 }
