@@ -104,7 +104,7 @@ func poll(ctx context.Context, w *world.World) error {
 // unchanged polls against decoding and COPYing the same rows, in turns; the medians count.
 func unchanged(ctx context.Context, w *world.World, rows int) (Ratio, error) {
 	var ours, floors []float64
-	for range 3 {
+	for range 5 {
 		seconds, err := took(func() error { return poll(ctx, w) })
 		if err != nil {
 			return Ratio{}, err
@@ -118,7 +118,8 @@ func unchanged(ctx context.Context, w *world.World, rows int) (Ratio, error) {
 	return ratio(median(ours), median(floors)), nil
 }
 
-// decodeAndCopy is the least that a poll must do: read the feed and put its rows into PostgreSQL.
+// decodeAndCopy is the least that a poll must do: read the feeds and put their rows, as they were read, into PostgreSQL,
+// where nothing more is done with them. It shares the decoder with the fetcher, and nothing else.
 func decodeAndCopy(ctx context.Context, w *world.World) error {
 	cfg := connections.Giacom(w.Connection("acme"), "sim-key")
 	cfg.Log = slog.New(slog.DiscardHandler)
@@ -131,26 +132,32 @@ func decodeAndCopy(ctx context.Context, w *world.World) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "create temporary table floor (key text, body text)"); err != nil {
+	_, err = conn.Exec(ctx, "create temporary table floor (key text, mex_id text, customer text, tenant text, name text, sku text, "+
+		"quantity text, price text, rrp text, start timestamptz, ends timestamptz, cycle text, term text, status text)")
+	if err != nil {
 		return err
 	}
-	rows := make(chan [2]string, 1000)
+	rows := make(chan []any, 1000)
 	pulled := make(chan error, 1)
 	go func() {
 		defer close(rows)
 		_, err := client.Import(ctx, giacom.Want{Customers: true, Subscriptions: true}, giacom.Sink{
-			Customer:     func(c giacom.Customer) error { rows <- [2]string{c.MexID, c.Name}; return nil },
-			Subscription: func(s giacom.Subscription) error { rows <- [2]string{s.Key(), s.Name}; return nil },
+			Customer: func(c giacom.Customer) error {
+				rows <- []any{c.MexID, c.MexID, c.Name, c.TenantID, c.Name, "", "", "", "", c.Created, c.Created, "", "", c.Status}
+				return nil
+			},
+			Subscription: func(s giacom.Subscription) error {
+				rows <- []any{
+					s.Key(), s.MexID, s.CustomerName, s.TenantID, s.Name, s.SKU, s.Quantity.Decimal.String(), s.Price.Decimal.String(),
+					s.RRP.Decimal.String(), s.Start, s.End(), s.Cycle, s.Term, s.Status,
+				}
+				return nil
+			},
 		})
 		pulled <- err
 	}()
-	_, err = conn.CopyFrom(ctx, pgx.Identifier{"floor"}, []string{"key", "body"}, pgx.CopyFromFunc(func() ([]any, error) {
-		r, ok := <-rows
-		if !ok {
-			return nil, nil
-		}
-		return []any{r[0], r[1]}, nil
-	}))
+	columns := []string{"key", "mex_id", "customer", "tenant", "name", "sku", "quantity", "price", "rrp", "start", "ends", "cycle", "term", "status"}
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{"floor"}, columns, pgx.CopyFromFunc(func() ([]any, error) { return <-rows, nil }))
 	if err != nil {
 		return err
 	}
