@@ -166,15 +166,18 @@ func (s *service) readInty(ctx context.Context, c *connectionv1.Connection) erro
 	for _, id := range taken {
 		ours[id] = true
 	}
+	wasMapped := map[int64]bool{}
+	for _, m := range mappings {
+		wasMapped[m.ClientID] = true
+	}
 	var found []inty.Licence
 	for x, err := range client.Licences(ctx, halo.LicenceFilter{Inactive: true}) {
 		if err != nil {
 			return unreachable(err)
 		}
 		l := intyLicence(x)
-		mapped := slices.ContainsFunc(mappings, func(m inty.Mapping) bool { return m.ClientID == l.ClientID })
 		adopted := ours[l.ID] && inty.StatusOf(l.Name) != "" // shown, because there is nothing to do for it
-		if x.Type == halo.TypeSubscription && !x.Deleted && (adopted || !ours[l.ID] && inty.IsIntys(l, mapped)) {
+		if x.Type == halo.TypeSubscription && !x.Deleted && (adopted || !ours[l.ID] && inty.IsIntys(l, wasMapped[l.ClientID])) {
 			found = append(found, l)
 		}
 	}
@@ -203,17 +206,24 @@ func intyLicence(x halo.Licence) inty.Licence {
 }
 
 func (s *service) storeInty(ctx context.Context, tx pgx.Tx, connection, instance string, began time.Time, clients map[int64]*intyClient, found []inty.Licence) error {
+	rows := &pgx.Batch{}
 	for _, l := range found {
 		body, err := json.Marshal(l)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `insert into inty_licences (instance, halo_id, client_id, active, body, read_at) values ($1, $2, $3, $4, $5, $6)
+		rows.Queue(`insert into inty_licences (instance, halo_id, client_id, active, body, read_at) values ($1, $2, $3, $4, $5, $6)
 			on conflict (instance, halo_id) do update set client_id = excluded.client_id, active = excluded.active, body = excluded.body, read_at = excluded.read_at`,
 			instance, l.ID, l.ClientID, l.Active, string(body), began)
-		if err != nil {
-			return fmt.Errorf("store licence %d of Inty's: %w", l.ID, err)
-		}
+	}
+	for _, id := range sortedKeys(clients) {
+		x := clients[id]
+		rows.Queue(`insert into inty_clients (instance, client_id, name, countries, currencies) values ($1, $2, $3, $4, $5)
+			on conflict (instance, client_id) do update set name = excluded.name, countries = excluded.countries, currencies = excluded.currencies`,
+			instance, id, x.name, x.countries, x.currencies)
+	}
+	if err := tx.SendBatch(ctx, rows).Close(); err != nil {
+		return fmt.Errorf("store what Inty left: %w", err)
 	}
 	// What Halo no longer shows is gone, or no longer looks like Inty's; what was re-pointed is kept for undo.
 	_, err := tx.Exec(ctx, `delete from inty_licences i where instance = $1 and read_at < $2
@@ -221,15 +231,6 @@ func (s *service) storeInty(ctx context.Context, tx pgx.Tx, connection, instance
 		and not exists (select from licences l where l.instance = i.instance and l.halo_id = i.halo_id and l.present)`, instance, began)
 	if err != nil {
 		return fmt.Errorf("forget licences that are gone: %w", err)
-	}
-	for _, id := range sortedKeys(clients) {
-		x := clients[id]
-		_, err := tx.Exec(ctx, `insert into inty_clients (instance, client_id, name, countries, currencies) values ($1, $2, $3, $4, $5)
-			on conflict (instance, client_id) do update set name = excluded.name, countries = excluded.countries, currencies = excluded.currencies`,
-			instance, id, x.name, x.countries, x.currencies)
-		if err != nil {
-			return fmt.Errorf("store customer %d of Halo: %w", id, err)
-		}
 	}
 	// Recurring invoices say in which currency a customer is billed.
 	_, err = tx.Exec(ctx, `update inty_clients c set currencies = currencies || v.list from (

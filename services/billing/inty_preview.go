@@ -34,12 +34,12 @@ func (y *intyServer) GetPreview(ctx context.Context, req *intyv1.PreviewRequest)
 // what is known of Halo. It gives the moves that applying would store, too.
 func (s *service) preview(ctx context.Context, p *picture, clients []int64) (*intyv1.Preview, []storedMove, error) {
 	proposed := map[int64][]storedMove{} // by whom the invoice bills
-	names := map[int64]inty.Licence{}
+	pairs := map[int64]inty.Pair{}
 	for _, x := range p.pairs {
 		if x.State != inty.Ready || len(clients) > 0 && !slices.Contains(clients, x.Licence.ClientID) {
 			continue
 		}
-		names[x.Licence.ID] = x.Licence
+		pairs[x.Licence.ID] = x
 		for _, l := range p.links[x.Licence.ID] {
 			if l.state == intyv1.LineState_LINE_STATE_LINKED {
 				proposed[l.invoice.ClientID] = append(proposed[l.invoice.ClientID], storedMove{linkID{l.invoice.ID, l.line.ID, x.Licence.ID}, Move{
@@ -58,7 +58,7 @@ func (s *service) preview(ctx context.Context, p *picture, clients []int64) (*in
 		if err := s.readWas(ctx, p.instance, some); err != nil {
 			return nil, nil, err
 		}
-		items, err := s.suppose(ctx, p, part, some, names)
+		items, err := s.suppose(ctx, p, part, some, pairs)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -104,14 +104,14 @@ func (s *service) readWas(ctx context.Context, instance string, moves []storedMo
 }
 
 // suppose decides as if the moves were applied.
-func (s *service) suppose(ctx context.Context, p *picture, clients []int64, moves []storedMove, names map[int64]inty.Licence) ([]*intyv1.PreviewItem, error) {
+func (s *service) suppose(ctx context.Context, p *picture, clients []int64, moves []storedMove, pairs map[int64]inty.Pair) ([]*intyv1.PreviewItem, error) {
 	sc, err := s.gather(ctx, s.pool, p.instance, clients, nil)
 	if err != nil {
 		return nil, err
 	}
 	to := []int64{}
 	for _, m := range moves {
-		sc.snapshot.Inty.Moves[m.linkID], sc.snapshot.Inty.Licences[m.From] = m.Move, names[m.From]
+		sc.snapshot.Inty.Moves[m.linkID], sc.snapshot.Inty.Licences[m.From] = m.Move, pairs[m.From].Licence
 		to = append(to, m.To)
 	}
 	if err := sc.addLicences(ctx, s.pool, p.instance, to); err != nil {
@@ -130,12 +130,7 @@ func (s *service) suppose(ctx context.Context, p *picture, clients []int64, move
 		line := inv.Lines[slices.IndexFunc(inv.Lines, func(l Line) bool { return l.ID == m.Line })]
 		item := &intyv1.PreviewItem{
 			Line:        link{invoice: inv, line: &line, state: intyv1.LineState_LINE_STATE_LINKED}.proto(),
-			FromLicence: m.From, FromName: names[m.From].Name, ToLicence: m.To, ProRataWaiting: int32(line.ProRata),
-		}
-		for _, x := range p.pairs {
-			if x.Licence.ID == m.From {
-				item.ToKey = x.Giacom.Key
-			}
+			FromLicence: m.From, FromName: pairs[m.From].Licence.Name, ToLicence: m.To, ToKey: pairs[m.From].Giacom.Key, ProRataWaiting: int32(line.ProRata),
 		}
 		if at < 0 {
 			item.Held = &itemv1.Reason{Code: "not_decided", Text: "The licence is not known to billing yet. Wait until everything is settled."}

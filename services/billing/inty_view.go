@@ -70,7 +70,7 @@ func (s *service) look(ctx context.Context, slug string) (*picture, error) {
 	for _, l := range found {
 		tenants[l.ClientID] = append(tenants[l.ClientID], l.TenantID)
 	}
-	p.proposals = inty.ProposeAll(p.mappings, tenants, customers)
+	p.proposals = inty.Propose(p.mappings, tenants, customers)
 	if err := p.locate(ctx, s.pool, found, customers); err != nil {
 		return nil, err
 	}
@@ -262,12 +262,13 @@ func (s *service) readLinks(ctx context.Context, p *picture, found []inty.Licenc
 	if err != nil {
 		return err
 	}
+	byKey := make(map[string]*item, len(items))
+	for i := range items {
+		byKey[items[i].Key] = &items[i]
+	}
 	for id, all := range p.links {
 		for i := range all {
-			key := lineKey(all[i].invoice.ID, all[i].line.ID)
-			if at := slices.IndexFunc(items, func(x item) bool { return x.Key == key }); at >= 0 {
-				p.links[id][i].item = &items[at]
-			}
+			p.links[id][i].item = byKey[lineKey(all[i].invoice.ID, all[i].line.ID)]
 		}
 	}
 	return nil

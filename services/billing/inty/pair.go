@@ -59,7 +59,7 @@ type Candidate struct {
 // PairUp finds for each of Inty's licences its Giacom licence: same Halo customer, product and term, and
 // no other on either side. A person's choice wins.
 func PairUp(found []Licence, giacom []Giacom, regions map[int64]Region, choices map[int64]Choice) []Pair {
-	p := pairer{byClient: map[int64][]*Giacom{}, byHalo: map[int64]*Giacom{}, byKey: map[string]*Giacom{}, fits: map[int64][]*Giacom{}, wanted: map[string][]int64{}, taken: map[string]int64{}}
+	p := pairer{byClient: map[int64][]*Giacom{}, byHalo: map[int64]*Giacom{}, byKey: map[string]*Giacom{}, found: map[int64]bool{}, fits: map[int64][]*Giacom{}, wanted: map[string][]int64{}, taken: map[string]int64{}}
 	for i := range giacom {
 		g := &giacom[i]
 		p.byClient[g.ClientID], p.byKey[g.Key] = append(p.byClient[g.ClientID], g), g
@@ -68,6 +68,7 @@ func PairUp(found []Licence, giacom []Giacom, regions map[int64]Region, choices 
 		}
 	}
 	for _, l := range found {
+		p.found[l.ID] = true
 		if c := choices[l.ID]; c.Key != "" {
 			p.taken[c.Key] = l.ID
 		}
@@ -77,7 +78,7 @@ func PairUp(found []Licence, giacom []Giacom, regions map[int64]Region, choices 
 			continue
 		}
 		for _, g := range p.byClient[l.ClientID] {
-			if p.free(g, found) && SameProduct(l.Name, l.SKU, g.Name, g.SKU) && sameTerm(l.Term, g.Term) {
+			if p.free(g) && SameProduct(l.Name, l.SKU, g.Name, g.SKU) && sameTerm(l.Term, g.Term) {
 				p.fits[l.ID] = append(p.fits[l.ID], g)
 				p.wanted[g.Key] = append(p.wanted[g.Key], l.ID)
 			}
@@ -94,18 +95,14 @@ type pairer struct {
 	byClient map[int64][]*Giacom
 	byHalo   map[int64]*Giacom
 	byKey    map[string]*Giacom
+	found    map[int64]bool
 	fits     map[int64][]*Giacom // by Inty's licence
 	wanted   map[string][]int64  // by key: Inty's licences that it fits
 	taken    map[string]int64    // by key: chosen by a person for this one
 }
 
 // free: not chosen for another, and not one of Inty's licences that was taken over in place.
-func (p *pairer) free(g *Giacom, found []Licence) bool {
-	if p.taken[g.Key] != 0 {
-		return false
-	}
-	return g.HaloID == 0 || !slices.ContainsFunc(found, func(l Licence) bool { return l.ID == g.HaloID })
-}
+func (p *pairer) free(g *Giacom) bool { return p.taken[g.Key] == 0 && !p.found[g.HaloID] }
 
 func (p *pairer) pair(l Licence, region Region, choice Choice) Pair {
 	x := Pair{Licence: l, Who: choice.Who}

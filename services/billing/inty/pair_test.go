@@ -1,8 +1,10 @@
 package inty
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -78,12 +80,12 @@ func TestProposals(t *testing.T) {
 		"nobody":                  {Mapping{ClientID: 9, IntyName: "Nobody"}, nil, None, "", "by hand"},
 		"no names at all":         {Mapping{ClientID: 9}, nil, None, "", "by hand"},
 	} {
-		got := Propose(c.mapping, c.tenants, customers)
+		got := Propose([]Mapping{c.mapping}, map[int64][]string{c.mapping.ClientID: c.tenants}, customers)[0]
 		if got.Fit != c.want || got.Customer.MexID != c.mex || !strings.Contains(got.Why, c.why) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	both := ProposeAll([]Mapping{{ClientID: 1, IntyName: "Shared"}, {ClientID: 2, IntyName: "Shared"}}, nil, customers)
+	both := Propose([]Mapping{{ClientID: 1, IntyName: "Shared"}, {ClientID: 2, IntyName: "Shared"}}, nil, customers)
 	if both[0].Fit != Ambiguous || both[1].Fit != Ambiguous {
 		t.Errorf("one Giacom customer was proposed for two customers of Halo: %+v", both)
 	}
@@ -145,5 +147,40 @@ func TestPairs(t *testing.T) {
 		if diff := cmp.Diff(c.want, states); diff != "" || key != c.key {
 			t.Errorf("%s: %s%q", name, diff, key)
 		}
+	}
+}
+
+// 5,000 customers with 25,000 licences are decided about while a page waits.
+func TestALargeProvider(t *testing.T) {
+	const customers, each = 5000, 5
+	var mappings []Mapping
+	var known []Customer
+	var found []Licence
+	var giacom []Giacom
+	for c := range int64(customers) {
+		mappings = append(mappings, Mapping{IntyID: fmt.Sprint(c), IntyName: fmt.Sprintf("Customer %d Ltd", c), ClientID: c + 1})
+		known = append(known, Customer{MexID: fmt.Sprint("MEX", c), Name: fmt.Sprintf("CUSTOMER %d Limited", c)})
+		for p := range int64(each) {
+			found = append(found, Licence{ID: 1 + c*each + p, ClientID: c + 1, Name: fmt.Sprintf("Plan %d (Active)", p)})
+			giacom = append(giacom, Giacom{Key: fmt.Sprint(c, "/", p), HaloID: 1_000_000 + c*each + p, ClientID: c + 1, Name: fmt.Sprintf("Plan %d", p)})
+		}
+	}
+	began := time.Now()
+	for _, p := range Propose(mappings, nil, known) {
+		if p.Fit != Proposed {
+			t.Fatalf("not proposed: %+v", p)
+		}
+	}
+	regions := map[int64]Region{}
+	for c := range int64(customers) {
+		regions[c+1] = Elsewhere
+	}
+	for _, p := range PairUp(found, giacom, regions, nil) {
+		if p.State != Ready {
+			t.Fatalf("not paired: %+v", p)
+		}
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }

@@ -44,35 +44,57 @@ type Proposal struct {
 	Candidates []string // Giacom ids, where several fit
 }
 
-// Propose finds the Giacom customer of an old mapping: the tenant decides, else the exact name, else
-// the name but for case, punctuation and legal form. tenants are those of Inty's licences of that Halo
-// customer. Nothing is guessed where several fit.
-func Propose(m Mapping, tenants []string, customers []Customer) Proposal {
-	for _, c := range customers {
-		if c.ClientID == m.ClientID && m.ClientID != 0 {
-			return Proposal{Fit: Mapped, Customer: c, Why: "mapped"}
+// index finds Giacom customers by what an old mapping may know of them.
+type index struct {
+	byClient                  map[int64]Customer
+	byTenant, byName, byPlain map[string][]Customer
+}
+
+func indexOf(customers []Customer) index {
+	x := index{map[int64]Customer{}, map[string][]Customer{}, map[string][]Customer{}, map[string][]Customer{}}
+	add := func(in map[string][]Customer, key string, c Customer) {
+		if key != "" && !slices.ContainsFunc(in[key], func(o Customer) bool { return o.MexID == c.MexID }) {
+			in[key] = append(in[key], c)
 		}
 	}
-	mine := slices.Concat(tenants, []string{m.TenantID})
-	names := []string{m.IntyName, m.ClientName}
+	for _, c := range customers {
+		if c.ClientID != 0 {
+			x.byClient[c.ClientID] = c
+		}
+		for _, t := range c.Tenants {
+			add(x.byTenant, tenant(t), c)
+		}
+		add(x.byName, strings.TrimSpace(c.Name), c)
+		add(x.byPlain, plain(c.Name), c)
+	}
+	return x
+}
+
+func tenant(id string) string { return strings.ToLower(strings.TrimSpace(id)) }
+
+// propose finds the Giacom customer of an old mapping: the tenant decides, else the exact name, else
+// the name but for case, punctuation and legal form. tenants are those of Inty's licences of that Halo
+// customer. Nothing is guessed where several fit.
+func (x index) propose(m Mapping, tenants []string) Proposal {
+	if c, ok := x.byClient[m.ClientID]; ok && m.ClientID != 0 {
+		return Proposal{Fit: Mapped, Customer: c, Why: "mapped"}
+	}
 	for _, by := range []struct {
-		what string
-		fits func(Customer) bool
+		what  string
+		words []string
+		key   func(string) string
+		in    map[string][]Customer
 	}{
-		{"the same Microsoft tenant", func(c Customer) bool { return meet(mine, c.Tenants) }},
-		{"the same name", func(c Customer) bool {
-			return slices.ContainsFunc(names, func(n string) bool {
-				return strings.TrimSpace(n) != "" && strings.TrimSpace(n) == strings.TrimSpace(c.Name)
-			})
-		}},
-		{"the same name but for case, punctuation or legal form", func(c Customer) bool {
-			return slices.ContainsFunc(names, func(n string) bool { return plain(n) != "" && plain(n) == plain(c.Name) })
-		}},
+		{"the same Microsoft tenant", slices.Concat(tenants, []string{m.TenantID}), tenant, x.byTenant},
+		{"the same name", []string{m.IntyName, m.ClientName}, strings.TrimSpace, x.byName},
+		{"the same name but for case, punctuation or legal form", []string{m.IntyName, m.ClientName}, plain, x.byPlain},
 	} {
 		var fit []Customer
-		for _, c := range customers {
-			if by.fits(c) {
-				fit = append(fit, c)
+		for _, w := range by.words {
+			for _, c := range by.in[by.key(w)] {
+				if !slices.ContainsFunc(fit, func(o Customer) bool { return o.MexID == c.MexID }) {
+					fit = append(fit, c)
+				}
 			}
 		}
 		switch {
@@ -92,12 +114,12 @@ func Propose(m Mapping, tenants []string, customers []Customer) Proposal {
 	return Proposal{Why: "no Giacom customer has its tenant or its name; map it by hand"}
 }
 
-// ProposeAll is Propose for all old mappings together: one Giacom customer is proposed once only.
-func ProposeAll(mappings []Mapping, tenants map[int64][]string, customers []Customer) []Proposal {
+// Propose finds the Giacom customers of the old mappings; one Giacom customer is proposed once only.
+func Propose(mappings []Mapping, tenants map[int64][]string, customers []Customer) []Proposal {
 	out := make([]Proposal, len(mappings))
-	takers := map[string]map[int64]bool{}
+	known, takers := indexOf(customers), map[string]map[int64]bool{}
 	for i, m := range mappings {
-		out[i] = Propose(m, tenants[m.ClientID], customers)
+		out[i] = known.propose(m, tenants[m.ClientID])
 		if out[i].Fit == Proposed {
 			id := out[i].Customer.MexID
 			if takers[id] == nil {
@@ -113,13 +135,6 @@ func ProposeAll(mappings []Mapping, tenants map[int64][]string, customers []Cust
 		}
 	}
 	return out
-}
-
-func meet(a, b []string) bool {
-	return slices.ContainsFunc(a, func(x string) bool {
-		x = strings.TrimSpace(x)
-		return x != "" && slices.ContainsFunc(b, func(y string) bool { return strings.EqualFold(x, strings.TrimSpace(y)) })
-	})
 }
 
 var legalForms = []string{"ltd", "limited", "llc", "inc", "plc", "llp"}
