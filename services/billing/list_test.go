@@ -1,0 +1,74 @@
+package billing
+
+import (
+	"fmt"
+	"testing"
+
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/postgres"
+	"seatline.dev/pkg/postgres/postgrestest"
+	"seatline.dev/pkg/reconcile"
+	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
+)
+
+// A page from the middle of a list of lines is found in an index, wherever it lies.
+func TestAPageIsFoundInAnIndex(t *testing.T) {
+	pool := postgrestest.New(t, event.Schema, reconcile.Schema(), connections.Schema(), postgres.Embedded(Service, files))
+	const n = 12_000
+	_, err := pool.Exec(t.Context(), `insert into items (connection, key, instance, grp, revision, desired, applied, halo_id, state, reason_code, reason_text, facts, title, customer, currency, updated)
+		select 'demo', 'line/' || lpad(i::text, 8, '0'), 'sim/sim', (i / 10)::text, 1, '{"cost": "2.50"}', '{"cost": "2.50"}', i, case when i % 20 = 3 then 5 else 1 end,
+			case when i % 20 = 3 then 'prices' else '' end, '', convert_to(jsonb_build_object('invoice', i / 10, 'client', i % 300, 'client_name', 'Client ' || i % 300,
+			'text', 'Line ' || i, 'linked', true, 'licences', array['microsoft/' || i], 'next', '2026-01-0' || i % 7 || 'T00:00:00')::text, 'UTF8'),
+			'Client: Line', 'Client ' || i % 300, 'GBP', '2026-01-01'::timestamptz + i * 7919 % 12000 * interval '1 second'
+		from generate_series(1, $1) i`, n)
+	if err == nil {
+		_, err = pool.Exec(t.Context(), `vacuum analyze items`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		filter, order string
+		want          int // found in all
+	}{
+		{`connection = demo`, "", n},
+		{`connection = demo AND invoice_id = 500`, "", 10},
+		{`connection = demo AND client_id = 50`, "", n / 300},
+		{`connection = demo AND client_name = "Client 50"`, "", n / 300},
+		{`licence_key : "microsoft/7777"`, "", 1},
+		{`connection = demo AND state = held`, "", n / 20},
+		{`connection = demo AND reason = prices`, "", n / 20},
+		{`connection = demo`, "client_name", n},
+		{`connection = demo`, "invoice_id desc", n},
+		{`connection = demo`, "next_invoice", n},
+		{`connection = demo`, "update_time desc", n},
+	} {
+		t.Run(fmt.Sprint(test.filter, " ", test.order), func(t *testing.T) {
+			db := &postgrestest.Explained{Pool: pool}
+			req := &invoicelinev1.ListLinesRequest{PageSize: 1000, Filter: test.filter, OrderBy: test.order}
+			seen, page := map[string]bool{}, []*invoicelinev1.Line(nil)
+			for range 7 {
+				var err error
+				if page, req.PageToken, err = listLines(t.Context(), db, req); err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range page {
+					seen[x.Key] = true
+				}
+				if req.PageToken == "" {
+					break
+				}
+				if len(seen) == 6000 {
+					req.PageSize = 100
+				}
+			}
+			if want := min(test.want, 6100); len(seen) != want {
+				t.Errorf("%d lines, want %d", len(seen), want)
+			}
+			if err := db.FoundInIndex(len(page)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
