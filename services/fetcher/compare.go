@@ -35,7 +35,7 @@ const incoming = `(
 // present says what a row that came (c), beside what we had of it (s), means; null for nothing.
 const present = `case
 	when s.key is null then case when c.body is not null then 'new' end
-	when s.removal = 1 or s.absent_since is not null then 'changed'
+	when s.removal in (1, 3) or s.absent_since is not null then 'changed'
 	when c.hash is not null and c.hash <> s.hash then 'changed'
 	when s.removal = 2 and not s.removal_scheduled and r.scheduled then 'changed'
 end`
@@ -44,9 +44,12 @@ end`
 const conclusive = `(s.entity = 2 and r.subscriptions_complete or s.entity = 1 and r.customers_complete and (r.all_customers or not s.derived))`
 
 // missing says what the absence of a row that we had (s) means; null for nothing to be told. A row that is over by its
-// status, and a customer, are not shown as absent before that is proven.
+// status, and a customer, are not shown as absent before that is proven. What another import method than that of the run
+// listed is not missing but superseded, at once: the ids of methods differ, and its licence may go on under another.
 const missing = `case
 	when s.removal = 1 then case when s.entity = 2 and r.scheduled and not s.removal_scheduled then 'confirmed' end
+	when s.removal = 3 then null
+	when r.supersedes and s.entity = 2 and s.removal = 0 then 'superseded'
 	when s.misses + 1 >= r.confirmations and (r.confirmations = 1 or r.start_time - coalesce(s.absent_since, r.start_time) >= r.removal_interval) then 'removed'
 	when s.absent_since is null and s.entity = 2 and s.removal = 0 then 'absent'
 end`
@@ -55,7 +58,7 @@ end`
 const lost = `(c.key is null and ` + conclusive + ` and coalesce(` + missing + ` = 'removed', false))`
 
 // uncounted: the absence of a row that we had (s) is not to be told yet, only counted.
-const uncounted = `(` + conclusive + ` and s.removal <> 1 and s.misses < r.confirmations and ` + missing + ` is null
+const uncounted = `(` + conclusive + ` and s.removal not in (1, 3) and s.misses < r.confirmations and ` + missing + ` is null
 	and coalesce(s.absent_since < r.start_time, true))`
 
 // joined is everything that came beside everything we had.
@@ -85,8 +88,9 @@ func compare(ctx context.Context, tx pgx.Tx, run, connection string) (found, err
 			count(*) filter (where brings = 'new'),
 			count(*) filter (where brings = 'changed'),
 			count(*) filter (where came and had and brings is null),
-			count(*) filter (where not came and live and (absent or conclusive) and tells is distinct from 'removed'),
+			count(*) filter (where not came and live and (absent or conclusive) and (tells is null or tells not in ('removed', 'superseded'))),
 			count(*) filter (where tells = 'removed'),
+			count(*) filter (where tells = 'superseded'),
 			count(*) filter (where live),
 			count(*) filter (where live and (ended or tells = 'removed')),
 			count(*) filter (where tells is not null),
@@ -107,7 +111,7 @@ func compare(ctx context.Context, tx pgx.Tx, run, connection string) (found, err
 	var n runv1.Counts
 	var live, ended, missing, counted int64
 	_, err = pgx.ForEachRow(rows, []any{
-		&entity, &n.Seen, &n.New, &n.Changed, &n.Unchanged, &n.Absent, &n.Removed, &live, &ended, &missing, &counted,
+		&entity, &n.Seen, &n.New, &n.Changed, &n.Unchanged, &n.Absent, &n.Removed, &n.Superseded, &live, &ended, &missing, &counted,
 	}, func() error {
 		f.present += n.New + n.Changed
 		f.missing += missing
@@ -118,7 +122,7 @@ func compare(ctx context.Context, tx pgx.Tx, run, connection string) (found, err
 			f.shrink.live, f.shrink.ended = live, ended
 		}
 		counts.Seen, counts.New, counts.Changed, counts.Unchanged = n.Seen, n.New, n.Changed, n.Unchanged
-		counts.Absent, counts.Removed = n.Absent, n.Removed
+		counts.Absent, counts.Removed, counts.Superseded = n.Absent, n.Removed, n.Superseded
 		return nil
 	})
 	if err != nil {
@@ -201,11 +205,11 @@ func applyMissing(ctx context.Context, tx pgx.Tx, run, connection string) error 
 	_, err := event.PublishSelect(ctx, tx, staged(run, `
 		update seen t set
 			revision = greatest(t.revision + 1, `+revision+`), last_run = $1,
-			misses = case when m.what = 'confirmed' then t.misses else least(t.misses + 1, m.confirmations) end,
+			misses = case when m.what in ('confirmed', 'superseded') then t.misses else least(t.misses + 1, m.confirmations) end,
 			absent_since = coalesce(t.absent_since, m.start_time),
-			removal = case when m.what = 'removed' then 1 else t.removal end,
-			removal_scheduled = m.what <> 'absent' and m.scheduled or t.removal <> 0 and t.removal_scheduled,
-			removed_since = case when m.what = 'removed' and t.removal <> 2 then coalesce(t.absent_since, m.start_time) else t.removed_since end
+			removal = case m.what when 'removed' then 1 when 'superseded' then 3 else t.removal end,
+			removal_scheduled = m.what not in ('absent', 'superseded') and m.scheduled or t.removal <> 0 and t.removal_scheduled,
+			removed_since = case when m.what in ('removed', 'superseded') and t.removal <> 2 then coalesce(t.absent_since, m.start_time) else t.removed_since end
 		from (
 			select s.entity, s.key, `+missing+` as what, r.confirmations, r.start_time, r.scheduled
 			from seen s cross join runs r where r.id = $1 and s.connection = $2 and `+conclusive+` and `+absent+`
@@ -229,7 +233,7 @@ func applyCounted(ctx context.Context, tx pgx.Tx, run, connection string) error 
 // published turns a written row (t) into its event. $1 is the run.
 const published = `
 	case when t.entity = 1 then case when t.removal = 1 then 'seatline.giacom.customer.removed.v1' else 'seatline.giacom.customer.changed.v1' end
-		else case when t.removal = 1 then 'seatline.giacom.subscription.removed.v1' else 'seatline.giacom.subscription.changed.v1' end end as type,
+		else case when t.removal in (1, 3) then 'seatline.giacom.subscription.removed.v1' else 'seatline.giacom.subscription.changed.v1' end end as type,
 	case when t.entity = 1 then 'giacom-customer' else 'giacom-subscription' end as entity,
 	t.connection, t.key, t.revision, t.last_run as run, null::text as cause, 'seatline/fetcher' as source,
 	case when t.entity = 1 then t.body else t.body || mark(case when t.removal = 0 then t.absent_since end, t.removal, t.removal_scheduled, t.removed_since) end as payload`

@@ -47,7 +47,7 @@ func (f *fetcher) closeDead(ctx context.Context, conn *pgx.Conn, r record) error
 		}
 		closed = true
 		for _, n := range []*runv1.Counts{now.Customers, now.Subscriptions} {
-			n.New, n.Changed, n.Unchanged, n.Absent, n.Removed = 0, 0, 0, 0, 0
+			n.New, n.Changed, n.Unchanged, n.Absent, n.Removed, n.Superseded = 0, 0, 0, 0, 0, 0
 		}
 		return f.close(ctx, tx, now.Run, runv1.Outcome_OUTCOME_INTERRUPTED, &itemv1.Reason{
 			Code: "process_died", Text: "the process that ran it died; nothing of it was published, and the next run starts anew",

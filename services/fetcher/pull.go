@@ -30,8 +30,9 @@ func (f *fetcher) client(ctx context.Context, c *connectionv1.Connection) (*giac
 // memory.
 const stageRows = 2000
 
-// pull streams the account into the run's staging table, noting its progress in the run.
-func (f *fetcher) pull(ctx context.Context, conn *pgx.Conn, c *connectionv1.Connection, run *runv1.Run) (giacom.Result, int64, error) {
+// pull streams the account into the run's staging table, noting its progress in the run; progress is called every second
+// or so.
+func (f *fetcher) pull(ctx context.Context, conn *pgx.Conn, c *connectionv1.Connection, run *runv1.Run, progress func() error) (giacom.Result, int64, error) {
 	client, err := f.client(ctx, c)
 	if err != nil {
 		return giacom.Result{}, 0, err
@@ -45,7 +46,7 @@ func (f *fetcher) pull(ctx context.Context, conn *pgx.Conn, c *connectionv1.Conn
 	}
 	copying, ctx := errgroup.WithContext(ctx)
 	s := &stager{
-		fetcher: f, ctx: ctx, conn: conn, run: run, client: client, currency: currency, shown: f.Clock.Now(), full: make(chan []pulled), empty: make(chan []pulled, 2),
+		fetcher: f, ctx: ctx, conn: conn, run: run, client: client, currency: currency, progress: progress, shown: f.Clock.Now(), full: make(chan []pulled), empty: make(chan []pulled, 2),
 	}
 	s.empty <- nil
 	copying.Go(s.copy)
@@ -98,6 +99,7 @@ type stager struct {
 	full, empty chan []pulled
 	staged      int64 // rows copied; the copier's alone until it ends
 	shown       time.Time
+	progress    func() error
 }
 
 func (s *stager) add(p pulled) error {
@@ -127,7 +129,7 @@ func (s *stager) flush() error {
 	}
 	s.shown = s.Clock.Now()
 	s.run.Requests = s.client.Requests()
-	return saveRun(s.ctx, s.Pool, s.run)
+	return s.progress()
 }
 
 // copy stages lots until there are no more.

@@ -163,7 +163,7 @@ func (f *fetcher) start(ctx context.Context, c *connectionv1.Connection, o order
 	spanned, span := otel.Tracer("seatline.dev/services/fetcher").Start(ctx, "run", trace.WithAttributes(
 		attribute.String("seatline.connection", r.Connection), attribute.String("seatline.run", r.Id)))
 	r.trace = telemetry.TraceParent(spanned)
-	err = pgx.BeginFunc(spanned, conn, func(tx pgx.Tx) error { return insertRun(spanned, tx, r, rulesOf(c)) })
+	err = pgx.BeginFunc(spanned, conn, func(tx pgx.Tx) error { return insertRun(spanned, tx, r, rulesOf(c), sourceOf(c)) })
 	if err != nil {
 		span.End()
 		return record{}, err
@@ -217,7 +217,7 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 	if _, err := conn.Exec(ctx, `set synchronous_commit = off`); err != nil {
 		return fmt.Errorf("prepare the run: %w", err)
 	}
-	result, rows, err := f.pull(ctx, conn, c, run)
+	result, rows, err := f.pull(ctx, conn, c, run, func() error { return saveRun(ctx, f.Pool, run) })
 	if err != nil {
 		return err
 	}
@@ -227,15 +227,12 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 	}
 	outcome, complete, why := concluded(giacom.Want{Customers: run.ImportCustomers, Subscriptions: run.ImportSubscriptions}, result)
 	run.Complete = complete
-	everyone := run.ImportSubscriptions || c.GetGiacom().GetCustomersFrom() == connectionv1.CustomersFrom_CUSTOMERS_FROM_DERIVED
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `set local synchronous_commit to default`); err != nil {
 			return fmt.Errorf("prepare the end of the run: %w", err)
 		}
-		_, err := tx.Exec(ctx, `update runs set customers_complete = $2, subscriptions_complete = $3, all_customers = $4, staged = $5 where id = $1`,
-			run.Id, run.ImportCustomers && result.Customers.Complete, run.ImportSubscriptions && result.Subscriptions.Complete, everyone, rows)
-		if err != nil {
-			return fmt.Errorf("store what the pull proves: %w", err)
+		if err := prove(ctx, tx, c, run, result, rows); err != nil {
+			return err
 		}
 		found, err := compare(ctx, tx, run.Id, run.Connection)
 		if err != nil {
@@ -265,6 +262,17 @@ func (f *fetcher) fetch(ctx context.Context, conn *pgx.Conn, c *connectionv1.Con
 	return nil
 }
 
+// prove stores what a pull proves: whether absence means anything.
+func prove(ctx context.Context, tx pgx.Tx, c *connectionv1.Connection, run *runv1.Run, result giacom.Result, rows int64) error {
+	everyone := run.ImportSubscriptions || c.GetGiacom().GetCustomersFrom() == connectionv1.CustomersFrom_CUSTOMERS_FROM_DERIVED
+	_, err := tx.Exec(ctx, `update runs set customers_complete = $2, subscriptions_complete = $3, all_customers = $4, staged = $5 where id = $1`,
+		run.Id, run.ImportCustomers && result.Customers.Complete, run.ImportSubscriptions && result.Subscriptions.Complete, everyone, rows)
+	if err != nil {
+		return fmt.Errorf("store what the pull proves: %w", err)
+	}
+	return nil
+}
+
 // close gives a run its outcome, in the transaction that makes it true.
 func (f *fetcher) close(ctx context.Context, tx pgx.Tx, run *runv1.Run, outcome runv1.Outcome, why *itemv1.Reason) error {
 	run.Outcome, run.Reason = outcome, why
@@ -287,7 +295,7 @@ func (f *fetcher) fail(ctx context.Context, r record, cause error) error {
 	}
 	// Counts of what was not published would read as if it had been.
 	for _, n := range []*runv1.Counts{r.Customers, r.Subscriptions} {
-		n.New, n.Changed, n.Unchanged, n.Absent, n.Removed = 0, 0, 0, 0, 0
+		n.New, n.Changed, n.Unchanged, n.Absent, n.Removed, n.Superseded = 0, 0, 0, 0, 0, 0
 	}
 	r.Complete = false
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/adhocore/gronx"
@@ -42,11 +43,81 @@ func due(s *connectionv1.Schedule, last, since time.Time) (time.Time, error) {
 	if last.IsZero() {
 		last = since
 	}
-	next, err := gronx.NextTickAfter(expr, last.In(zone), false)
+	next, err := tick(expr, last.In(zone))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("cron expression %q of the schedule never comes about or cannot be read: %w", expr, err)
 	}
 	return next, nil
+}
+
+// tick is the first time of a cron expression after last, on the clocks of last's zone. On the days on which these
+// change nothing is left out and nothing done twice: a time that the clocks leap over comes as much later as they leap,
+// and of a time that they show twice the first counts. Only where the expression means every hour, both count.
+//
+// gronx reckons on clocks that never change; what these show is turned into time here.
+func tick(expr string, last time.Time) (time.Time, error) {
+	zone, hourly := last.Location(), false
+	if fields := strings.Fields(expr); len(fields) == 5 {
+		hourly = strings.HasPrefix(fields[1], "*")
+	}
+	shown := onClock(last)
+	for {
+		var err error
+		if shown, err = gronx.NextTickAfter(expr, shown, false); err != nil {
+			return time.Time{}, err
+		}
+		first, second := instants(shown, zone)
+		switch {
+		case first.After(last):
+			if back, ok := putBack(last, first); ok && hourly { // the same hour once more, before that
+				again, err := gronx.NextTickAfter(expr, onClock(back).Add(-time.Second), false)
+				if _, at := instants(again, zone); err == nil && at.After(last) && at.Before(first) {
+					return at, nil
+				}
+			}
+			return first, nil
+		case hourly && second.After(last):
+			return second, nil
+		}
+	}
+}
+
+// onClock is what the clocks show at t, as a time on clocks that never change.
+func onClock(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+}
+
+// instants are the first and the last time at which the clocks of zone show something: mostly one, two when they were
+// put back. What they never show, having leapt over it, comes as much later.
+func instants(shown time.Time, zone *time.Location) (first, last time.Time) {
+	at := func(beside time.Duration) time.Time {
+		_, offset := shown.Add(beside).In(zone).Zone()
+		return shown.Add(-time.Duration(offset) * time.Second).In(zone)
+	}
+	first, last = at(-24*time.Hour), at(24*time.Hour) // by the clocks before, and after
+	if !onClock(last).Equal(shown) {
+		last = first
+	} else if !onClock(first).Equal(shown) {
+		first = last
+	}
+	return first, last
+}
+
+// putBack is when the clocks were put back between two times, if they were.
+func putBack(from, to time.Time) (time.Time, bool) {
+	_, before := from.Zone()
+	if _, after := to.Zone(); after >= before {
+		return time.Time{}, false
+	}
+	for to.Sub(from) > time.Second {
+		middle := from.Add(to.Sub(from) / 2)
+		if _, offset := middle.Zone(); offset == before {
+			from = middle
+		} else {
+			to = middle
+		}
+	}
+	return to.Truncate(time.Second), true
 }
 
 // schedule starts what is due until ctx ends. All replicas do; the connection's lock lets one of them run.

@@ -13,6 +13,7 @@ import (
 
 	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/rpc"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 )
 
@@ -32,19 +33,40 @@ type record struct {
 }
 
 // insertRun stores a run that begins, and its event.
-func insertRun(ctx context.Context, tx pgx.Tx, r record, rules rules) error {
+func insertRun(ctx context.Context, tx pgx.Tx, r record, rules rules, source string) error {
 	body, err := proto.Marshal(r.Run)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", r.Id, err)
 	}
 	_, err = tx.Exec(ctx, `
-		insert into runs (id, connection, trigger, outcome, start_time, scheduled, trace, confirmations, removal_interval, body)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		r.Id, r.Connection, r.Trigger, r.Outcome, r.StartTime.AsTime(), r.scheduled, r.trace, rules.confirmations, rules.interval, body)
+		insert into runs (id, connection, trigger, outcome, start_time, scheduled, trace, confirmations, removal_interval, body, source, supersedes)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11 <> coalesce((
+			select source from runs where connection = $2 and subscriptions_complete and source <> '' and outcome in (2, 3)
+			order by start_time desc, id desc limit 1), $11))`,
+		r.Id, r.Connection, r.Trigger, r.Outcome, r.StartTime.AsTime(), r.scheduled, r.trace, rules.confirmations, rules.interval, body, source)
 	if err != nil {
 		return fmt.Errorf("store run %s: %w", r.Id, err)
 	}
 	return publishRun(ctx, tx, r.Run, "seatline.run.started.v1")
+}
+
+// sourceOf names how an account is read: two runs of one source know a subscription by the same id.
+func sourceOf(c *connectionv1.Connection) string {
+	g := c.GetGiacom()
+	method := g.GetMethod()
+	switch {
+	case g.GetVersion() == connectionv1.GiacomVersion_GIACOM_VERSION_V2:
+		return "v2"
+	case method == connectionv1.ImportMethod_IMPORT_METHOD_REPORT:
+		return "report"
+	case method == connectionv1.ImportMethod_IMPORT_METHOD_BOTH && g.GetAllProductsFeed() == connectionv1.AllProductsFeed_ALL_PRODUCTS_FEED_ACCOUNT_TOTALS:
+		return "report and account totals"
+	case method == connectionv1.ImportMethod_IMPORT_METHOD_BOTH:
+		return "report and subscriptions"
+	case g.GetAllProductsFeed() == connectionv1.AllProductsFeed_ALL_PRODUCTS_FEED_ACCOUNT_TOTALS:
+		return "account totals"
+	}
+	return "subscriptions"
 }
 
 // saveRun stores a run that is open as it now is. It says so when the run was closed by someone else.

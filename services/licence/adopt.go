@@ -3,10 +3,10 @@ package licence
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"seatline.dev/pkg/giacom"
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 )
@@ -19,6 +19,7 @@ const (
 	ownedByLive                  // of a subscription that Giacom has
 	ownedByAbsent                // of one that is missing from Giacom, not proven removed
 	ownedByRemoved               // of one that is proven removed
+	ownedByFormer                // of one that the import method chosen now does not list
 	ownedByUnknown               // marked by us, for a subscription we know nothing of
 	ownedByStranger              // marked for another Giacom account
 )
@@ -57,6 +58,8 @@ type newcomer struct {
 	ClientID  int64
 	Name, SKU string
 	Count     *int64
+	// Across: take over the licence of the same subscription under the id of another import method.
+	Across bool
 	// A person's decision: take over this licence, or create one whatever there is.
 	Adopt  int64
 	Create bool
@@ -87,6 +90,16 @@ func adopt(newcomers []newcomer, rows []found) map[string]match {
 			rivals[r.HaloID] = append(rivals[r.HaloID], n.Key)
 		}
 	}
+	for key, r := range acrossMethods(newcomers, candidates) {
+		all[key] = match{Adopt: &r, Replaces: r.OwnerKey, Verdict: reconcile.Go()}
+		delete(candidates, key)
+		for other := range candidates {
+			candidates[other] = slices.DeleteFunc(candidates[other], func(x found) bool { return x.HaloID == r.HaloID })
+		}
+		for id := range rivals {
+			rivals[id] = slices.DeleteFunc(rivals[id], func(x string) bool { return x == key })
+		}
+	}
 	for _, n := range newcomers {
 		if _, certain := all[n.Key]; certain {
 			continue
@@ -94,6 +107,27 @@ func adopt(newcomers []newcomer, rows []found) map[string]match {
 		all[n.Key] = choose(n, candidates[n.Key], rivals)
 	}
 	return all
+}
+
+// acrossMethods finds newcomers that are known already, under the id of the import method before: the same customer,
+// product and number of seats, with nobody else in question on either side.
+func acrossMethods(newcomers []newcomer, candidates map[string][]found) map[string]found {
+	exact, rivals := map[string][]found{}, map[int64]int{}
+	for _, n := range newcomers {
+		for _, r := range candidates[n.Key] {
+			if n.Across && r.Owner == ownedByFormer && r.MarkKnown && n.Count != nil && r.Fields.Count != nil && *n.Count == *r.Fields.Count {
+				exact[n.Key] = append(exact[n.Key], r)
+				rivals[r.HaloID]++
+			}
+		}
+	}
+	pairs := map[string]found{}
+	for key, list := range exact {
+		if len(list) == 1 && rivals[list[0].HaloID] == 1 {
+			pairs[key] = list[0]
+		}
+	}
+	return pairs
 }
 
 // certainly: our own mark, or a person's word.
@@ -125,7 +159,19 @@ func could(n newcomer, r found) bool {
 	if !r.Active || r.Type != halo.TypeSubscription || r.ClientID != n.ClientID || !sameProduct(n, r) {
 		return false
 	}
-	return r.Owner != ownedByLive && r.Owner != ownedByStranger
+	switch r.Owner {
+	case ownedByStranger:
+		return false
+	case ownedByLive: // may be the same one, of which the word that its former id is gone has not come yet
+		return space(n.Key) != space(r.OwnerKey)
+	}
+	return true
+}
+
+// space of a subscription's id: import methods number differently.
+func space(key string) string {
+	name, _, _ := strings.Cut(key, "/")
+	return name
 }
 
 func choose(n newcomer, candidates []found, rivals map[int64][]string) match {
@@ -141,6 +187,12 @@ func choose(n newcomer, candidates []found, rivals map[int64][]string) match {
 	}
 	wayOut := "Adopt one of them, or create a new licence."
 	for _, r := range candidates {
+		if r.Owner == ownedByLive {
+			return held(reconcile.Hold("possible_duplicate", fmt.Sprintf(
+				"Licence %d in Halo is of the same product, for %s, which another feed of Giacom lists. %s", r.HaloID, r.OwnerKey, wayOut)))
+		}
+	}
+	for _, r := range candidates {
 		if keys := rivals[r.HaloID]; len(keys) > 1 {
 			return held(reconcile.Hold("possible_duplicate", fmt.Sprintf(
 				"%d new subscriptions of this product could be licence %d in Halo. %s", len(keys), r.HaloID, wayOut)))
@@ -153,6 +205,12 @@ func choose(n newcomer, candidates []found, rivals map[int64][]string) match {
 	case ownedByAbsent:
 		return held(reconcile.Park("may_be_renewal", fmt.Sprintf(
 			"May be the renewal of %s, which is missing from Giacom but not yet proven removed. Waits for the proof.", r.OwnerKey)))
+	case ownedByFormer:
+		if !n.Across {
+			return held(reconcile.Hold("possible_duplicate", fmt.Sprintf(
+				"Licence %d in Halo is of the same product, for %s, which the import method chosen now does not list. %s", r.HaloID, r.OwnerKey, wayOut)))
+		}
+		return match{Adopt: &r, Replaces: r.OwnerKey, Verdict: reconcile.Go()}
 	case ownedByRemoved:
 		return match{Adopt: &r, Replaces: r.OwnerKey, Verdict: reconcile.Go()}
 	case ownedByUnknown:
@@ -179,17 +237,6 @@ func duplicateMark(marked []found) reconcile.Verdict {
 	return reconcile.Hold("duplicate_mark", fmt.Sprintf("Licences %s in Halo carry the same mark. Deactivate all but one and clear their mark (snowid) in Halo.", strings.Join(ids, " and ")))
 }
 
-// sameProduct compares by SKU where both have one, else by name.
 func sameProduct(n newcomer, r found) bool {
-	if n.SKU != "" && r.SKU != "" {
-		return strings.EqualFold(strings.TrimSpace(n.SKU), strings.TrimSpace(r.SKU))
-	}
-	return productName(n.Name) == productName(r.Name)
-}
-
-// statusSuffix is what Inty appended to the names of its licences [V].
-var statusSuffix = regexp.MustCompile(`(?i)\s*-?\s*\((active|inactive|suspended|cancelled|canceled|pending|expired|disabled|deleted)\)\s*$`)
-
-func productName(name string) string {
-	return strings.ToLower(strings.Join(strings.Fields(statusSuffix.ReplaceAllString(name, "")), " "))
+	return giacom.Product{Name: n.Name, SKU: n.SKU}.Same(giacom.Product{Name: r.Name, SKU: r.SKU})
 }

@@ -133,6 +133,9 @@ func (s situation) decideRemoved(scheduled bool) decision {
 	d := decision{Desired: &f, Verdict: reconcile.Go()}
 	switch {
 	case !f.Active:
+	case superseded(s.Sub):
+		d.Gone = true
+		d.Verdict = reconcile.Hold("gone", "The import method chosen now does not list it, so it is not updated any more; still active in Halo. Choose a method that lists it, or deactivate it in Halo if it should no longer be billed.")
 	case s.Settings.Deactivate && scheduled:
 		f.Active = false
 	default:

@@ -43,14 +43,17 @@ type Settings struct {
 	Currency   string
 	Basis      moneyv1.Basis // what the price of a term longer than a month means
 	Deactivate bool          // licences that are proven gone from Giacom
-	Permit     connections.Permit
+	// AcrossMethods: a licence goes on under the id of another import method.
+	AcrossMethods bool
+	Permit        connections.Permit
 }
 
 func settingsOf(c *connectionv1.Connection) Settings {
 	s := Settings{
 		Connection: c.GetSlug(), Instance: c.GetHalo().GetInstance(), Account: c.GetGiacom().GetAccount(),
 		Currency: c.GetGiacom().GetCurrency(), Basis: c.GetGiacom().GetAnnualPriceBasis(),
-		Deactivate: c.GetLicences().GetDeactivateRemoved(), Permit: connections.PermitOf(c),
+		AcrossMethods: c.GetLicences() == nil || c.GetLicences().AdoptAcrossMethods == nil || c.GetLicences().GetAdoptAcrossMethods(),
+		Deactivate:    c.GetLicences().GetDeactivateRemoved(), Permit: connections.PermitOf(c),
 	}
 	if s.Currency == "" {
 		s.Currency = "GBP"
@@ -180,6 +183,11 @@ func removalOf(sub *subscriptionv1.Subscription) (removed, scheduled bool) {
 	}
 	removed = removed || sub.GetState() == subscriptionv1.State_STATE_REMOVED || g.GetRemoval() != nil
 	return removed, removed && g.GetRemoval().GetScheduled()
+}
+
+// superseded: the import method was changed, and the one chosen now does not list it. Giacom may bill it all the same.
+func superseded(sub *subscriptionv1.Subscription) bool {
+	return sub.GetGiacom().GetRemoval().GetProof() == giacomv1.Removal_PROOF_METHOD
 }
 
 // diff lists the fields in which Halo would have to change. Fields that after leaves out are not ours.

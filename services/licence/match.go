@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"seatline.dev/pkg/reconcile"
+	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 )
 
 // readMatches adds what adoption says of the subscriptions that have no licence, and marks that occur twice.
@@ -157,7 +158,7 @@ func adoptByClient(all []newcomer, rows []found) map[string]match {
 
 func newcomerOf(sub subscription, settings Settings) newcomer {
 	g := sub.GetGiacom()
-	n := newcomer{Key: sub.GetKey(), Mark: settings.Mark(sub.GetKey()), ClientID: sub.GetHaloClientId(), Name: g.GetName(), SKU: g.GetSku()}
+	n := newcomer{Key: sub.GetKey(), Mark: settings.Mark(sub.GetKey()), Across: settings.AcrossMethods, ClientID: sub.GetHaloClientId(), Name: g.GetName(), SKU: g.GetSku()}
 	if count, err := seats(g.GetQuantity()); err == nil {
 		n.Count = &count
 	}
@@ -214,11 +215,12 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 	rows, err := q.Query(ctx, `
 		select h.halo_id, h.client_id, h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active), h.mark, h.mark_known,
 			coalesce(h.fields || i.applied, h.fields), -- what we wrote since the listing counts
-			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null
+			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null,
+			case when s.removed then s.body end
 		from halo_licences h
 		left join lateral (select connection, key, applied from items
 			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 and not starts_with(key, '`+replacedKey+`') limit 1) i on true
-		left join lateral (select key, absent, removed from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
+		left join lateral (select key, absent, removed, body from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
 			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end) limit 1) s on true
 		where h.instance = $1 and (h.active and h.client_id = any($2) or h.mark <> '' and h.mark = any($3))`,
 		settings.Instance, clients, marks, settings.Mark(""), settings.Connection)
@@ -228,9 +230,9 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (found, error) {
 		var f found
 		var mark, connection string
-		var fields []byte
+		var fields, gone []byte
 		var absent, removed, known bool
-		err := r.Scan(&f.HaloID, &f.ClientID, &f.Type, &f.Name, &f.SKU, &f.Active, &mark, &f.MarkKnown, &fields, &connection, &f.OwnerKey, &absent, &removed, &known)
+		err := r.Scan(&f.HaloID, &f.ClientID, &f.Type, &f.Name, &f.SKU, &f.Active, &mark, &f.MarkKnown, &fields, &connection, &f.OwnerKey, &absent, &removed, &known, &gone)
 		if err != nil {
 			return f, err
 		}
@@ -249,7 +251,13 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 		case !known:
 			f.Owner = ownedByUnknown
 		case removed:
-			f.Owner = ownedByRemoved
+			sub, err := unmarshal(gone, &subscriptionv1.Subscription{})
+			if err != nil {
+				return f, err
+			}
+			if f.Owner = ownedByRemoved; superseded(sub) {
+				f.Owner = ownedByFormer
+			}
 		case absent:
 			f.Owner = ownedByAbsent
 		default:
