@@ -167,7 +167,7 @@ func (w *world) end(id string) *runv1.Run {
 		}
 		last = run
 	}
-	// The outcome is true at commit; lock and staging table go a moment later.
+	// The outcome is true at commit; the lock goes a moment later.
 	eventtest.Eventually(w.t, "the run's lock is free", func() bool {
 		var held bool
 		err := w.pool.QueryRow(w.t.Context(), `select exists (select from pg_locks where locktype = 'advisory' and
