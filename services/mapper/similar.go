@@ -13,10 +13,11 @@ type names struct {
 	with     map[string]int     // word to how many clients have it
 	trigrams map[string][]int32 // trigram to the places of clients that have it
 	norm     []string
+	shared   []int32 // scratch of nearest: all 0 between calls
 }
 
 func newNames(norm []string) *names {
-	n := &names{clients: len(norm), with: map[string]int{}, trigrams: map[string][]int32{}, norm: norm}
+	n := &names{clients: len(norm), with: map[string]int{}, trigrams: map[string][]int32{}, norm: norm, shared: make([]int32, len(norm))}
 	for i, name := range norm {
 		for w := range wordSet(name) {
 			n.with[w]++
@@ -30,21 +31,25 @@ func newNames(norm []string) *names {
 
 // nearest are the places of up to limit names that share most trigrams with a normalised name.
 func (n *names) nearest(name string, limit int) []int32 {
-	shared := map[int32]int{}
+	var touched []int32
 	set := trigramSet(name)
 	for t := range set {
 		if at := n.trigrams[t]; len(at)*4 <= n.clients || len(at) <= 200 { // one that every fourth name has finds nothing
 			for _, i := range at {
-				shared[i]++
+				if n.shared[i] == 0 {
+					touched = append(touched, i)
+				}
+				n.shared[i]++
 			}
 		}
 	}
 	// By count, the best first; a name that shares less than a third is no match.
 	best := make([][]int32, len(set)+1)
-	for i, k := range shared {
-		if 3*k >= len(set) {
+	for _, i := range touched {
+		if k := int(n.shared[i]); 3*k >= len(set) {
 			best[k] = append(best[k], i)
 		}
+		n.shared[i] = 0
 	}
 	var out []int32
 	for k := len(best) - 1; k > 0 && len(out) < limit; k-- {
