@@ -47,7 +47,9 @@ func (y *intyServer) ApplyMigration(ctx context.Context, req *intyv1.ApplyMigrat
 		}
 		clients := []int64{}
 		for _, m := range moves {
-			m.Who, m.Time, m.Deactivate = who, now, req.GetDeactivate()
+			m.Who, m.Time = who, now
+			// One that a line counts in a way that is never written here stays active, or that line would bill less.
+			m.Deactivate = req.GetDeactivate() && p.count(m.From, intyv1.LineState_LINE_STATE_BY_HAND) == 0
 			if err := saveMove(ctx, tx, p.instance, m); err != nil {
 				return err
 			}

@@ -94,9 +94,8 @@ func (d *Decision) swap(x pair, rows []Row) {
 // more: before that, deactivating one would bill its line less.
 func replaced(s *Snapshot, x pair) []Replaced {
 	var out []Replaced
-	linked := x.line.linked()
 	for id, m := range s.Inty.Moves {
-		if id.Invoice != x.invoice.ID || id.Line != x.line.ID || m.Back || !m.Deactivate || s.Inty.Linked[m.From] || !slices.Contains(linked, m.To) {
+		if id.Invoice != x.invoice.ID || id.Line != x.line.ID || m.Back || !m.Deactivate || s.Inty.Linked[m.From] {
 			continue
 		}
 		l := s.Inty.Licences[m.From]

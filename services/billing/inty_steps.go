@@ -51,6 +51,9 @@ func (p *picture) noteMappings() *intyv1.Step {
 	if p.MappingsTime.IsZero() {
 		return step(kind, toDo, "The old mappings are not saved.", "Save them before anything is cleared in Halo: they are read from there, or from a CSV file.")
 	}
+	if len(p.mappings) == 0 {
+		return step(kind, done, "Halo held no old mappings when they were to be saved. If they were noted elsewhere, save them from a CSV file.", "")
+	}
 	return step(kind, done, fmt.Sprintf("%d old mappings are saved.", len(p.mappings)), "")
 }
 

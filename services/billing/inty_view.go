@@ -348,7 +348,9 @@ func (p *picture) count(licence int64, state intyv1.LineState) (n int) {
 func (p *picture) deactivates(licence int64) bool {
 	all := p.links[licence]
 	return slices.ContainsFunc(all, func(l link) bool { return l.move != nil && !l.move.Back && l.move.Deactivate }) &&
-		!slices.ContainsFunc(all, func(l link) bool { return l.state != intyv1.LineState_LINE_STATE_MOVED })
+		!slices.ContainsFunc(all, func(l link) bool {
+			return l.state != intyv1.LineState_LINE_STATE_MOVED && l.state != intyv1.LineState_LINE_STATE_CHANGED
+		})
 }
 
 func (p *picture) pairProto(x inty.Pair) *intyv1.Pair {
