@@ -163,12 +163,12 @@ func attention(o *overviewv1.Overview) []string {
 	}
 	for _, c := range o.GetParity().GetClasses() {
 		if c.GetCount() > 0 && !slices.Contains([]string{"agrees", "details", "excluded"}, c.GetClass()) {
-			say("%s.", phrase(c))
+			say("%s.", phrase(c, true))
 		}
 	}
 	for _, r := range o.GetInvoiceRuns() {
 		if n := r.GetHeld() + r.GetFailed(); n > 0 {
-			say("%s of the invoice run on %s UTC.", amountOf(n, "line is held or refused before the next invoice", "lines are held or refused before the next invoices"),
+			say("Before the invoice run on %[2]s UTC %[1]s.", amountOf(n, "line is held or refused", "lines are held or refused"),
 				r.GetTime().AsTime().Format("2 January 2006 at 15:04"))
 		}
 	}

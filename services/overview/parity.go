@@ -129,15 +129,21 @@ func Headline(p *licencev1.Parity) string {
 	parts := []string{fmt.Sprintf("%s of %s agree with Halo", Count(p.GetAgree()), amountOf(p.GetSubscriptions(), "subscription", "subscriptions"))}
 	for _, c := range p.GetClasses() {
 		if c.GetCount() > 0 && c.GetClass() != "agrees" && c.GetClass() != "details" {
-			parts = append(parts, phrase(c))
+			parts = append(parts, phrase(c, false))
 		}
 	}
 	return strings.Join(parts, "; ") + "."
 }
 
-// phrase reads one class out with the money that matters about it.
-func phrase(c *itemv1.Standing) string {
+// phrase reads one class out with the money that matters about it; alone, it says what is counted.
+func phrase(c *itemv1.Standing, alone bool) string {
 	words := func(one, many string) string { return amountOf(c.GetCount(), one, many) }
+	they := func(one, many string) string {
+		if alone {
+			return words("subscription "+one, "subscriptions "+many)
+		}
+		return words(one, many)
+	}
 	costing := func(text string) string { return withSums(text, "costing", c.GetCost()) }
 	billing := func(text, verb string) string { return withSums(text, verb, c.GetBilled()) }
 	switch c.GetClass() {
@@ -146,23 +152,23 @@ func phrase(c *itemv1.Standing) string {
 	case "stray":
 		return billing(words("licence in Halo belongs to no subscription", "licences in Halo belong to no subscription"), "and billing")
 	case "unmapped":
-		return costing(words("belongs to a customer that is not mapped", "belong to customers that are not mapped"))
+		return costing(they("belongs to a customer that is not mapped", "belong to customers that are not mapped"))
 	case "excluded":
-		return costing(words("is left out on purpose", "are left out on purpose"))
+		return costing(they("is left out on purpose", "are left out on purpose"))
 	case "waiting":
-		return words("waits for what comes by itself", "wait for what comes by itself")
+		return they("waits for what comes by itself", "wait for what comes by itself")
 	case "ambiguous":
-		return words("needs a person to say which licence or line is meant", "need a person to say which licence or line is meant")
+		return they("needs a person to say which licence or line is meant", "need a person to say which licence or line is meant")
 	case "held":
-		return costing(words("is held or refused", "are held or refused"))
+		return costing(they("is held or refused", "are held or refused"))
 	case "no_licence":
-		return costing(words("has no licence in Halo", "have no licence in Halo"))
+		return costing(they("has no licence in Halo", "have no licence in Halo"))
 	case "customer":
-		return words("belongs to another customer in Halo", "belong to another customer in Halo")
+		return words("licence belongs to another customer in Halo", "licences belong to another customer in Halo")
 	case "count":
 		return changing(words("count differs", "counts differ"), c)
 	case "no_line":
-		return costing(words("is on no invoice line", "are on no invoice line"))
+		return costing(they("is on no invoice line", "are on no invoice line"))
 	case "price":
 		return changing(words("price differs", "prices differ"), c)
 	case "cost":

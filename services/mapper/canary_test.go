@@ -1,0 +1,31 @@
+package mapper
+
+import (
+	"testing"
+
+	"seatline.dev/pkg/event/eventtest"
+	"seatline.dev/pkg/halo/halosim"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
+)
+
+// Only the canary's customers are created; the others wait, and come when the canary goes.
+func TestCanaryCustomers(t *testing.T) {
+	w := newWorld(t, halosim.Config{})
+	w.conn.Customers.Create = true
+	w.conn.Canary = &connectionv1.Canary{MexIds: []string{"a"}}
+	w.start()
+	w.connect()
+	w.send(customerEvent("A", "Acme"), customerEvent("B", "Bolt"))
+	eventtest.Eventually(t, "the canary's customer to be created", func() bool { return w.clients()["Acme"] == 1 })
+	w.settle()
+	if w.clients()["Bolt"] != 0 {
+		t.Error("a customer that is no canary was created")
+	}
+	if s := w.mapping("B").GetStatus(); s.GetState() != itemv1.State_STATE_HELD || s.GetReason().GetCode() != "canary" {
+		t.Errorf("the other is %v", s)
+	}
+	w.conn.Canary = nil
+	w.connect()
+	eventtest.Eventually(t, "the other to be created", func() bool { return w.clients()["Bolt"] == 1 })
+}
