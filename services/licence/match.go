@@ -213,7 +213,8 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 	slices.Sort(clients)
 	clients = slices.Compact(clients)
 	rows, err := q.Query(ctx, `
-		select h.halo_id, h.client_id, h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active), h.mark, h.mark_known,
+		select h.halo_id, h.client_id, h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active),
+			coalesce(nullif(i.applied->>'mark', ''), h.mark), h.mark_known,
 			coalesce(h.fields || i.applied, h.fields), -- what we wrote since the listing counts
 			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null,
 			case when s.removed then s.body end

@@ -1,0 +1,136 @@
+package licence
+
+import (
+	"testing"
+
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/halo/halosim"
+	"seatline.dev/pkg/reconcile"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
+)
+
+// A customer's licences when the import method was changed: which go on under which id.
+func TestAdoptionAcrossMethods(t *testing.T) {
+	seats := func(n int64) *int64 { return &n }
+	held := func(id int64, owner owner, count int64, name, key string) found {
+		return found{HaloID: id, ClientID: 1, Type: halo.TypeSubscription, Name: name, Active: true, MarkKnown: true, Owner: owner, OwnerKey: key,
+			Fields: Fields{ClientID: 1, Count: seats(count), Active: true, Mark: "giacom:acct:" + key}}
+	}
+	fresh := func(key, name string, count int64) newcomer {
+		return newcomer{Key: key, Mark: "giacom:acct:" + key, ClientID: 1, Name: name, SKU: "CFQ7TTC0LCHC:0002", Count: seats(count), Across: true}
+	}
+	const product, term = "Business Premium", "Business Premium (NCE Annual Term)"
+	for name, c := range map[string]struct {
+		newcomers []newcomer
+		rows      []found
+		adopt     map[string]int64  // by new key; 0: created
+		reason    map[string]string // of those that wait
+	}{
+		"one, under another name": {
+			[]newcomer{fresh("microsoft/a", product, 5)}, []found{held(7, ownedByFormer, 5, term, "giacom/1")},
+			map[string]int64{"microsoft/a": 7}, nil,
+		},
+		"one, in another quantity: nobody else can be meant": {
+			[]newcomer{fresh("microsoft/a", product, 6)}, []found{held(7, ownedByFormer, 5, term, "giacom/1")},
+			map[string]int64{"microsoft/a": 7}, nil,
+		},
+		"two, told apart by their quantities": {
+			[]newcomer{fresh("microsoft/a", product, 5), fresh("microsoft/b", product, 9)},
+			[]found{held(7, ownedByFormer, 9, term, "giacom/1"), held(8, ownedByFormer, 5, term, "giacom/2")},
+			map[string]int64{"microsoft/a": 8, "microsoft/b": 7}, nil,
+		},
+		"two alike: a person decides": {
+			[]newcomer{fresh("microsoft/a", product, 5), fresh("microsoft/b", product, 5)},
+			[]found{held(7, ownedByFormer, 5, term, "giacom/1"), held(8, ownedByFormer, 5, term, "giacom/2")},
+			nil, map[string]string{"microsoft/a": "possible_duplicate", "microsoft/b": "possible_duplicate"},
+		},
+		"one alike and one more: what is certain goes on, the other is created": {
+			[]newcomer{fresh("microsoft/a", product, 5), fresh("microsoft/b", product, 9)},
+			[]found{held(7, ownedByFormer, 9, term, "giacom/1")},
+			map[string]int64{"microsoft/b": 7, "microsoft/a": 0}, nil,
+		},
+		"the word that the former id is gone has not come": {
+			[]newcomer{fresh("microsoft/a", product, 5)}, []found{held(7, ownedByLive, 5, term, "giacom/1")},
+			nil, map[string]string{"microsoft/a": "possible_duplicate"},
+		},
+		"a live one of the same feed is another subscription": {
+			[]newcomer{fresh("microsoft/a", product, 5)}, []found{held(7, ownedByLive, 5, term, "microsoft/b")},
+			map[string]int64{"microsoft/a": 0}, nil,
+		},
+		"not to be adopted across methods": {
+			[]newcomer{func() newcomer { n := fresh("microsoft/a", product, 5); n.Across = false; return n }()},
+			[]found{held(7, ownedByFormer, 5, term, "giacom/1")},
+			nil, map[string]string{"microsoft/a": "possible_duplicate"},
+		},
+		"another product": {
+			[]newcomer{fresh("microsoft/a", "Business Basic", 5)}, []found{held(7, ownedByFormer, 5, term, "giacom/1")},
+			map[string]int64{"microsoft/a": 0}, nil,
+		},
+	} {
+		for key, m := range adopt(c.newcomers, c.rows) {
+			if code, waits := c.reason[key]; waits || m.Verdict.State != reconcile.Pending {
+				if m.Verdict.Reason.Code != code || m.Adopt != nil || len(m.Candidates) == 0 {
+					t.Errorf("%s: %s is %+v, want it held for %q", name, key, m, code)
+				}
+				continue
+			}
+			var got int64
+			if m.Adopt != nil {
+				got = m.Adopt.HaloID
+				if m.Replaces != m.Adopt.OwnerKey {
+					t.Errorf("%s: %s replaces %q", name, key, m.Replaces)
+				}
+			}
+			if got != c.adopt[key] {
+				t.Errorf("%s: %s takes over %d, want %d", name, key, got, c.adopt[key])
+			}
+		}
+	}
+}
+
+// former is what the fetcher says of a subscription that the import method chosen now does not list.
+func former(s *subscriptionv1.Subscription) {
+	s.State = subscriptionv1.State_STATE_REMOVED
+	s.Giacom.Removal = &giacomv1.Removal{Proof: giacomv1.Removal_PROOF_METHOD}
+}
+
+// otherFeed is a subscription as the report has it.
+func otherFeed(s *subscriptionv1.Subscription) {
+	s.Giacom.Sku, s.Giacom.Name = "CFQ7TTC0LCHC:0002", "microsoft 365"
+}
+
+// The import method is changed and changed back: the licence stays one, whichever word comes first, and what the new
+// method does not list stays as it is although removals are deactivated.
+func TestALicenceGoesOnUnderTheIDOfAnotherMethod(t *testing.T) {
+	for name, newFirst := range map[string]bool{"the new id first": true, "the former id first": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, halosim.Config{}, 2)
+			w.start()
+			w.conn.Licences = &connectionv1.Licences{DeactivateRemoved: true}
+			w.connect()
+			w.send(sub("giacom/1", 1, 5), sub("giacom/2", 2, 3))
+			w.wantHalo("1 5 true giacom:acct:giacom/1", "2 3 true giacom:acct:giacom/2")
+			there, back := sub("microsoft/a", 1, 5, otherFeed), sub("giacom/1", 1, 5)
+			gone := sub("giacom/1", 1, 5, former)
+			if newFirst {
+				w.send(there)
+				w.send(gone, sub("giacom/2", 2, 3, former))
+			} else {
+				w.send(gone, sub("giacom/2", 2, 3, former))
+				w.send(there)
+			}
+			w.wantHalo("1 5 true giacom:acct:microsoft/a", "2 3 true giacom:acct:giacom/2")
+			w.wantState("giacom/1", "retired replaced")
+			w.wantState("giacom/2", "held gone")
+			w.wantState("microsoft/a", "in_sync")
+
+			w.send(sub("microsoft/a", 1, 5, otherFeed, former), back, sub("giacom/2", 2, 3))
+			w.wantHalo("1 5 true giacom:acct:giacom/1", "2 3 true giacom:acct:giacom/2")
+			w.wantState("giacom/1", "in_sync")
+			w.wantState("giacom/2", "in_sync")
+			w.wantState("microsoft/a", "retired replaced")
+		})
+	}
+}
