@@ -148,16 +148,17 @@ func (s *Store) SignIn(ctx context.Context, name string, password telemetry.Secr
 	if len(name) > 64 || len(password) > maxPassword {
 		return Person{}, ErrWrong
 	}
-	if err := s.attempt(ctx, name, address); err != nil {
+	counted, err := s.attempt(ctx, name, address)
+	if err != nil {
 		return Person{}, err
 	}
 	stored, p := nobody, Person{Name: name}
-	err := s.Pool.QueryRow(ctx, `select hash, role from web_accounts where name = $1`, name).Scan(&stored, &p.Role)
+	err = s.Pool.QueryRow(ctx, `select hash, role from web_accounts where name = $1`, name).Scan(&stored, &p.Role)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Person{}, fmt.Errorf("read account %s: %w", name, err)
 	}
 	if !matches(ctx, password, stored) || p.Role == "" {
 		return Person{}, ErrWrong
 	}
-	return p, s.forgive(ctx, name, address)
+	return p, s.forgive(ctx, name, counted)
 }

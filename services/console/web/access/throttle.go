@@ -29,10 +29,11 @@ func accountKey(name string) string    { return "account " + name }
 func addressKey(address string) string { return "address " + address }
 
 // attempt counts one before the password is looked at: of a hundred at the same time, through whatever
-// replicas, only as many as are allowed get further.
-func (s *Store) attempt(ctx context.Context, name, address string) error {
+// replicas, only as many as are allowed get further. It returns the ids of what it counted.
+func (s *Store) attempt(ctx context.Context, name, address string) (counted []int64, err error) {
 	now := s.Clock.Now()
-	return postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		counted = nil
 		for _, limit := range []struct {
 			key  string
 			most int
@@ -51,20 +52,21 @@ func (s *Store) attempt(ctx context.Context, name, address string) error {
 			if seen >= limit.most {
 				return &TooMany{oldest.Add(attemptWindow).Sub(now)}
 			}
-			if _, err := tx.Exec(ctx, `insert into web_attempts (key, time) values ($1, $2)`, limit.key, now); err != nil {
+			var id int64
+			if err := tx.QueryRow(ctx, `insert into web_attempts (key, time) values ($1, $2) returning id`, limit.key, now).Scan(&id); err != nil {
 				return fmt.Errorf("count attempts: %w", err)
 			}
+			counted = append(counted, id)
 		}
 		return nil
 	})
+	return counted, err
 }
 
-// forgive what was counted, once the right password came. Of the address only the last one is taken
-// back: otherwise one account's owner could guess at others' without end.
-func (s *Store) forgive(ctx context.Context, name, address string) error {
-	_, err := s.Pool.Exec(ctx, `delete from web_attempts where key = $1 or (key = $2 and time = (select max(time) from web_attempts where key = $2))`,
-		accountKey(name), addressKey(address))
-	if err != nil {
+// forgive what was counted against an account, once its right password came. Of the address only this
+// attempt is taken back: otherwise one account's owner could guess at others' without end.
+func (s *Store) forgive(ctx context.Context, name string, counted []int64) error {
+	if _, err := s.Pool.Exec(ctx, `delete from web_attempts where key = $1 or id = any($2)`, accountKey(name), counted); err != nil {
 		return fmt.Errorf("forget attempts: %w", err)
 	}
 	return nil

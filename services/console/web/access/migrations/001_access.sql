@@ -23,6 +23,7 @@ create index web_sessions_expire on web_sessions (expire_time);
 
 -- Attempts to sign in with a password, for all replicas to count. Key: "account …" or "address …".
 create table web_attempts (
+    id   bigint generated always as identity primary key,
     key  text        not null,
     time timestamptz not null
 );
