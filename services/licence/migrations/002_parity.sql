@@ -87,8 +87,9 @@ select v.connection, 'halo/' || h.halo_id, v.mex_id, v.customer_name, h.name, h.
     null, null, null, '{}', 'stray', 4, 'stray',
     'An active licence in Halo that no subscription of Giacom''s accounts for. If it should no longer be billed, take it off its line and deactivate it in Halo.'
 from halo_licences h join served v on v.instance = h.instance and v.client_id = h.client_id
+    left join sold d on d.connection = v.connection and d.product = product(h.name, h.sku)
 where h.active and h.type = 1
-    and (h.mark like 'giacom:%' or h.distributor ilike '%giacom%' or exists (select from sold where sold.connection = v.connection and sold.product = product(h.name, h.sku)))
+    and (h.mark like 'giacom:%' or h.distributor ilike '%giacom%' or d.product is not null)
     and not exists (select from items i where i.instance = h.instance and i.halo_id = h.halo_id and i.halo_id <> 0 and i.state <> 7)
     -- One that a subscription may turn out to be is ambiguous there, not astray here.
     and not exists (select from subscriptions s join items i using (connection, key)

@@ -106,7 +106,7 @@ func optional(n *int64) string {
 	return overview.Count(*n)
 }
 
-// Overview is the command of that name. It exits 7 when something needs attention.
+// Overview is the command of that name. With --check it exits 7 when something needs attention.
 type Overview struct {
 	Client
 	Connection string `arg:"" help:"Connection."`
