@@ -34,7 +34,8 @@ type ConsumerConfig struct {
 	Handler Handler
 	// Batch is the most events per transaction; default 500.
 	Batch int
-	// Linger is how long to wait for the next event before a batch that is not full is handled; default 3 ms.
+	// Linger is how long to wait for the next event before a batch that is not full is handled, and a
+	// tenth of how long a batch is gathered at most; default 10 ms.
 	Linger time.Duration
 	// AckWait is after how long a message is given to another replica when nothing is heard of the
 	// first; default 30 s. A batch under way keeps its messages for as long as it takes.
@@ -48,7 +49,7 @@ func (c ConsumerConfig) withDefaults() ConsumerConfig {
 		c.Batch = 500
 	}
 	if c.Linger == 0 {
-		c.Linger = 3 * time.Millisecond
+		c.Linger = 10 * time.Millisecond
 	}
 	if c.AckWait == 0 {
 		c.AckWait = 30 * time.Second
@@ -142,7 +143,8 @@ func (c *consumer) gather(ctx context.Context, iter jetstream.MessagesContext) (
 		return nil, err
 	}
 	msgs := []jetstream.Msg{first}
-	for len(msgs) < c.Batch {
+	// A transaction for each of many small batches would cost far more than the wait.
+	for until := time.Now().Add(10 * c.Linger); len(msgs) < c.Batch && time.Now().Before(until); {
 		m, err := iter.Next(jetstream.NextMaxWait(c.Linger))
 		if err != nil {
 			break // Nothing in time; what is wrong otherwise shows at the next call.

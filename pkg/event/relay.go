@@ -13,8 +13,13 @@ import (
 	"seatline.dev/pkg/bus"
 )
 
-// relayRows is how many rows one round of the relay takes: the most that an atomic batch may hold.
-const relayRows = 1000
+const (
+	// relayRows is how many rows one round of the relay takes: the most that an atomic batch may hold.
+	relayRows = 1000
+	// relayLinger is how long a woken relay waits for more rows: an atomic batch costs the server a
+	// file, and us a transaction, however small it is.
+	relayLinger = 15 * time.Millisecond
+)
 
 // Relay sends what Publish wrote. One relay per schema is at work at any time, however many run.
 type Relay struct {
@@ -178,6 +183,9 @@ func (t *tenure) wait(ctx context.Context, d time.Duration) error {
 		n, err := t.conn.WaitForNotification(limited)
 		switch {
 		case err == nil && n.Payload == schema:
+			if !sleep(ctx, relayLinger) {
+				return ctx.Err()
+			}
 			return nil
 		case err == nil: // Another schema of this database.
 		case ctx.Err() != nil:

@@ -109,6 +109,13 @@ func (t *tenure) batch(ctx context.Context, stream string, events []Event) (seq 
 	}
 	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if len(msgs) == 1 { // a batch would cost the server a file
+		ack, err := t.Bus.JS.PublishMsg(limited, msgs[0], jetstream.WithRetryAttempts(0))
+		if err != nil {
+			return 0, fmt.Errorf("publish an event to %s: %w", stream, err)
+		}
+		return ack.Sequence, nil
+	}
 	ack, err := jetstreamext.PublishMsgBatch(limited, t.Bus.JS, msgs)
 	if err != nil {
 		return 0, fmt.Errorf("publish %d events to %s: %w", len(msgs), stream, err)

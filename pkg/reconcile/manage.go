@@ -178,13 +178,18 @@ func (e *Engine[D]) Retire(ctx context.Context, tx pgx.Tx, reason Reason, connec
 		if x == nil || x.State == Retired && x.Reason == reason {
 			continue
 		}
-		x.Desired, x.Applied, x.Observed, x.HaloID, x.State = nil, nil, nil, 0, 0
-		x.verdict = Verdict{State: Pending, Reason: reason}
-		x.claim, x.claimed, x.Unclear = "", nil, false
+		x.retire(reason)
 		e.settle(x, true, now)
 		rows = append(rows, x)
 	}
 	return e.record(ctx, tx, rows, now, nil)
+}
+
+// retire forgets what is wanted and what is in Halo.
+func (x *row[D]) retire(reason Reason) {
+	x.Desired, x.Applied, x.Observed, x.HaloID, x.State = nil, nil, nil, 0, 0
+	x.verdict = Verdict{State: Pending, Reason: reason}
+	x.claim, x.claimed, x.Unclear = "", nil, false
 }
 
 // Get returns the items with these keys; those that do not exist are left out.

@@ -30,6 +30,7 @@ type Outcome[D any] struct {
 
 	haloID  int64
 	applied *D
+	ended   bool
 
 	// Action overrides the name of what was done, for example "adopt".
 	Action string
@@ -44,6 +45,12 @@ type Outcome[D any] struct {
 // Done: Halo holds applied in the object haloID, confirmed.
 func Done[D any](haloID int64, applied *D) Outcome[D] {
 	return Outcome[D]{kind: done, haloID: haloID, applied: applied}
+}
+
+// Ended: Halo holds applied, confirmed, and another item looks after the object from here on: this
+// one's work is done for good, and it retires with the reason.
+func Ended[D any](haloID int64, applied *D, code, text string) Outcome[D] {
+	return Outcome[D]{kind: done, haloID: haloID, applied: applied, ended: true, reason: Reason{code, text}}
 }
 
 // Retry: nothing landed; try again after a while (zero: the engine's back-off).
@@ -145,7 +152,7 @@ func (e *Engine[D]) conclude(x *row[D], o Outcome[D], now time.Time) (change, bo
 		if o.Action != "" {
 			c.action = o.Action
 		}
-		if o.reason.Code != "" {
+		if o.reason.Code != "" && !o.ended {
 			c.reason = o.reason
 		}
 		c.fields = e.Diff(before, orEmpty(intent))
@@ -162,7 +169,13 @@ func (e *Engine[D]) conclude(x *row[D], o Outcome[D], now time.Time) (change, bo
 		x.HaloID, x.Applied, x.Observed, x.Drifted, x.Attempts = o.haloID, o.applied, o.applied, nil, 0
 		e.settle(x, true, now)
 		o.Action = or(o.Action, action)
-		return entry("applied")
+		c, ok, err := entry("applied")
+		if o.ended {
+			x.retire(o.reason)
+			e.settle(x, true, now)
+			x.previous = x.State // the entry tells all there is to tell
+		}
+		return c, ok, err
 	case unclear:
 		x.State, x.Reason, x.Unclear, x.claimed = Applying, o.reason, true, intent
 		x.readyAt = now.Add(e.Settle)

@@ -16,6 +16,9 @@ import (
 // addPrefix begins the keys of lines that do not exist yet: "add/<licence key>".
 const addPrefix = "add/"
 
+// nowBilled ends an item about a line to be added.
+var nowBilled = reconcile.Reason{Code: "billed", Text: "The licence is billed on a line, or need not be."}
+
 // notBilled is the reason of a licence that nobody has said how to bill.
 const notBilled = "not_billed"
 

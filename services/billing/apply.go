@@ -174,16 +174,17 @@ func (a *attempt) look(ctx context.Context) error {
 // need no write, or may not be written, get their outcome.
 func (a *attempt) decide(ctx context.Context) ([]job, error) {
 	fresh := invoiceOf(*a.seen)
-	clients := []int64{fresh.ClientID}
+	var connections, keys []string
 	for _, x := range a.batch {
 		if key, ok := strings.CutPrefix(x.Key, addPrefix); ok {
-			ids, err := column[int64](ctx, a.s.pool, `select client_id from licences where connection = $1 and key = $2`, x.Connection, key)
-			if err != nil {
-				return nil, err
-			}
-			clients = append(clients, ids...)
+			connections, keys = append(connections, x.Connection), append(keys, key)
 		}
 	}
+	clients, err := column[int64](ctx, a.s.pool, `select distinct client_id from licences where (connection, key) in (select * from unnest($1::text[], $2::text[]))`, connections, keys)
+	if err != nil {
+		return nil, err
+	}
+	clients = append(clients, fresh.ClientID)
 	sc, err := a.s.gather(ctx, a.s.pool, a.instance, clients, &fresh)
 	if err != nil {
 		return nil, err
@@ -205,7 +206,7 @@ func (a *attempt) decide(ctx context.Context) ([]job, error) {
 		case d.Verdict.State == reconcile.Parked:
 			o = reconcile.ParkUntil[Fields](time.Time{}, d.Verdict.Reason.Code, d.Verdict.Reason.Text)
 		case d.Applied != nil && len(diff(d.Applied, &d.Desired)) == 0:
-			o = reconcile.Done(d.Facts.Line, d.Applied)
+			o = confirmed(x.Key, d.Facts.Line, d.Applied)
 		case d.Facts.Invoice != a.invoice, set.Mode != reconcile.Auto:
 			o = reconcile.Retry[Fields](0, "changed", "Something changed meanwhile; it is looked at again.")
 		default:

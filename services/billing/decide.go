@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,9 +132,22 @@ func (s *service) record(ctx context.Context, tx pgx.Tx, sc *scope) error {
 	if err := s.engine.Desire(ctx, tx, wants...); err != nil {
 		return err
 	}
-	keys := slices.SortedFunc(maps.Keys(gone), func(a, b ItemKey) int { return strings.Compare(a.Connection+"\x00"+a.Key, b.Connection+"\x00"+b.Key) })
-	for _, key := range keys {
-		if err := s.engine.Retire(ctx, tx, gone[key], key.Connection, key.Key); err != nil {
+	return s.retire(ctx, tx, gone)
+}
+
+// retire ends items, those of one connection and reason together.
+func (s *service) retire(ctx context.Context, tx pgx.Tx, gone map[ItemKey]reconcile.Reason) error {
+	type sort struct {
+		connection string
+		reason     reconcile.Reason
+	}
+	together := map[sort][]string{}
+	for key, reason := range gone {
+		k := sort{key.Connection, reason}
+		together[k] = append(together[k], key.Key)
+	}
+	for k, keys := range together {
+		if err := s.engine.Retire(ctx, tx, k.reason, k.connection, keys...); err != nil {
 			return err
 		}
 	}
@@ -178,7 +190,7 @@ func (sc *scope) decides(k Known) bool {
 // whyGone says why an item is no line of ours any more.
 func (sc *scope) whyGone(k Known, key string) reconcile.Reason {
 	if strings.HasPrefix(key, addPrefix) {
-		return reconcile.Reason{Code: "billed", Text: "The licence is billed on a line, or need not be."}
+		return nowBilled
 	}
 	for _, inv := range sc.snapshot.Invoices {
 		if inv.ID != k.Facts.Invoice {

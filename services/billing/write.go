@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,6 +46,15 @@ func (a *attempt) write(ctx context.Context, jobs []job, again bool) error {
 		return nil
 	}
 	return a.compare(before, posted, reply)
+}
+
+// confirmed is the outcome of a line that Halo holds as it should be. A line that was added is an item
+// of its own from now on.
+func confirmed(key string, line int64, holds *Fields) outcome {
+	if strings.HasPrefix(key, addPrefix) {
+		return reconcile.Ended(line, holds, nowBilled.Code, nowBilled.Text)
+	}
+	return reconcile.Done(line, holds)
 }
 
 func (a *attempt) give(jobs []job, o outcome) {
@@ -102,7 +112,7 @@ func (a *attempt) compare(before halo.Invoice, jobs []job, reply halo.Reply) err
 		case reply.Astray && before.ChangeSeq() == 0:
 			o = reconcile.Unclear[Fields]("astray", "An earlier try of this write may land yet; the invoice is looked at again.")
 		default:
-			o = reconcile.Done(id, holds)
+			o = confirmed(j.decision.Key, id, holds)
 		}
 		a.out[j.index] = &o
 	}

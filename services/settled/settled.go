@@ -22,6 +22,7 @@ const Every = 150 * time.Millisecond
 func Wait(ctx context.Context, look Look, seen func([]*opsv1.Progress)) error {
 	before := int64(-1)
 	for failures := 0; ; {
+		began := time.Now()
 		all, err := look(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -48,7 +49,7 @@ func Wait(ctx context.Context, look Look, seen func([]*opsv1.Progress)) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(Every):
+		case <-time.After(Every + 2*time.Since(began)): // counting must not keep busy those who work
 		}
 	}
 }
