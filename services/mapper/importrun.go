@@ -271,25 +271,25 @@ func (s *service) followImports(ctx context.Context) (did int, err error) {
 // follow: a row is done when its customer is mapped, or its name is written; failed, or waiting, when
 // its item is; and skipped when somebody decided otherwise meanwhile.
 func (s *service) follow(ctx context.Context, tx pgx.Tx, id string) error {
-	_, err := tx.Exec(ctx, `update import_rows r set outcome = v.outcome, client_id = v.client_id, client_name = v.client_name, reason_code = v.code, reason_text = v.text
-		from (
-			select r.mex_id,
-				case when r.action = 1 and c.state = 1 or r.action = 2 and x.state = 1 then 2
-					when c.state not in (1, 2) or r.action = 2 and (c.state <> 1 or c.client_id <> r.client_id) then 5
-					when x.state = 6 then 3 when x.state in (4, 5) then 4 when x.state = 7 then 5 else 1 end as outcome,
-				case when r.action = 1 and c.state = 1 then c.client_id else r.client_id end as client_id,
-				case when r.action = 1 and c.state = 1 then c.client_name else r.client_name end as client_name,
-				case when r.action = 1 and c.state = 1 or r.action = 2 and x.state = 1 then ''
-					when c.state not in (1, 2) or r.action = 2 and (c.state <> 1 or c.client_id <> r.client_id) or x.state = 7 then 'decided_otherwise'
-					when x.state in (4, 5, 6) then x.reason_code else '' end as code,
-				case when r.action = 1 and c.state = 1 or r.action = 2 and x.state = 1 then ''
-					when c.state not in (1, 2) or r.action = 2 and (c.state <> 1 or c.client_id <> r.client_id) or x.state = 7 then 'It was decided otherwise meanwhile. ' || c.reason_text
-					when x.state in (4, 5, 6) then x.reason_text else '' end as text
+	_, err := tx.Exec(ctx, `
+		with seen as (
+			select r.mex_id, c.client_id, c.client_name, c.reason_text as decided, x.reason_code, x.reason_text,
+				case
+					when r.action = 1 and c.state = 1 and c.origin in (1, 4) then 2 -- created, or found by our mark
+					when r.action = 1 and c.state <> 2 or r.action = 2 and (c.state <> 1 or c.client_id <> r.client_id) or x.state = 7 then 5
+					when r.action = 2 and x.state = 1 then 2
+					when x.state = 6 then 3 when x.state in (4, 5) then 4 else 1 end as outcome
 			from import_rows r join imports i on i.id = r.import
 				join customers c on c.connection = i.connection and c.mex_id = r.mex_id
 				left join items x on x.connection = i.connection and x.key = r.mex_id
 			where r.import = $1 and r.outcome = 1
-		) v where r.import = $1 and r.mex_id = v.mex_id and v.outcome <> 1`, id)
+		)
+		update import_rows r set outcome = s.outcome,
+			client_id = case when s.outcome = 2 then s.client_id else r.client_id end,
+			client_name = case when s.outcome = 2 and r.action = 1 then s.client_name else r.client_name end,
+			reason_code = case s.outcome when 2 then '' when 5 then 'decided_otherwise' else coalesce(s.reason_code, '') end,
+			reason_text = case s.outcome when 2 then '' when 5 then btrim('It was decided otherwise meanwhile. ' || s.decided) else coalesce(s.reason_text, '') end
+		from seen s where r.import = $1 and r.mex_id = s.mex_id and s.outcome <> 1`, id)
 	if err != nil {
 		return err
 	}
