@@ -125,7 +125,7 @@ func (cmd *Overview) Run(ctx context.Context, c *Client) error {
 			err = cmd.print(c, o)
 		}
 		if err == nil && cmd.Check && !o.GetInStep() {
-			err = &rpc.Exit{Code: rpc.ExitHeld, Err: fmt.Errorf("%s of %s", plural(len(o.GetAttention()), "thing needs the attention", "things need the attention"), "a person")}
+			err = &rpc.Exit{Code: rpc.ExitHeld, Err: fmt.Errorf("%s attention", plural(len(o.GetAttention()), "thing needs", "things need"))}
 		}
 		return err
 	})
