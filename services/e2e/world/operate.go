@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	accessv1 "seatline.dev/proto/seatline/access/v1"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	moneyv1 "seatline.dev/proto/seatline/money/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
@@ -69,6 +70,12 @@ func (w *World) Validate(ctx context.Context, slug string) ([]*connectionv1.Chec
 		return nil, err
 	}
 	return resp.GetChecks(), w.Settle(ctx, slug)
+}
+
+// SignInLink is where somebody signs in to the web console, once.
+func (w *World) SignInLink(ctx context.Context, name string, role accessv1.Role) (string, error) {
+	link, err := accessv1.NewAccessServiceClient(w.Client(ctl.Console)).CreateSignInLink(ctx, &accessv1.CreateSignInLinkRequest{Name: name, Role: role})
+	return link.GetUrl(), err
 }
 
 // Run polls Giacom once, as the schedule would when scheduled is set, and returns the run as it ended.

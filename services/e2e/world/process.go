@@ -55,6 +55,9 @@ func (w *World) Spawn(ctx context.Context, service string, replica int) (*Proces
 		"SEATLINE_MAPPER_ADDR="+w.addr(ctl.Mapper), "SEATLINE_LICENCE_ADDR="+w.addr(ctl.Licence), "SEATLINE_BILLING_ADDR="+w.addr(ctl.Billing), "SEATLINE_SERVICE_TOKEN="+serviceToken,
 		"SEATLINE_OPERATOR_TOKEN="+operatorToken, "SEATLINE_KEYSET_FILE="+filepath.Join(w.Dir, "keyset"),
 		"SEATLINE_HALO_TIMEOUT=2s", "SEATLINE_APPLY_LEASE=3s", "SEATLINE_APPLY_SETTLE=3s")
+	if service == ctl.Console && replica == 0 {
+		p.cmd.Env = append(p.cmd.Env, "SEATLINE_WEB_ADDR="+strings.TrimPrefix(w.WebURL, "http://"))
+	}
 	p.cmd.Env = append(p.cmd.Env, w.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if service == ctl.Console {

@@ -47,6 +47,7 @@ type World struct {
 	Halo      *halosim.Sim
 	GiacomURL string
 	HaloURL   string
+	WebURL    string // of the web console
 	Database  string
 	NATS      *bus.Embedded
 	Bus       *bus.Conn
@@ -104,6 +105,11 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 		}
 		w.addrs[service] = "127.0.0.1:" + strconv.Itoa(port)
 	}
+	port, err := freePort()
+	if err != nil {
+		return w, err
+	}
+	w.WebURL = "http://127.0.0.1:" + strconv.Itoa(port)
 	if _, err := w.Spawn(ctx, ctl.Console, 0); err != nil { // the others ask it for secrets
 		return w, err
 	}

@@ -329,20 +329,7 @@ func (p *Person) Await(text string) error {
 	}
 }
 
-// Shot keeps what the page looks like, top to bottom, on each screen; the tab's own comes back.
-func (p *Person) Shot(name string, screens ...Screen) error {
-	if len(screens) == 0 {
-		screens = Screens()
-	}
-	own := p.screen
-	for _, screen := range screens {
-		if err := p.shot(name, screen); err != nil {
-			return fmt.Errorf("screenshot %s on %s: %w", name, screen.Name, err)
-		}
-	}
-	return p.On(own)
-}
-
+// shot keeps what the page looks like, top to bottom, on a screen.
 func (p *Person) shot(name string, screen Screen) error {
 	if err := p.On(screen); err != nil {
 		return err
@@ -369,9 +356,4 @@ func (p *Person) shot(name string, screen Screen) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(p.dir, name+"-"+screen.Name+".png"), image, 0o644)
-}
-
-// Overflows tells whether the page is wider than the screen, so that one has to scroll sideways.
-func (p *Person) Overflows() (bool, error) {
-	return p.Truth(`document.documentElement.scrollWidth > document.documentElement.clientWidth`)
 }
