@@ -496,3 +496,33 @@ func TestOldMappingsFromAFile(t *testing.T) {
 		t.Errorf("old mappings (-want +got):\n%s", diff)
 	}
 }
+
+// A licence that two lines link is replaced when both are re-pointed, and one of them must wait: Halo is
+// about to make the next invoice from it.
+func TestALineThatWaitsForAnInvoiceRunKeepsIntysLicenceActive(t *testing.T) {
+	m := aMigrant(t, 1, halosim.Config{}, func(st *halosim.State) {
+		line := simLinked(1900, 1, "9", "12")
+		line.Subscriptions[0].LicenceID = 701
+		st.Invoices = append(st.Invoices, halosim.Invoice{ID: -9, ClientID: 1, Period: 2, NextCreation: halosim.On(time.Now().Add(time.Hour)), LastCreated: halosim.On(time.Now().AddDate(0, -1, 0)), Lines: []halosim.Line{line}})
+	})
+	m.noted()
+	p := m.apply()
+	if p.GetWritable() != 1 || p.GetHeld() != 1 || p.GetItems()[1].GetHeld().GetCode() != "invoice_run" {
+		t.Errorf("preview %v", p)
+	}
+	m.want("after applying", "701 moving moving moved")
+	if got := m.state("-9/1900"); got != "parked invoice_run" {
+		t.Errorf("the other line is %s", got)
+	}
+	if line := m.lines()["-1/1001"]; line.GetDesired().GetLicenceIds()[0] != 501 || len(line.GetReplaced()) != 0 {
+		t.Errorf("replaced although another line links it: %v", line.GetReplaced())
+	}
+	if got := m.invoice(-9).Lines[0].Subscriptions[0].LicenceID; got != 701 {
+		t.Errorf("written an hour before the invoice run: %d", got)
+	}
+	// Undone before it was through: the one that waits is not touched, the other is put back.
+	_, err := m.UndoMigration(t.Context(), &intyv1.UndoMigrationRequest{Connection: "acme"})
+	m.must(err)
+	m.settled()
+	m.want("after undo", "701 ready linked linked")
+}
