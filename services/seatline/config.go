@@ -81,6 +81,8 @@ func plain(v reflect.Value) any {
 		return x.String()
 	case fmt.Stringer:
 		return x.String()
+	case []string: // as a flag takes them
+		return strings.Join(x, ",")
 	default:
 		return x
 	}

@@ -13,6 +13,7 @@ import (
 
 	"seatline.dev/pkg/rpc"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	"seatline.dev/services/console/web/ui"
 )
@@ -40,7 +41,7 @@ func showChanges(v *visit) error {
 	}
 	t := ui.Table{
 		Caption: "Changes, the newest first",
-		Columns: []ui.Column{{Title: "What", Wide: true}, {Title: "When"}, {Title: "Outcome"}, {Title: "What changed"}, {Title: "Before, a month ex VAT", Num: true}, {Title: "After", Num: true}, {Title: "Who"}},
+		Columns: []ui.Column{{Title: "What", Wide: true}, {Title: "When"}, {Title: "Outcome"}, {Title: "What changed"}, {Title: "A month, ex VAT", Num: true}, {Title: "Who"}},
 		Empty:   ui.Empty{Title: "No changes", Text: "What is written to Halo, held, or decided by a person is listed here."},
 		Pager:   l.pager(next, len(page)),
 	}
@@ -80,7 +81,7 @@ func changeRow(v *visit, c *itemv1.Change) ui.Row {
 	}
 	row.Cells = []any{
 		ui.Stack{Top: c.GetTitle(), Under: kindWord(c.GetKind()) + " · " + actionWord(c.GetAction())},
-		ui.When(c.GetTime()), outcome, whatChanged(c.GetChanges(), c.GetReason()), ui.Bare(c.GetMonthlyBefore()), ui.Bare(c.GetMonthlyAfter()), who,
+		ui.When(c.GetTime()), outcome, whatChanged(c.GetChanges(), c.GetReason()), monthly(c.GetMonthlyBefore(), c.GetMonthlyAfter()), who,
 	}
 	return row
 }
@@ -89,7 +90,7 @@ func changeRow(v *visit, c *itemv1.Change) ui.Row {
 func whatChanged(fields []*itemv1.FieldChange, why *itemv1.Reason) any {
 	var changes ui.Changes
 	for _, f := range fields {
-		changes = append(changes, ui.Change{Field: fieldWord(f.GetField()), Before: fieldValue(f.GetBefore()), After: fieldValue(f.GetAfter())})
+		changes = append(changes, ui.Change{Field: fieldWord(f.GetField()), Before: fieldValue(f.GetBefore()), After: fieldValue(f.GetAfter()), Minor: f.GetField() == "snowid"})
 	}
 	switch {
 	case len(changes) > 0 && why.GetText() != "":
@@ -100,6 +101,23 @@ func whatChanged(fields []*itemv1.FieldChange, why *itemv1.Reason) any {
 		return ui.Quiet{Value: why.GetText()}
 	default:
 		return nil
+	}
+}
+
+// monthly is a sum a month, and if it changes by how much.
+func monthly(before, after *moneyv1.Money) any {
+	was, hadBefore := ui.Known(before)
+	is, hasAfter := ui.Known(after)
+	was.Bare, is.Bare = true, true
+	switch {
+	case !hasAfter && !hadBefore:
+		return nil
+	case !hasAfter:
+		return ui.Stack{Top: nil, Under: ui.Sentence{"was ", was}}
+	case !hadBefore || was.Value.Equal(is.Value) || was.Currency != is.Currency:
+		return is
+	default:
+		return ui.Stack{Top: is, Under: ui.Amount{Value: is.Value.Sub(was.Value), Currency: is.Currency, Bare: true, Signed: true}}
 	}
 }
 

@@ -39,7 +39,7 @@ func showPlan(v *visit) error {
 	}
 	t := ui.Table{
 		Caption: "The plan, in the order in which it is carried out",
-		Columns: []ui.Column{{Title: "What", Wide: true}, {Title: "Action"}, {Title: "What changes"}, {Title: "Now, a month ex VAT", Num: true}, {Title: "Then", Num: true}, {Title: "State"}},
+		Columns: []ui.Column{{Title: "What", Wide: true}, {Title: "Action"}, {Title: "What changes"}, {Title: "A month, ex VAT", Num: true}, {Title: "State"}},
 		Empty:   ui.Empty{Title: "Nothing is planned", Text: "Halo holds what Giacom, the mappings and the price rules imply."},
 		Pager:   l.pager(next, len(items)),
 	}
@@ -94,7 +94,7 @@ func planRow(x *itemv1.PlanItem) ui.Row {
 		under += " · " + x.GetCustomer()
 	}
 	row.Cells = []any{
-		ui.Stack{Top: x.GetTitle(), Under: under}, action, whatChanged(x.GetChanges(), nil), ui.Bare(x.GetMonthlyBefore()), ui.Bare(x.GetMonthlyAfter()),
+		ui.Stack{Top: x.GetTitle(), Under: under}, action, whatChanged(x.GetChanges(), nil), monthly(x.GetMonthlyBefore(), x.GetMonthlyAfter()),
 		ui.Stack{Top: ui.State(x.GetStatus().GetState()), Under: x.GetStatus().GetReason().GetText()},
 	}
 	return row

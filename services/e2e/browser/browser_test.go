@@ -169,6 +169,11 @@ func TestFirstPages(t *testing.T) {
 	if dark, err := s.Truth(`document.documentElement.dataset.theme === "dark" && getComputedStyle(document.body).backgroundColor === "rgb(15, 20, 23)"`); err != nil || !dark {
 		t.Errorf("the choice of dark: %v, %v", dark, err)
 	}
+	s.must(s.Click(`.side button[name="theme"][value=""]`))
+	s.must(s.On(webtest.Phone))
+	s.must(s.Click(".menu > summary"))
+	s.must(s.Keep("menu"))
+	s.must(s.On(webtest.Desktop))
 	s.must(s.Click(`.side form[action="/sign-out"] button`))
 	s.must(s.Await("Sign in"))
 	s.must(s.Look("sign-in"))

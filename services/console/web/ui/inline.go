@@ -59,8 +59,11 @@ type Quiet struct{ Value any }
 // Mono is an id, a key, a SKU.
 type Mono string
 
-// Change of a value.
-type Change struct{ Field, Before, After string }
+// Change of a value. Minor ones are folded away where there are others.
+type Change struct {
+	Field, Before, After string
+	Minor                bool
+}
 
 // Time is a moment: "23 Nov 2026, 14:05", in the United Kingdom's time.
 type Time struct {
@@ -76,14 +79,24 @@ type Changes []Change
 const folded = 3
 
 // First and Rest are what is shown at once, and what is folded away.
-func (c Changes) First() Changes { return c[:c.cut()] }
-func (c Changes) Rest() Changes  { return c[c.cut():] }
+func (c Changes) First() Changes { first, _ := c.split(); return first }
+func (c Changes) Rest() Changes  { _, rest := c.split(); return rest }
 
-func (c Changes) cut() int {
-	if len(c) <= folded+1 {
-		return len(c)
+func (c Changes) split() (first, rest Changes) {
+	for _, x := range c {
+		if x.Minor {
+			rest = append(rest, x)
+		} else {
+			first = append(first, x)
+		}
 	}
-	return folded
+	if len(first) == 0 {
+		first, rest = rest, nil
+	}
+	if len(first) > folded+1 || len(first) == folded+1 && len(rest) > 0 {
+		first, rest = first[:folded:folded], append(first[folded:len(first):len(first)], rest...)
+	}
+	return first, rest
 }
 
 // Sentence puts values one after the other, as they are: words with an amount or a link among them.

@@ -329,6 +329,9 @@ func (p *Person) Await(text string) error {
 	}
 }
 
+// Keep an image of the page on the screen at hand.
+func (p *Person) Keep(name string) error { return p.shot(name, p.screen) }
+
 // shot keeps what the page looks like, top to bottom, on a screen.
 func (p *Person) shot(name string, screen Screen) error {
 	if err := p.On(screen); err != nil {
