@@ -192,7 +192,7 @@ func (r *reader) takeSecret(section ast.Node, into *telemetry.Secret, name strin
 			r.fail(v, path, "is empty; leave it out to keep the secret that is stored")
 		default:
 			reference, _ := text(value)
-			secret, err := r.secrets.resolve(reference)
+			secret, err := r.secrets.Resolve(reference)
 			if err != nil {
 				r.fail(v, path, "%v", err)
 				continue

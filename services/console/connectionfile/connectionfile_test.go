@@ -149,7 +149,7 @@ func TestListsAnchorsAndWhatGetPrints(t *testing.T) {
 
 func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 	for name, test := range map[string]struct{ content, want string }{
-		"unknown field":         {"slug: a\ncolour: red", "f.yaml:2: document 1 (connection a): colour: does not exist; there are: billing, create_time,"},
+		"unknown field":         {"slug: a\ncolour: red", "f.yaml:2: document 1 (connection a): colour: does not exist; there are: billing, canary, create_time,"},
 		"unknown nested field":  {"slug: a\nhalo:\n  url: x", "f.yaml:3: document 1 (connection a): halo.url: does not exist; there are: auth_url,"},
 		"unknown rule field":    {"slug: a\nprice_rules:\n- margin: 3", "f.yaml:3: document 1 (connection a): price_rules[0].margin: does not exist"},
 		"unknown word":          {"slug: a\nmode: fast", `f.yaml:2: document 1 (connection a): mode: "fast" is none of: observe, auto`},
@@ -195,23 +195,23 @@ func TestAllErrorsAtOnce(t *testing.T) {
 // A secret that somebody wrote into the file shows in no message, however wrong the file is otherwise.
 func TestLiteralSecretsAreRefusedAndNotRepeated(t *testing.T) {
 	for _, content := range []string{
-		"slug: a\ngiacom: {api_key: canary}",
-		"slug: a\ngiacom: {api_key: 'canary:canary'}",
-		"slug: a\nhalo:\n  client_secret: |\n    canary\n",
-		"slug: a\nhalo:\n  client_secret: [canary]",
-		"slug: a\ngiacom_api_key: canary",
-		"slug: a\nhalo: canary",
-		"slug: a\ngiacom:\n  api_key: canary\n bad: [",
-		"slug: a\ngiacom:\n  api_key: \"canary",
+		"slug: a\ngiacom: {api_key: sesame}",
+		"slug: a\ngiacom: {api_key: 'sesame:sesame'}",
+		"slug: a\nhalo:\n  client_secret: |\n    sesame\n",
+		"slug: a\nhalo:\n  client_secret: [sesame]",
+		"slug: a\ngiacom_api_key: sesame",
+		"slug: a\nhalo: sesame",
+		"slug: a\ngiacom:\n  api_key: sesame\n bad: [",
+		"slug: a\ngiacom:\n  api_key: \"sesame",
 	} {
 		all, err := Parse("f.yaml", []byte(content), given)
 		if err == nil {
 			t.Errorf("%q was accepted as %v", content, all)
-		} else if strings.Contains(err.Error(), "canary") {
+		} else if strings.Contains(err.Error(), "sesame") {
 			t.Errorf("%q: the message repeats it: %v", content, err)
 		}
 	}
-	_, err := Parse("f.yaml", []byte("slug: a\ngiacom: {api_key: canary}"), given)
+	_, err := Parse("f.yaml", []byte("slug: a\ngiacom: {api_key: sesame}"), given)
 	if !strings.Contains(err.Error(), "env:NAME") || !strings.Contains(err.Error(), "file:/path") {
 		t.Errorf("%v does not say what to write instead", err)
 	}

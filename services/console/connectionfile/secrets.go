@@ -18,8 +18,8 @@ type Secrets struct {
 // FromSystem reads the environment and the files of this process.
 func FromSystem() Secrets { return Secrets{Env: os.LookupEnv, File: os.ReadFile} }
 
-// resolve never repeats a reference that it does not understand: it may be the secret itself.
-func (s Secrets) resolve(reference string) (telemetry.Secret, error) {
+// Resolve never repeats a reference that it does not understand: it may be the secret itself.
+func (s Secrets) Resolve(reference string) (telemetry.Secret, error) {
 	kind, name, _ := strings.Cut(strings.TrimSpace(reference), ":")
 	value := ""
 	switch {

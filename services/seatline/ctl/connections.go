@@ -24,9 +24,15 @@ type Connections struct {
 	Get      ConnectionsGet      `cmd:"" help:"Show one, in the form that apply reads."`
 	Apply    ConnectionsApply    `cmd:"" help:"Create or update the connections declared in a YAML file."`
 	Validate ConnectionsValidate `cmd:"" help:"Check Giacom, Halo and the two together. Exits 8 when a check fails."`
+	Leave    ConnectionsLeave    `cmd:"" name:"leave-observe" help:"Show the questions that cannot be guessed and what stands against writing to Halo; with --yes, begin to write."`
+	Observe  ConnectionsObserve  `cmd:"" help:"Go back to observing: nothing is written to Halo any more, everything is shown."`
+	Method   ConnectionsMethod   `cmd:"" help:"Show what choosing another import method would do; with --yes, choose it."`
+	Rotate   ConnectionsRotate   `cmd:"" help:"Replace the Giacom API key or the Halo client secret, after trying the new one."`
+	Reseal   ConnectionsReseal   `cmd:"" help:"Seal all secrets anew with the primary key of the console's keyset. Exits 8 when some cannot be opened."`
+	History  ConnectionsHistory  `cmd:"" help:"Who changed a connection, when, and from what to what."`
 	Enable   ConnectionsEnable   `cmd:"" help:"Let it run."`
 	Disable  ConnectionsDisable  `cmd:"" help:"Stop its runs and writes; its settings stay."`
-	Delete   ConnectionsDelete   `cmd:"" help:"Delete it. Nothing in Halo is undone, and the name is never free again."`
+	Delete   ConnectionsDelete   `cmd:"" help:"Show what deleting it means; with --yes, delete it. Nothing in Halo is undone, and the name is never free again."`
 }
 
 // ConnectionsList is `connections list`.
@@ -111,6 +117,8 @@ type ConnectionsApply struct {
 	File   string `short:"f" required:"" placeholder:"FILE" help:"YAML file with one or several documents; '-' for standard input. Secrets stand in it as env:NAME or file:PATH."`
 	DryRun bool   `name:"dry-run" help:"Show what would be stored, store nothing."`
 	Force  bool   `help:"Update even if someone else changed it since the file's etag."`
+
+	Override string `placeholder:"REASON" help:"Why the mode auto is right although another integration was found writing in Halo; kept with the change."`
 }
 
 func (cmd *ConnectionsApply) Run(ctx context.Context, c *Client) error {
@@ -125,7 +133,7 @@ func (cmd *ConnectionsApply) Run(ctx context.Context, c *Client) error {
 	return c.connections(ctx, func(ctx context.Context, client connectionClient) error {
 		for _, d := range declared {
 			request := d.Request()
-			request.Force, request.ValidateOnly = cmd.Force, cmd.DryRun
+			request.Force, request.ValidateOnly, request.OverrideReason = cmd.Force, cmd.DryRun, cmd.Override
 			verb := "updated"
 			// A file without an etag means the connection as it is now: whoever changes it between
 			// this reading and the write is not overwritten.
@@ -189,12 +197,7 @@ type ConnectionsValidate struct {
 
 func (cmd *ConnectionsValidate) Run(ctx context.Context, c *Client) error {
 	return onConnection(ctx, c, cmd.Slug, connectionClient.ValidateConnection, func(answer *connectionv1.ValidateConnectionResponse) error {
-		err := printList(c, answer.GetChecks(), false,
-			column[*connectionv1.Check]{"check", (*connectionv1.Check).GetName},
-			column[*connectionv1.Check]{"outcome", func(x *connectionv1.Check) string { return word(x.GetOutcome()) }},
-			column[*connectionv1.Check]{"found", (*connectionv1.Check).GetText},
-		)
-		if err != nil {
+		if err := printChecks(c, answer.GetChecks()); err != nil {
 			return err
 		}
 		var failed []string
@@ -208,6 +211,15 @@ func (cmd *ConnectionsValidate) Run(ctx context.Context, c *Client) error {
 		}
 		return nil
 	})
+}
+
+func printChecks(c *Client, checks []*connectionv1.Check) error {
+	return printList(c, checks, false,
+		column[*connectionv1.Check]{"check", (*connectionv1.Check).GetName},
+		column[*connectionv1.Check]{"outcome", func(x *connectionv1.Check) string { return word(x.GetOutcome()) }},
+		column[*connectionv1.Check]{"found", (*connectionv1.Check).GetText},
+		column[*connectionv1.Check]{"what to do", (*connectionv1.Check).GetFix},
+	)
 }
 
 // ConnectionsEnable is `connections enable`.
@@ -240,7 +252,11 @@ type ConnectionsDelete struct {
 
 func (cmd *ConnectionsDelete) Run(ctx context.Context, c *Client) error {
 	if !cmd.Yes {
-		return &rpc.Exit{Code: rpc.ExitUsage, Err: errors.New("deleting a connection cannot be undone and its name is never free again; repeat with --yes")}
+		err := onConnection(ctx, c, cmd.Slug, connectionClient.GetDeletionEffects, func(e *connectionv1.DeletionEffects) error { return printEffects(c, e) })
+		if err != nil {
+			return err
+		}
+		return &rpc.Exit{Code: rpc.ExitUsage, Err: errors.New("nothing was deleted: deleting a connection cannot be undone and its name is never free again; repeat with --yes")}
 	}
 	return onConnection(ctx, c, cmd.Slug, connectionClient.DeleteConnection, func(answer *connectionv1.DeleteConnectionResponse) error {
 		return done(c, answer, "Connection %s is deleted. What it wrote to Halo stays as it is.", cmd.Slug)

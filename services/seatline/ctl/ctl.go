@@ -21,6 +21,7 @@ const ExitCodes = `Exit codes:
 type Commands struct {
 	Connections   Connections   `cmd:"" group:"operate" help:"Connections: one Giacom account joined to one Halo instance."`
 	Runs          Runs          `cmd:"" group:"operate" help:"Runs: polls of a Giacom account."`
+	Integrator    Integrator    `cmd:"" group:"operate" help:"The integrator: scheduled imports, what they did, and what one would do now."`
 	Mappings      Mappings      `cmd:"" group:"operate" help:"Which Halo customer a Giacom customer is."`
 	Customers     Customers     `cmd:"" group:"operate" help:"Create and update Halo's customers by hand, and what came of it."`
 	TopLevels     TopLevels     `cmd:"" group:"operate" help:"The Halo groups that customers may be created under."`

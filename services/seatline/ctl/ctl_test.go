@@ -29,6 +29,7 @@ const operator = "operator-token-0123456789"
 type everything struct {
 	connectionv1.UnimplementedConnectionServiceServer
 	runv1.UnimplementedRunServiceServer
+	runv1.UnimplementedIntegratorServiceServer
 	mappingv1.UnimplementedMappingServiceServer
 	opsv1.UnimplementedOpsServiceServer
 
@@ -41,6 +42,9 @@ type everything struct {
 	watched      []*runv1.Run
 	decided      *runv1.DecideRunRequest
 	plan         []*itemv1.PlanItem
+	rotated      *connectionv1.RotateSecretsRequest
+	unreadable   []string
+	blockers     []*connectionv1.Blocker
 }
 
 func (s *everything) GetConnection(_ context.Context, req *connectionv1.GetConnectionRequest) (*connectionv1.Connection, error) {
@@ -113,6 +117,7 @@ func start(t *testing.T, s *everything) string {
 	}
 	connectionv1.RegisterConnectionServiceServer(server, s)
 	runv1.RegisterRunServiceServer(server, s)
+	runv1.RegisterIntegratorServiceServer(server, s)
 	mappingv1.RegisterMappingServiceServer(server, s)
 	opsv1.RegisterOpsServiceServer(server, s)
 	ctx, cancel := context.WithCancel(t.Context())
