@@ -110,7 +110,7 @@ func monthly(before, after *moneyv1.Money) any {
 	is, hasAfter := ui.Known(after)
 	was.Bare, is.Bare = true, true
 	switch {
-	case !hasAfter && !hadBefore:
+	case !hasAfter && (!hadBefore || was.Value.IsZero()):
 		return nil
 	case !hasAfter:
 		return ui.Stack{Top: nil, Under: ui.Sentence{"was ", was}}

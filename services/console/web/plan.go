@@ -29,6 +29,11 @@ func showPlan(v *visit) error {
 		l.and("reason = " + quote(reason.Value))
 		reason = ui.Field{Name: "reason", Label: "Reason", Kind: "select", Auto: true, Options: ui.Options(reason.Value, "", "All", reason.Value, sentence(reason.Value))}
 	}
+	customer := ui.Field{Name: "customer", Kind: "hidden", Value: l.value("customer")}
+	if customer.Value != "" { // where a customer's own page leads
+		l.and("customer = " + quote(customer.Value))
+		customer = ui.Field{Name: "customer", Label: "Customer", Kind: "select", Auto: true, Options: ui.Options(customer.Value, "", "All", customer.Value, customer.Value)}
+	}
 	whole, silent, err := v.planTotals(v.ctx(), l.filter())
 	if err != nil {
 		return err
@@ -49,7 +54,7 @@ func showPlan(v *visit) error {
 	for _, x := range items {
 		t.Rows = append(t.Rows, planRow(x))
 	}
-	form := l.form(search, state, reason)
+	form := l.form(search, state, reason, customer)
 	if kind != "" {
 		form.Fields = append(form.Fields, ui.Field{Name: "kind", Kind: "hidden", Value: kind})
 	}
