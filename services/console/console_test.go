@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"seatline.dev/pkg/bus"
@@ -18,6 +19,7 @@ import (
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
+	runv1 "seatline.dev/proto/seatline/run/v1"
 	"seatline.dev/services/servicetest"
 )
 
@@ -29,6 +31,19 @@ type running struct {
 	addr                      string
 	operator, viewer, service connectionv1.ConnectionServiceClient
 	ops                       opsv1.OpsServiceClient
+	integrator                runv1.IntegratorServiceClient
+	keyset                    string
+}
+
+// down is a service that does not answer.
+func down(t *testing.T) *grpc.ClientConn {
+	t.Helper()
+	conn, err := rpc.Dial(rpc.Endpoint{Addr: "127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 func start(t *testing.T) *running {
@@ -49,8 +64,12 @@ func start(t *testing.T) *running {
 		tokens[role] = telemetry.Secret("token-of-the-" + string(role))
 		env.RPC.Tokens = append(env.RPC.Tokens, rpc.Token{Name: string(role), Role: role, Secret: tokens[role]})
 	}
-	conn, _ := servicetest.Start(t, env, func(ctx context.Context, env chassis.Env) error { return Run(ctx, Config{Env: env, Sealer: sealer}) })
-	r := &running{pool: env.Pool, bus: env.Bus, log: log, addr: conn.Target()}
+	gone := down(t)
+	peers := Peers{Fetcher: gone, Mapper: gone, Licence: gone, Billing: gone}
+	conn, _ := servicetest.Start(t, env, func(ctx context.Context, env chassis.Env) error {
+		return Run(ctx, Config{Env: env, Sealer: sealer, Peers: peers})
+	})
+	r := &running{keyset: keyset, pool: env.Pool, bus: env.Bus, log: log, addr: conn.Target()}
 	dial := func(role rpc.Role) connectionv1.ConnectionServiceClient {
 		conn, err := rpc.Dial(rpc.Endpoint{Addr: r.addr, Token: tokens[role]})
 		if err != nil {
@@ -58,7 +77,7 @@ func start(t *testing.T) *running {
 		}
 		t.Cleanup(func() { conn.Close() })
 		if role == rpc.RoleViewer {
-			r.ops = opsv1.NewOpsServiceClient(conn)
+			r.ops, r.integrator = opsv1.NewOpsServiceClient(conn), runv1.NewIntegratorServiceClient(conn)
 		}
 		return connectionv1.NewConnectionServiceClient(conn)
 	}
