@@ -27,6 +27,8 @@ import (
 	"seatline.dev/services/console/web/access"
 )
 
+var olga = access.Person{Name: "olga", Role: rpc.RoleOperator}
+
 const serviceToken = telemetry.Secret("the-services-token-of-a-test")
 
 // services answer what a test gives them, and note who called. They are reached over real gRPC, so that

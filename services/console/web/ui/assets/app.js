@@ -2,21 +2,30 @@
 (() => {
   "use strict";
 
-  // Blocks that keep themselves up to date: the server sends them anew whenever they change.
+  // Blocks that keep themselves up to date: the server sends them anew whenever they change. A tab that
+  // nobody sees lets go, since browsers allow a site only a few connections for all its tabs.
   for (const place of document.querySelectorAll("[data-live]")) {
-    const source = new EventSource(place.dataset.live);
-    source.addEventListener("replace", (event) => {
-      const focused = place.contains(document.activeElement) ? document.activeElement : null;
-      if (focused && focused.matches("input, select, textarea")) return; // somebody is writing there
-      const id = focused && focused.id;
-      place.innerHTML = event.data;
-      if (id) document.getElementById(id)?.focus();
-    });
-    source.addEventListener("end", (event) => {
-      source.close();
-      if (event.data === "reload") location.reload();
-    });
-    addEventListener("pagehide", () => source.close());
+    let source = null;
+    let ended = false;
+    const close = () => { source?.close(); source = null; };
+    const open = () => {
+      if (source || ended || document.hidden) return;
+      source = new EventSource(place.dataset.live);
+      source.addEventListener("replace", (event) => {
+        const focused = place.contains(document.activeElement) ? document.activeElement : null;
+        if (focused && focused.matches("input, select, textarea")) return; // somebody is writing there
+        const unfolded = [...place.querySelectorAll("details")].map((d) => d.open);
+        const at = focused ? [...place.querySelectorAll("a, button, summary")].indexOf(focused) : -1;
+        place.innerHTML = event.data;
+        place.querySelectorAll("details").forEach((d, i) => { d.open = unfolded[i] ?? false; });
+        if (at >= 0) place.querySelectorAll("a, button, summary")[at]?.focus();
+      });
+      source.addEventListener("end", () => { ended = true; close(); });
+    };
+    document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+    addEventListener("pagehide", close);
+    addEventListener("pageshow", open);
+    open();
   }
 
   // Choosing sends the form; its button is for those without the script.
