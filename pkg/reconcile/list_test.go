@@ -55,7 +55,7 @@ func TestPlanAndChangesAreFoundInAnIndex(t *testing.T) {
 		}
 	}
 	db := &postgrestest.Explained{Pool: b.pool}
-	for filter, want := range map[string]int{"": 6100, "state = held": 1600, "reason = observe": 1600} {
+	for filter, want := range map[string]int{"": 6100, "state = held": 1600} {
 		t.Run("plan "+filter, func(t *testing.T) {
 			got := pages(t, db, func(size int32, token string) ([]*itemv1.PlanItem, string, error) {
 				return b.engine.ListPlan(b.ctx, db, &opsv1.ListPlanItemsRequest{Connection: "a", Filter: filter, PageSize: size, PageToken: token})

@@ -164,17 +164,16 @@ func lost(before, after halo.Invoice) []int64 {
 }
 
 // taken finds what a write made of one decision: the line that it is about, and what it holds.
-func taken(before, after halo.Invoice, d Decision) (id int64, holds *Fields) {
-	at := slices.IndexFunc(after.Lines, func(l halo.Line) bool {
+func taken(before, after []Line, d Decision) (id int64, holds *Fields) {
+	at := slices.IndexFunc(after, func(l Line) bool {
 		if d.Facts.Line != 0 {
-			return l.ID() == d.Facts.Line
+			return l.ID == d.Facts.Line
 		}
-		isNew := !slices.ContainsFunc(before.Lines, func(x halo.Line) bool { return x.ID() == l.ID() })
-		return isNew && slices.Equal(lineOf(l).linked(), d.Desired.Licences)
+		return slices.Equal(l.linked(), d.Desired.Licences) && !slices.ContainsFunc(before, func(x Line) bool { return x.ID == l.ID })
 	})
 	if at < 0 {
 		return 0, nil
 	}
-	f := fieldsOf(lineOf(after.Lines[at]), func(id int64) bool { return slices.Contains(d.Ours, id) })
-	return after.Lines[at].ID(), &f
+	f := fieldsOf(after[at], func(id int64) bool { return slices.Contains(d.Ours, id) })
+	return after[at].ID, &f
 }

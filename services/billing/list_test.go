@@ -30,19 +30,20 @@ func TestAPageIsFoundInAnIndex(t *testing.T) {
 	}
 	for _, test := range []struct {
 		filter, order string
-		want          int // found in all
+		want          int  // found in all
+		sorted        bool // no index is kept for it: every write of a line would have to write it too
 	}{
-		{`connection = demo`, "", n},
-		{`connection = demo AND invoice_id = 500`, "", 10},
-		{`connection = demo AND client_id = 50`, "", n / 300},
-		{`connection = demo AND client_name = "Client 50"`, "", n / 300},
-		{`licence_key : "microsoft/7777"`, "", 1},
-		{`connection = demo AND state = held`, "", n / 20},
-		{`connection = demo AND reason = prices`, "", n / 20},
-		{`connection = demo`, "client_name", n},
-		{`connection = demo`, "invoice_id desc", n},
-		{`connection = demo`, "next_invoice", n},
-		{`connection = demo`, "update_time desc", n},
+		{`connection = demo`, "", n, false},
+		{`connection = demo AND invoice_id = 500`, "", 10, false},
+		{`connection = demo AND client_id = 50`, "", n / 300, false},
+		{`connection = demo AND client_name = "Client 50"`, "", n / 300, true},
+		{`licence_key : "microsoft/7777"`, "", 1, false},
+		{`connection = demo AND state = held`, "", n / 20, false},
+		{`connection = demo AND reason = prices`, "", n / 20, true},
+		{`connection = demo`, "client_name", n, true},
+		{`connection = demo`, "invoice_id desc", n, false},
+		{`connection = demo`, "next_invoice", n, true},
+		{`connection = demo`, "update_time desc", n, true},
 	} {
 		t.Run(fmt.Sprint(test.filter, " ", test.order), func(t *testing.T) {
 			db := &postgrestest.Explained{Pool: pool}
@@ -66,7 +67,7 @@ func TestAPageIsFoundInAnIndex(t *testing.T) {
 			if want := min(test.want, 6100); len(seen) != want {
 				t.Errorf("%d lines, want %d", len(seen), want)
 			}
-			if err := db.FoundInIndex(len(page)); err != nil {
+			if err := db.FoundInIndex(len(page)); err != nil && !test.sorted {
 				t.Error(err)
 			}
 		})

@@ -103,8 +103,9 @@ func (a *attempt) compare(before halo.Invoice, jobs []job, reply halo.Reply) err
 		a.give(jobs, reconcile.HoldFor[Fields](linesLost, a.lost.text()))
 		return nil
 	}
+	was, is := invoiceOf(before).Lines, invoiceOf(*a.seen).Lines
 	for _, j := range jobs {
-		id, holds := taken(before, *a.seen, j.decision)
+		id, holds := taken(was, is, j.decision)
 		var o outcome
 		switch {
 		case holds == nil || len(diff(holds, &j.decision.Desired)) > 0:

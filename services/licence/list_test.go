@@ -50,6 +50,10 @@ var lists = map[string]struct{ filter, order string }{
 	"the latest of one state": {`connection = "demo" AND state = held`, "update_time desc"},
 }
 
+// sorted are the lists for which no index is kept, because every write of a licence would have to write
+// it too: the connection's licences are gone through instead.
+var sorted = []string{"reason", "word", "by reason", "by count", "by licence of Halo", "the latest", "the latest of one state"}
+
 // estate fills the tables with n licences: a thousand customers, forty products, a tenth of them not in sync.
 func estate(t testing.TB, pool *pgxpool.Pool, n int) {
 	t.Helper()
@@ -136,12 +140,12 @@ func BenchmarkList(b *testing.B) {
 }
 
 // A page from the middle of a list is found in an index: it takes the rows of the page and the way down to them,
-// wherever it lies. Free text is looked for in every row.
+// wherever it lies.
 func TestAPageIsFoundInAnIndex(t *testing.T) {
 	pool := postgrestest.New(t, event.Schema, reconcile.Schema(), connections.Schema(), schema())
 	estate(t, pool, 12_000)
 	for name, l := range lists {
-		if strings.Contains(l.filter, `AND "`) {
+		if slices.Contains(sorted, name) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {

@@ -44,8 +44,9 @@ func replacedOf(l *invoicelinev1.Line) ([]byte, error) {
 
 // saveReplaced stores what lines replaced, and decides about those licences where that changed.
 func (s *service) saveReplaced(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
-	changed := map[string]bool{}
-	for _, e := range batch {
+	n := len(batch)
+	names, keys, revisions, lists := make([]string, n), make([]string, n), make([]int64, n), make([]string, n)
+	for i, e := range batch {
 		var l invoicelinev1.Line
 		if err := e.Unmarshal(&l); err != nil {
 			return err
@@ -54,18 +55,25 @@ func (s *service) saveReplaced(ctx context.Context, tx pgx.Tx, batch []event.Eve
 		if err != nil {
 			return err
 		}
-		// The line was stored just now, unless a later word on it had come already.
-		tag, err := tx.Exec(ctx, `update lines set replaced = $4 where connection = $1 and key = $2 and revision = $3 and replaced <> $4::jsonb`,
-			e.Connection, e.Key, e.Revision, string(list))
-		if err != nil {
-			return fmt.Errorf("store what line %s replaced: %w", e.Key, err)
-		}
-		changed[e.Connection] = changed[e.Connection] || tag.RowsAffected() > 0
+		names[i], keys[i], revisions[i], lists[i] = e.Connection, e.Key, e.Revision, string(list)
 	}
-	for connection, ok := range changed {
-		if !ok {
-			continue
-		}
+	// The lines were stored just now, unless a later word on one had come already.
+	rows, err := tx.Query(ctx, `
+		with moved as (
+			update lines l set replaced = t.list
+			from unnest($1::text[], $2::text[], $3::bigint[], $4::jsonb[]) as t(connection, key, revision, list)
+			where l.connection = t.connection and l.key = t.key and l.revision = t.revision and l.replaced <> t.list
+			returning l.connection
+		)
+		select distinct connection from moved order by 1`, names, keys, revisions, lists)
+	if err != nil {
+		return fmt.Errorf("store what %d lines replaced: %w", n, err)
+	}
+	changed, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("store what %d lines replaced: %w", n, err)
+	}
+	for _, connection := range changed {
 		c, err := connections.Read(ctx, tx, connection)
 		if errors.Is(err, connections.ErrUnknown) {
 			continue // it decides about them when it comes

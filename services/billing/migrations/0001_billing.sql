@@ -63,17 +63,13 @@ create table instances (
     items         jsonb       not null default '[]'
 );
 
--- Customers of Halo about whose lines has to be decided anew: a queue that is only appended to and
--- taken from, so that nobody who queues waits for the one who decides. A customer may stand in it
--- more than once.
+-- Customers of Halo about whose lines has to be decided anew.
 create table dirty (
-    id        bigint      generated always as identity primary key,
     instance  text        not null,
     client_id bigint      not null,
-    queued_at timestamptz not null
+    due_at    timestamptz not null,
+    primary key (instance, client_id)
 );
-
-create index dirty_client on dirty (instance, client_id);
 
 -- When new licences last came; deciding waits for a pause, so that several of one product are seen together.
 create table arrivals (

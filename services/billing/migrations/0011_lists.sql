@@ -6,6 +6,4 @@ alter table items add column listed jsonb generated always as (json_of(facts)) s
 -- Each within a connection and by key. The expressions are those of the list's fields.
 create index items_of_invoice on items (connection, (coalesce((listed->>'invoice')::bigint, 0)), key);
 create index items_client on items (connection, (coalesce((listed->>'client')::bigint, 0)), key);
-create index items_client_name on items (connection, (coalesce(listed->>'client_name', '')), key);
-create index items_next on items (connection, (coalesce(listed->>'next', '')), key);
 create index items_licences on items using gin ((listed->'licences'));

@@ -31,7 +31,8 @@ func measure(ctx context.Context, m measurement) (s Size, err error) {
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
 		return s, err
 	}
-	w, err := world.Start(ctx, world.Options{Binary: m.binary, Dir: m.dir, Server: m.server, Durable: true})
+	w, err := world.Start(ctx, world.Options{Binary: m.binary, Dir: m.dir, Server: m.server, Durable: true,
+		Env: []string{"SEATLINE_APPLY_LEASE=1m", "SEATLINE_APPLY_SETTLE=3m"}}) // as shipped; stories hurry
 	if err != nil {
 		return s, err
 	}

@@ -4,4 +4,3 @@ create index subscriptions_name on subscriptions (connection, name, key);
 create index subscriptions_sku on subscriptions (connection, sku, key);
 drop index subscriptions_client;
 create index subscriptions_client on subscriptions (connection, client_id, key);
-create index items_count on items (connection, (coalesce((desired->>'count')::bigint, 0)), key);
