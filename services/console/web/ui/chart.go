@@ -78,7 +78,7 @@ func drawBars(c Bars) Drawing {
 	}
 	slot := float64(chartWidth-chartLeft) / float64(len(c.Bars))
 	width := math.Min(slot*0.64, 48)
-	every := int(math.Ceil(44 / slot)) // so that labels do not run into each other
+	every := int(math.Ceil(72 / slot)) // so that labels do not run into each other, on a phone either
 	for i, b := range c.Bars {
 		x, sum := float64(chartLeft)+slot*float64(i)+(slot-width)/2, 0.0
 		for j, v := range b.Values {
