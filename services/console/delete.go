@@ -106,7 +106,7 @@ func (s *server) numbers(ctx context.Context, slug string) (n numbers, unknown a
 	}
 	err = unknown.ask(ctx, "fetcher", func(ctx context.Context) error {
 		err := each(func(token string) ([]*runv1.SeenSubscription, string, error) {
-			page, err := s.peers.runs().ListSubscriptions(ctx, &runv1.ListSubscriptionsRequest{PageSize: 1000, PageToken: token, Filter: of})
+			page, err := s.peers.runs().ListSubscriptions(ctx, &runv1.ListSubscriptionsRequest{PageSize: 1000, PageToken: token, Filter: of + " AND absent = false"})
 			return page.GetSubscriptions(), page.GetNextPageToken(), err
 		}, func(*runv1.SeenSubscription) { n.subscriptions++ })
 		if err != nil {
