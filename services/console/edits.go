@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -140,7 +139,7 @@ func shown(m protoreflect.Message, f protoreflect.FieldDescriptor) string {
 		if ref, ok := v.Message().Interface().(*connectionv1.SecretRef); ok {
 			return secretText(ref)
 		}
-		body, err := protojson.Marshal(v.Message().Interface().(proto.Message))
+		body, err := protojson.Marshal(v.Message().Interface())
 		if err != nil {
 			return "?"
 		}
