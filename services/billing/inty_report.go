@@ -54,15 +54,7 @@ func (y *intyServer) GetReport(ctx context.Context, req *intyv1.GetReportRequest
 	if err != nil {
 		return nil, fmt.Errorf("read reports of %s: %w", req.GetConnection(), err)
 	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*intyv1.Report, error) {
-		r, id, body := &intyv1.Report{}, int64(0), []byte(nil)
-		if err := row.Scan(&id, &body); err != nil {
-			return nil, err
-		}
-		err := proto.Unmarshal(body, r)
-		r.Id = id
-		return r, err
-	})
+	found, err := pgx.CollectRows(rows, scanReport)
 	if err != nil {
 		return nil, fmt.Errorf("read reports of %s: %w", req.GetConnection(), err)
 	}

@@ -55,6 +55,8 @@ func (y *intyServer) GetMigration(ctx context.Context, req *intyv1.MigrationRequ
 				if l.state == intyv1.LineState_LINE_STATE_MOVED {
 					m.LinesDone++
 				}
+			case l.state == intyv1.LineState_LINE_STATE_RESTORING:
+				m.LinesRestoring++
 			}
 		}
 	}
@@ -199,8 +201,12 @@ func (y *intyServer) ListOldMappings(ctx context.Context, req *intyv1.ListOldMap
 		return nil, err
 	}
 	all := p.oldMappings()
-	if want := req.GetState(); want != 0 {
-		all = slices.DeleteFunc(all, func(m *intyv1.OldMapping) bool { return m.GetState() != want })
+	want := req.GetState()
+	all = slices.DeleteFunc(all, func(m *intyv1.OldMapping) bool {
+		return want != 0 && m.GetState() != want || !matches(req.GetSearch(), m.GetIntyId(), m.GetIntyName(), m.GetClientId(), m.GetClientName(), m.GetMexId(), m.GetGiacomName())
+	})
+	if err := sorted(all, req.GetOrderBy(), orderOfMappings); err != nil {
+		return nil, err
 	}
 	out := &intyv1.ListOldMappingsResponse{}
 	out.Mappings, out.NextPageToken, err = page(all, req.GetPageSize(), req.GetPageToken())
@@ -291,12 +297,16 @@ func (y *intyServer) ListPairs(ctx context.Context, req *intyv1.ListPairsRequest
 	}
 	var all []*intyv1.Pair
 	for _, x := range p.pairs {
-		if req.GetClientId() != 0 && x.Licence.ClientID != req.GetClientId() {
+		l := x.Licence
+		if req.GetClientId() != 0 && l.ClientID != req.GetClientId() || req.GetHaloId() != 0 && l.ID != req.GetHaloId() || !matches(req.GetSearch(), l.ID, l.Name, l.ClientID, p.nameOf(l.ClientID)) {
 			continue
 		}
 		if state, _ := p.stateOf(x); req.GetState() == 0 || state == req.GetState() {
 			all = append(all, p.pairProto(x))
 		}
+	}
+	if err := sorted(all, req.GetOrderBy(), orderOfPairs); err != nil {
+		return nil, err
 	}
 	out := &intyv1.ListPairsResponse{}
 	out.Pairs, out.NextPageToken, err = page(all, req.GetPageSize(), req.GetPageToken())
@@ -398,6 +408,9 @@ func (y *intyServer) ListUserLines(ctx context.Context, req *intyv1.ListUserLine
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(all, func(l *intyv1.UserLine) bool {
+		return !matches(req.GetSearch(), l.GetClientName(), l.GetClientId(), l.GetDescription(), l.GetInvoiceId())
+	})
 	out := &intyv1.ListUserLinesResponse{Note: intyUserNote}
 	out.Lines, out.NextPageToken, err = page(all, req.GetPageSize(), req.GetPageToken())
 	return out, err

@@ -11,6 +11,7 @@ import (
 	intyv1 "seatline.dev/proto/seatline/inty/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	"seatline.dev/services/billing/inty"
 )
 
 // Inty is the command of that name.
@@ -30,6 +31,7 @@ type Inty struct {
 	Verify       IntyVerify       `cmd:"" help:"Read the invoices again and compare (exits 8 when something is not as it should be)."`
 	Undo         IntyUndo         `cmd:"" help:"Put the links back as they were."`
 	Report       IntyReport       `cmd:"" help:"Write down what was done and what is left (exits 7 when something is)."`
+	Reports      IntyReports      `cmd:"" help:"Reports that were kept, the newest first."`
 }
 
 func (c *Client) inty(ctx context.Context, do func(context.Context, intyv1.MigrationServiceClient) error) error {
@@ -85,7 +87,7 @@ func (cmd *IntySaveMappings) Run(ctx context.Context, c *Client) error {
 		if err != nil {
 			return &rpc.Exit{Code: rpc.ExitUsage, Err: err}
 		}
-		if req.Rows, err = readIntyCSV(content); err != nil {
+		if req.Rows, err = inty.ReadFile(content); err != nil {
 			return &rpc.Exit{Code: rpc.ExitUsage, Err: fmt.Errorf("%s: %w", cmd.File, err)}
 		}
 	}
@@ -136,6 +138,7 @@ func (cmd *IntyRefresh) Run(ctx context.Context, c *Client) error {
 type IntyMappings struct {
 	intyArgs
 	State  string `enum:",mapped,proposed,ambiguous,none,excluded,asked" default:"" help:"Only those in this state: ${enum}."`
+	Search string `help:"Only those with all of these words in their names or numbers."`
 	Accept bool   `help:"Map every Giacom customer that is proposed."`
 	Limit  int    `short:"n" default:"100" help:"Rows to show at most; 0 for all."`
 }
@@ -144,7 +147,7 @@ func (cmd *IntyMappings) Run(ctx context.Context, c *Client) error {
 	if cmd.Accept {
 		return cmd.accept(ctx, c)
 	}
-	rows, more, err := listIntyMappings(ctx, c, cmd.Connection, cmd.State, cmd.Limit)
+	rows, more, err := listIntyMappings(ctx, c, cmd.Connection, cmd.State, cmd.Search, cmd.Limit)
 	if err != nil {
 		return err
 	}
@@ -161,8 +164,8 @@ func (cmd *IntyMappings) Run(ctx context.Context, c *Client) error {
 	)
 }
 
-func listIntyMappings(ctx context.Context, c *Client, connection, state string, limit int) (rows []*intyv1.OldMapping, more bool, err error) {
-	req := &intyv1.ListOldMappingsRequest{Connection: connection}
+func listIntyMappings(ctx context.Context, c *Client, connection, state, search string, limit int) (rows []*intyv1.OldMapping, more bool, err error) {
+	req := &intyv1.ListOldMappingsRequest{Connection: connection, Search: search}
 	if state != "" {
 		req.State = intyv1.OldMappingState(intyv1.OldMappingState_value["OLD_MAPPING_STATE_"+strings.ToUpper(state)])
 	}
@@ -180,7 +183,7 @@ func listIntyMappings(ctx context.Context, c *Client, connection, state string, 
 
 // accept sets every mapping that is proposed, by the mapper's own word on mappings.
 func (cmd *IntyMappings) accept(ctx context.Context, c *Client) error {
-	rows, _, err := listIntyMappings(ctx, c, cmd.Connection, "proposed", 0)
+	rows, _, err := listIntyMappings(ctx, c, cmd.Connection, "proposed", cmd.Search, 0)
 	if err != nil {
 		return err
 	}
@@ -232,11 +235,13 @@ type IntyPairs struct {
 	intyArgs
 	State  string `enum:",adopted,ready,duplicate,ambiguous,unpaired,excluded,asked,left,moving,moved" default:"" help:"Only those in this state: ${enum}."`
 	Client int64  `help:"Only those of this customer, by its number in Halo." placeholder:"ID"`
+	Search string `help:"Only those with all of these words in the names of customer and licence."`
+	Order  string `help:"Order: customer, name, seats or state, and ' desc' for the other way round." placeholder:"FIELD"`
 	Limit  int    `short:"n" default:"100" help:"Rows to show at most; 0 for all."`
 }
 
 func (cmd *IntyPairs) Run(ctx context.Context, c *Client) error {
-	req := &intyv1.ListPairsRequest{Connection: cmd.Connection, ClientId: cmd.Client}
+	req := &intyv1.ListPairsRequest{Connection: cmd.Connection, ClientId: cmd.Client, Search: cmd.Search, OrderBy: cmd.Order}
 	if cmd.State != "" {
 		req.State = intyv1.PairState(intyv1.PairState_value["PAIR_STATE_"+strings.ToUpper(cmd.State)])
 	}
@@ -311,15 +316,12 @@ func (cmd *IntyPair) Run(ctx context.Context, c *Client) error {
 func (cmd *IntyPair) resolve(ctx context.Context, c *Client) error {
 	key := ""
 	err := c.inty(ctx, func(ctx context.Context, client intyv1.MigrationServiceClient) error {
-		_, err := List{}.collect(func(size int32, token string) (int, string, error) {
-			page, err := client.ListPairs(ctx, &intyv1.ListPairsRequest{Connection: cmd.Connection, PageSize: size, PageToken: token})
-			for _, x := range page.GetPairs() {
-				if x.GetInty().GetHaloId() == cmd.HaloID && x.GetGiacom().GetHaloId() == 0 {
-					key = x.GetGiacom().GetKey()
-				}
+		page, err := client.ListPairs(ctx, &intyv1.ListPairsRequest{Connection: cmd.Connection, HaloId: cmd.HaloID})
+		for _, x := range page.GetPairs() {
+			if x.GetGiacom().GetHaloId() == 0 {
+				key = x.GetGiacom().GetKey()
 			}
-			return len(page.GetPairs()), page.GetNextPageToken(), err
-		})
+		}
 		return err
 	})
 	if err != nil {

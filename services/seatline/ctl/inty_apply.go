@@ -1,14 +1,9 @@
 package ctl
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
 
 	"seatline.dev/pkg/rpc"
@@ -177,48 +172,30 @@ func printReport(c *Client, r *intyv1.Report) error {
 	return err
 }
 
-// readIntyCSV reads old mappings by the names in the header, in any order; further columns are ignored.
-func readIntyCSV(content []byte) ([]*intyv1.SavedMapping, error) {
-	reader := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(content, []byte("\ufeff")))) // spreadsheets begin with a byte order mark
-	reader.TrimLeadingSpace = true
-	header, err := reader.Read()
+// IntyReports is `inty reports`.
+type IntyReports struct {
+	intyArgs
+	Limit int `short:"n" default:"20" help:"Rows to show at most; 0 for all."`
+}
+
+func (cmd *IntyReports) Run(ctx context.Context, c *Client) error {
+	var rows []*intyv1.Report
+	var more bool
+	err := c.inty(ctx, func(ctx context.Context, client intyv1.MigrationServiceClient) (err error) {
+		more, err = List{Limit: cmd.Limit}.collect(func(size int32, token string) (int, string, error) {
+			page, err := client.ListReports(ctx, &intyv1.ListReportsRequest{Connection: cmd.Connection, PageSize: size, PageToken: token})
+			rows = append(rows, page.GetReports()...)
+			return len(page.GetReports()), page.GetNextPageToken(), err
+		})
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+		return err
 	}
-	for i := range header {
-		header[i] = strings.ToLower(strings.TrimSpace(header[i]))
-	}
-	if !slices.Contains(header, "inty_id") {
-		return nil, errors.New("the first line has no column inty_id; columns are: inty_id, inty_name, client_id, client_name, tenant_id, country, currency")
-	}
-	var rows []*intyv1.SavedMapping
-	for {
-		record, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			if len(rows) == 0 {
-				return nil, errors.New("the file has no rows")
-			}
-			return rows, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		line, _ := reader.FieldPos(0)
-		cell := func(name string) string {
-			if i := slices.Index(header, name); i >= 0 {
-				return strings.TrimSpace(record[i])
-			}
-			return ""
-		}
-		row := &intyv1.SavedMapping{
-			Line: int32(line), IntyId: cell("inty_id"), IntyName: cell("inty_name"), ClientName: cell("client_name"), TenantId: cell("tenant_id"),
-			Country: cell("country"), Currency: cell("currency"),
-		}
-		if id := cell("client_id"); id != "" {
-			if row.ClientId, err = strconv.ParseInt(id, 10, 64); err != nil {
-				return nil, fmt.Errorf("line %d: client_id %q is no number", line, id)
-			}
-		}
-		rows = append(rows, row)
-	}
+	return printList(c, rows, more,
+		column[*intyv1.Report]{"report", func(x *intyv1.Report) string { return fmt.Sprint(x.GetId()) }},
+		column[*intyv1.Report]{"made", func(x *intyv1.Report) string { return when(x.GetTime()) }},
+		column[*intyv1.Report]{"by", (*intyv1.Report).GetWho},
+		column[*intyv1.Report]{"left to do", func(x *intyv1.Report) string { return fmt.Sprint(x.GetLeft()) }},
+	)
 }

@@ -498,12 +498,14 @@ type Migration struct {
 	// Customers about whom it is not known whether they are in the United States.
 	Asked int32 `protobuf:"varint,11,opt,name=asked,proto3" json:"asked,omitempty"`
 	// Lines that link a licence of Inty; of those the re-pointing was applied to, how many are through.
-	LinesLinked   int32                  `protobuf:"varint,12,opt,name=lines_linked,json=linesLinked,proto3" json:"lines_linked,omitempty"`
-	LinesApplied  int32                  `protobuf:"varint,13,opt,name=lines_applied,json=linesApplied,proto3" json:"lines_applied,omitempty"`
-	LinesDone     int32                  `protobuf:"varint,14,opt,name=lines_done,json=linesDone,proto3" json:"lines_done,omitempty"`
-	ReportTime    *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=report_time,json=reportTime,proto3" json:"report_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LinesLinked  int32                  `protobuf:"varint,12,opt,name=lines_linked,json=linesLinked,proto3" json:"lines_linked,omitempty"`
+	LinesApplied int32                  `protobuf:"varint,13,opt,name=lines_applied,json=linesApplied,proto3" json:"lines_applied,omitempty"`
+	LinesDone    int32                  `protobuf:"varint,14,opt,name=lines_done,json=linesDone,proto3" json:"lines_done,omitempty"`
+	ReportTime   *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=report_time,json=reportTime,proto3" json:"report_time,omitempty"`
+	// Lines that are being put back as they were.
+	LinesRestoring int32 `protobuf:"varint,16,opt,name=lines_restoring,json=linesRestoring,proto3" json:"lines_restoring,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Migration) Reset() {
@@ -639,6 +641,13 @@ func (x *Migration) GetReportTime() *timestamppb.Timestamp {
 		return x.ReportTime
 	}
 	return nil
+}
+
+func (x *Migration) GetLinesRestoring() int32 {
+	if x != nil {
+		return x.LinesRestoring
+	}
+	return 0
 }
 
 type PairCount struct {
@@ -1985,7 +1994,7 @@ const file_seatline_inty_v1_inty_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.seatline.inty.v1.StepKindR\x04kind\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.seatline.inty.v1.StepStateR\x05state\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x10\n" +
-	"\x03how\x18\x04 \x01(\tR\x03how\"\xf2\x04\n" +
+	"\x03how\x18\x04 \x01(\tR\x03how\"\x9b\x05\n" +
 	"\tMigration\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -2006,7 +2015,8 @@ const file_seatline_inty_v1_inty_proto_rawDesc = "" +
 	"\n" +
 	"lines_done\x18\x0e \x01(\x05R\tlinesDone\x12;\n" +
 	"\vreport_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"reportTime\"T\n" +
+	"reportTime\x12'\n" +
+	"\x0flines_restoring\x18\x10 \x01(\x05R\x0elinesRestoring\"T\n" +
 	"\tPairCount\x121\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.seatline.inty.v1.PairStateR\x05state\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x05R\x05count\"\xc6\x02\n" +

@@ -287,7 +287,11 @@ type ListOldMappingsRequest struct {
 	PageSize   int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken  string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Unspecified: all.
-	State         OldMappingState `protobuf:"varint,4,opt,name=state,proto3,enum=seatline.inty.v1.OldMappingState" json:"state,omitempty"`
+	State OldMappingState `protobuf:"varint,4,opt,name=state,proto3,enum=seatline.inty.v1.OldMappingState" json:"state,omitempty"`
+	// Words that all occur in a name or number of the customer, upper or lower case.
+	Search string `protobuf:"bytes,5,opt,name=search,proto3" json:"search,omitempty"`
+	// "customer" (the default is the order in which they were saved) or "state", with " desc" for the other way round.
+	OrderBy       string `protobuf:"bytes,6,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,6 +352,20 @@ func (x *ListOldMappingsRequest) GetState() OldMappingState {
 		return x.State
 	}
 	return OldMappingState_OLD_MAPPING_STATE_UNSPECIFIED
+}
+
+func (x *ListOldMappingsRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
+}
+
+func (x *ListOldMappingsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
 }
 
 type ListOldMappingsResponse struct {
@@ -531,7 +549,14 @@ type ListPairsRequest struct {
 	// Unspecified: all.
 	State PairState `protobuf:"varint,4,opt,name=state,proto3,enum=seatline.inty.v1.PairState" json:"state,omitempty"`
 	// 0: of all customers.
-	ClientId      int64 `protobuf:"varint,5,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	ClientId int64 `protobuf:"varint,5,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// Words that all occur in the names of customer and licence or in a number, upper or lower case.
+	Search string `protobuf:"bytes,6,opt,name=search,proto3" json:"search,omitempty"`
+	// "customer", "name", "seats" or "state", with " desc" for the other way round; by default licences
+	// come by their numbers.
+	OrderBy string `protobuf:"bytes,7,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// Only this licence of Inty's in Halo; 0: all.
+	HaloId        int64 `protobuf:"varint,8,opt,name=halo_id,json=haloId,proto3" json:"halo_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +622,27 @@ func (x *ListPairsRequest) GetState() PairState {
 func (x *ListPairsRequest) GetClientId() int64 {
 	if x != nil {
 		return x.ClientId
+	}
+	return 0
+}
+
+func (x *ListPairsRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
+}
+
+func (x *ListPairsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+func (x *ListPairsRequest) GetHaloId() int64 {
+	if x != nil {
+		return x.HaloId
 	}
 	return 0
 }
@@ -724,10 +770,12 @@ func (x *SetPairRequest) GetLeave() bool {
 }
 
 type ListUserLinesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	PageSize   int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken  string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Words that all occur in the customer's name, the line's text or a number.
+	Search        string `protobuf:"bytes,4,opt,name=search,proto3" json:"search,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -779,6 +827,13 @@ func (x *ListUserLinesRequest) GetPageSize() int32 {
 func (x *ListUserLinesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListUserLinesRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
 	}
 	return ""
 }
@@ -1223,6 +1278,118 @@ func (x *GetReportRequest) GetId() int64 {
 	return 0
 }
 
+type ListReportsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportsRequest) Reset() {
+	*x = ListReportsRequest{}
+	mi := &file_seatline_inty_v1_inty_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportsRequest) ProtoMessage() {}
+
+func (x *ListReportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_inty_v1_inty_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportsRequest.ProtoReflect.Descriptor instead.
+func (*ListReportsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_inty_v1_inty_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListReportsRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ListReportsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListReportsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListReportsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reports       []*Report              `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportsResponse) Reset() {
+	*x = ListReportsResponse{}
+	mi := &file_seatline_inty_v1_inty_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportsResponse) ProtoMessage() {}
+
+func (x *ListReportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_inty_v1_inty_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportsResponse.ProtoReflect.Descriptor instead.
+func (*ListReportsResponse) Descriptor() ([]byte, []int) {
+	return file_seatline_inty_v1_inty_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListReportsResponse) GetReports() []*Report {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+func (x *ListReportsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_seatline_inty_v1_inty_service_proto protoreflect.FileDescriptor
 
 const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
@@ -1250,7 +1417,7 @@ const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
 	"\x14SaveMappingsResponse\x12\x14\n" +
 	"\x05saved\x18\x01 \x01(\x05R\x05saved\x12\x14\n" +
 	"\x05added\x18\x02 \x01(\x05R\x05added\x12\x12\n" +
-	"\x04from\x18\x03 \x01(\tR\x04from\"\xad\x01\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\"\xe0\x01\n" +
 	"\x16ListOldMappingsRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -1258,7 +1425,9 @@ const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x127\n" +
-	"\x05state\x18\x04 \x01(\x0e2!.seatline.inty.v1.OldMappingStateR\x05state\"{\n" +
+	"\x05state\x18\x04 \x01(\x0e2!.seatline.inty.v1.OldMappingStateR\x05state\x12\x16\n" +
+	"\x06search\x18\x05 \x01(\tR\x06search\x12\x19\n" +
+	"\border_by\x18\x06 \x01(\tR\aorderBy\"{\n" +
 	"\x17ListOldMappingsResponse\x128\n" +
 	"\bmappings\x18\x01 \x03(\v2\x1c.seatline.inty.v1.OldMappingR\bmappings\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x99\x01\n" +
@@ -1272,7 +1441,7 @@ const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
 	"\runited_states\x18\x04 \x01(\bR\funitedStates\"K\n" +
 	"\x17AnswerCustomersResponse\x12\x1a\n" +
 	"\banswered\x18\x01 \x01(\x05R\banswered\x12\x14\n" +
-	"\x05asked\x18\x02 \x01(\x05R\x05asked\"\xbe\x01\n" +
+	"\x05asked\x18\x02 \x01(\x05R\x05asked\"\x8a\x02\n" +
 	"\x10ListPairsRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -1281,7 +1450,10 @@ const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x121\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x1b.seatline.inty.v1.PairStateR\x05state\x12\x1b\n" +
-	"\tclient_id\x18\x05 \x01(\x03R\bclientId\"i\n" +
+	"\tclient_id\x18\x05 \x01(\x03R\bclientId\x12\x16\n" +
+	"\x06search\x18\x06 \x01(\tR\x06search\x12\x19\n" +
+	"\border_by\x18\a \x01(\tR\aorderBy\x12\x17\n" +
+	"\ahalo_id\x18\b \x01(\x03R\x06haloId\"i\n" +
 	"\x11ListPairsResponse\x12,\n" +
 	"\x05pairs\x18\x01 \x03(\v2\x16.seatline.inty.v1.PairR\x05pairs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"q\n" +
@@ -1291,14 +1463,15 @@ const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
 	"connection\x12\x17\n" +
 	"\ahalo_id\x18\x02 \x01(\x03R\x06haloId\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x14\n" +
-	"\x05leave\x18\x04 \x01(\bR\x05leave\"r\n" +
+	"\x05leave\x18\x04 \x01(\bR\x05leave\"\x8a\x01\n" +
 	"\x14ListUserLinesRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\x85\x01\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06search\x18\x04 \x01(\tR\x06search\"\x85\x01\n" +
 	"\x15ListUserLinesResponse\x120\n" +
 	"\x05lines\x18\x01 \x03(\v2\x1a.seatline.inty.v1.UserLineR\x05lines\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x12\n" +
@@ -1337,8 +1510,17 @@ const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\x03R\x02id2\xbe\n" +
+	"\x02id\x18\x02 \x01(\x03R\x02id\"p\n" +
+	"\x12ListReportsRequest\x12\x1e\n" +
 	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"q\n" +
+	"\x13ListReportsResponse\x122\n" +
+	"\areports\x18\x01 \x03(\v2\x18.seatline.inty.v1.ReportR\areports\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x9a\v\n" +
 	"\x10MigrationService\x12O\n" +
 	"\fGetMigration\x12\".seatline.inty.v1.MigrationRequest\x1a\x1b.seatline.inty.v1.Migration\x12]\n" +
 	"\fSaveMappings\x12%.seatline.inty.v1.SaveMappingsRequest\x1a&.seatline.inty.v1.SaveMappingsResponse\x12K\n" +
@@ -1355,7 +1537,8 @@ const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
 	"\x0fVerifyMigration\x12\".seatline.inty.v1.MigrationRequest\x1a).seatline.inty.v1.VerifyMigrationResponse\x12`\n" +
 	"\rUndoMigration\x12&.seatline.inty.v1.UndoMigrationRequest\x1a'.seatline.inty.v1.UndoMigrationResponse\x12L\n" +
 	"\fCreateReport\x12\".seatline.inty.v1.MigrationRequest\x1a\x18.seatline.inty.v1.Report\x12I\n" +
-	"\tGetReport\x12\".seatline.inty.v1.GetReportRequest\x1a\x18.seatline.inty.v1.ReportB\xb6\x01\n" +
+	"\tGetReport\x12\".seatline.inty.v1.GetReportRequest\x1a\x18.seatline.inty.v1.Report\x12Z\n" +
+	"\vListReports\x12$.seatline.inty.v1.ListReportsRequest\x1a%.seatline.inty.v1.ListReportsResponseB\xb6\x01\n" +
 	"\x14com.seatline.inty.v1B\x10IntyServiceProtoP\x01Z*seatline.dev/proto/seatline/inty/v1;intyv1\xa2\x02\x03SIX\xaa\x02\x10Seatline.Inty.V1\xca\x02\x10Seatline\\Inty\\V1\xe2\x02\x1cSeatline\\Inty\\V1\\GPBMetadata\xea\x02\x12Seatline::Inty::V1b\x06proto3"
 
 var (
@@ -1370,7 +1553,7 @@ func file_seatline_inty_v1_inty_service_proto_rawDescGZIP() []byte {
 	return file_seatline_inty_v1_inty_service_proto_rawDescData
 }
 
-var file_seatline_inty_v1_inty_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_seatline_inty_v1_inty_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_seatline_inty_v1_inty_service_proto_goTypes = []any{
 	(*MigrationRequest)(nil),        // 0: seatline.inty.v1.MigrationRequest
 	(*SaveMappingsRequest)(nil),     // 1: seatline.inty.v1.SaveMappingsRequest
@@ -1392,62 +1575,67 @@ var file_seatline_inty_v1_inty_service_proto_goTypes = []any{
 	(*UndoMigrationRequest)(nil),    // 17: seatline.inty.v1.UndoMigrationRequest
 	(*UndoMigrationResponse)(nil),   // 18: seatline.inty.v1.UndoMigrationResponse
 	(*GetReportRequest)(nil),        // 19: seatline.inty.v1.GetReportRequest
-	(OldMappingState)(0),            // 20: seatline.inty.v1.OldMappingState
-	(*OldMapping)(nil),              // 21: seatline.inty.v1.OldMapping
-	(PairState)(0),                  // 22: seatline.inty.v1.PairState
-	(*Pair)(nil),                    // 23: seatline.inty.v1.Pair
-	(*UserLine)(nil),                // 24: seatline.inty.v1.UserLine
-	(*LinkedLine)(nil),              // 25: seatline.inty.v1.LinkedLine
-	(*IntyLicence)(nil),             // 26: seatline.inty.v1.IntyLicence
-	(*Migration)(nil),               // 27: seatline.inty.v1.Migration
-	(*Module)(nil),                  // 28: seatline.inty.v1.Module
-	(*Preview)(nil),                 // 29: seatline.inty.v1.Preview
-	(*Report)(nil),                  // 30: seatline.inty.v1.Report
+	(*ListReportsRequest)(nil),      // 20: seatline.inty.v1.ListReportsRequest
+	(*ListReportsResponse)(nil),     // 21: seatline.inty.v1.ListReportsResponse
+	(OldMappingState)(0),            // 22: seatline.inty.v1.OldMappingState
+	(*OldMapping)(nil),              // 23: seatline.inty.v1.OldMapping
+	(PairState)(0),                  // 24: seatline.inty.v1.PairState
+	(*Pair)(nil),                    // 25: seatline.inty.v1.Pair
+	(*UserLine)(nil),                // 26: seatline.inty.v1.UserLine
+	(*LinkedLine)(nil),              // 27: seatline.inty.v1.LinkedLine
+	(*IntyLicence)(nil),             // 28: seatline.inty.v1.IntyLicence
+	(*Report)(nil),                  // 29: seatline.inty.v1.Report
+	(*Migration)(nil),               // 30: seatline.inty.v1.Migration
+	(*Module)(nil),                  // 31: seatline.inty.v1.Module
+	(*Preview)(nil),                 // 32: seatline.inty.v1.Preview
 }
 var file_seatline_inty_v1_inty_service_proto_depIdxs = []int32{
 	2,  // 0: seatline.inty.v1.SaveMappingsRequest.rows:type_name -> seatline.inty.v1.SavedMapping
-	20, // 1: seatline.inty.v1.ListOldMappingsRequest.state:type_name -> seatline.inty.v1.OldMappingState
-	21, // 2: seatline.inty.v1.ListOldMappingsResponse.mappings:type_name -> seatline.inty.v1.OldMapping
-	22, // 3: seatline.inty.v1.ListPairsRequest.state:type_name -> seatline.inty.v1.PairState
-	23, // 4: seatline.inty.v1.ListPairsResponse.pairs:type_name -> seatline.inty.v1.Pair
-	24, // 5: seatline.inty.v1.ListUserLinesResponse.lines:type_name -> seatline.inty.v1.UserLine
-	25, // 6: seatline.inty.v1.VerifyMigrationResponse.wrong:type_name -> seatline.inty.v1.LinkedLine
-	26, // 7: seatline.inty.v1.VerifyMigrationResponse.active:type_name -> seatline.inty.v1.IntyLicence
-	0,  // 8: seatline.inty.v1.MigrationService.GetMigration:input_type -> seatline.inty.v1.MigrationRequest
-	1,  // 9: seatline.inty.v1.MigrationService.SaveMappings:input_type -> seatline.inty.v1.SaveMappingsRequest
-	0,  // 10: seatline.inty.v1.MigrationService.CheckModule:input_type -> seatline.inty.v1.MigrationRequest
-	0,  // 11: seatline.inty.v1.MigrationService.RefreshMigration:input_type -> seatline.inty.v1.MigrationRequest
-	4,  // 12: seatline.inty.v1.MigrationService.ListOldMappings:input_type -> seatline.inty.v1.ListOldMappingsRequest
-	6,  // 13: seatline.inty.v1.MigrationService.AnswerCustomers:input_type -> seatline.inty.v1.AnswerCustomersRequest
-	8,  // 14: seatline.inty.v1.MigrationService.ListPairs:input_type -> seatline.inty.v1.ListPairsRequest
-	10, // 15: seatline.inty.v1.MigrationService.SetPair:input_type -> seatline.inty.v1.SetPairRequest
-	11, // 16: seatline.inty.v1.MigrationService.ListUserLines:input_type -> seatline.inty.v1.ListUserLinesRequest
-	13, // 17: seatline.inty.v1.MigrationService.GetPreview:input_type -> seatline.inty.v1.PreviewRequest
-	14, // 18: seatline.inty.v1.MigrationService.ApplyMigration:input_type -> seatline.inty.v1.ApplyMigrationRequest
-	0,  // 19: seatline.inty.v1.MigrationService.VerifyMigration:input_type -> seatline.inty.v1.MigrationRequest
-	17, // 20: seatline.inty.v1.MigrationService.UndoMigration:input_type -> seatline.inty.v1.UndoMigrationRequest
-	0,  // 21: seatline.inty.v1.MigrationService.CreateReport:input_type -> seatline.inty.v1.MigrationRequest
-	19, // 22: seatline.inty.v1.MigrationService.GetReport:input_type -> seatline.inty.v1.GetReportRequest
-	27, // 23: seatline.inty.v1.MigrationService.GetMigration:output_type -> seatline.inty.v1.Migration
-	3,  // 24: seatline.inty.v1.MigrationService.SaveMappings:output_type -> seatline.inty.v1.SaveMappingsResponse
-	28, // 25: seatline.inty.v1.MigrationService.CheckModule:output_type -> seatline.inty.v1.Module
-	27, // 26: seatline.inty.v1.MigrationService.RefreshMigration:output_type -> seatline.inty.v1.Migration
-	5,  // 27: seatline.inty.v1.MigrationService.ListOldMappings:output_type -> seatline.inty.v1.ListOldMappingsResponse
-	7,  // 28: seatline.inty.v1.MigrationService.AnswerCustomers:output_type -> seatline.inty.v1.AnswerCustomersResponse
-	9,  // 29: seatline.inty.v1.MigrationService.ListPairs:output_type -> seatline.inty.v1.ListPairsResponse
-	23, // 30: seatline.inty.v1.MigrationService.SetPair:output_type -> seatline.inty.v1.Pair
-	12, // 31: seatline.inty.v1.MigrationService.ListUserLines:output_type -> seatline.inty.v1.ListUserLinesResponse
-	29, // 32: seatline.inty.v1.MigrationService.GetPreview:output_type -> seatline.inty.v1.Preview
-	15, // 33: seatline.inty.v1.MigrationService.ApplyMigration:output_type -> seatline.inty.v1.ApplyMigrationResponse
-	16, // 34: seatline.inty.v1.MigrationService.VerifyMigration:output_type -> seatline.inty.v1.VerifyMigrationResponse
-	18, // 35: seatline.inty.v1.MigrationService.UndoMigration:output_type -> seatline.inty.v1.UndoMigrationResponse
-	30, // 36: seatline.inty.v1.MigrationService.CreateReport:output_type -> seatline.inty.v1.Report
-	30, // 37: seatline.inty.v1.MigrationService.GetReport:output_type -> seatline.inty.v1.Report
-	23, // [23:38] is the sub-list for method output_type
-	8,  // [8:23] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	22, // 1: seatline.inty.v1.ListOldMappingsRequest.state:type_name -> seatline.inty.v1.OldMappingState
+	23, // 2: seatline.inty.v1.ListOldMappingsResponse.mappings:type_name -> seatline.inty.v1.OldMapping
+	24, // 3: seatline.inty.v1.ListPairsRequest.state:type_name -> seatline.inty.v1.PairState
+	25, // 4: seatline.inty.v1.ListPairsResponse.pairs:type_name -> seatline.inty.v1.Pair
+	26, // 5: seatline.inty.v1.ListUserLinesResponse.lines:type_name -> seatline.inty.v1.UserLine
+	27, // 6: seatline.inty.v1.VerifyMigrationResponse.wrong:type_name -> seatline.inty.v1.LinkedLine
+	28, // 7: seatline.inty.v1.VerifyMigrationResponse.active:type_name -> seatline.inty.v1.IntyLicence
+	29, // 8: seatline.inty.v1.ListReportsResponse.reports:type_name -> seatline.inty.v1.Report
+	0,  // 9: seatline.inty.v1.MigrationService.GetMigration:input_type -> seatline.inty.v1.MigrationRequest
+	1,  // 10: seatline.inty.v1.MigrationService.SaveMappings:input_type -> seatline.inty.v1.SaveMappingsRequest
+	0,  // 11: seatline.inty.v1.MigrationService.CheckModule:input_type -> seatline.inty.v1.MigrationRequest
+	0,  // 12: seatline.inty.v1.MigrationService.RefreshMigration:input_type -> seatline.inty.v1.MigrationRequest
+	4,  // 13: seatline.inty.v1.MigrationService.ListOldMappings:input_type -> seatline.inty.v1.ListOldMappingsRequest
+	6,  // 14: seatline.inty.v1.MigrationService.AnswerCustomers:input_type -> seatline.inty.v1.AnswerCustomersRequest
+	8,  // 15: seatline.inty.v1.MigrationService.ListPairs:input_type -> seatline.inty.v1.ListPairsRequest
+	10, // 16: seatline.inty.v1.MigrationService.SetPair:input_type -> seatline.inty.v1.SetPairRequest
+	11, // 17: seatline.inty.v1.MigrationService.ListUserLines:input_type -> seatline.inty.v1.ListUserLinesRequest
+	13, // 18: seatline.inty.v1.MigrationService.GetPreview:input_type -> seatline.inty.v1.PreviewRequest
+	14, // 19: seatline.inty.v1.MigrationService.ApplyMigration:input_type -> seatline.inty.v1.ApplyMigrationRequest
+	0,  // 20: seatline.inty.v1.MigrationService.VerifyMigration:input_type -> seatline.inty.v1.MigrationRequest
+	17, // 21: seatline.inty.v1.MigrationService.UndoMigration:input_type -> seatline.inty.v1.UndoMigrationRequest
+	0,  // 22: seatline.inty.v1.MigrationService.CreateReport:input_type -> seatline.inty.v1.MigrationRequest
+	19, // 23: seatline.inty.v1.MigrationService.GetReport:input_type -> seatline.inty.v1.GetReportRequest
+	20, // 24: seatline.inty.v1.MigrationService.ListReports:input_type -> seatline.inty.v1.ListReportsRequest
+	30, // 25: seatline.inty.v1.MigrationService.GetMigration:output_type -> seatline.inty.v1.Migration
+	3,  // 26: seatline.inty.v1.MigrationService.SaveMappings:output_type -> seatline.inty.v1.SaveMappingsResponse
+	31, // 27: seatline.inty.v1.MigrationService.CheckModule:output_type -> seatline.inty.v1.Module
+	30, // 28: seatline.inty.v1.MigrationService.RefreshMigration:output_type -> seatline.inty.v1.Migration
+	5,  // 29: seatline.inty.v1.MigrationService.ListOldMappings:output_type -> seatline.inty.v1.ListOldMappingsResponse
+	7,  // 30: seatline.inty.v1.MigrationService.AnswerCustomers:output_type -> seatline.inty.v1.AnswerCustomersResponse
+	9,  // 31: seatline.inty.v1.MigrationService.ListPairs:output_type -> seatline.inty.v1.ListPairsResponse
+	25, // 32: seatline.inty.v1.MigrationService.SetPair:output_type -> seatline.inty.v1.Pair
+	12, // 33: seatline.inty.v1.MigrationService.ListUserLines:output_type -> seatline.inty.v1.ListUserLinesResponse
+	32, // 34: seatline.inty.v1.MigrationService.GetPreview:output_type -> seatline.inty.v1.Preview
+	15, // 35: seatline.inty.v1.MigrationService.ApplyMigration:output_type -> seatline.inty.v1.ApplyMigrationResponse
+	16, // 36: seatline.inty.v1.MigrationService.VerifyMigration:output_type -> seatline.inty.v1.VerifyMigrationResponse
+	18, // 37: seatline.inty.v1.MigrationService.UndoMigration:output_type -> seatline.inty.v1.UndoMigrationResponse
+	29, // 38: seatline.inty.v1.MigrationService.CreateReport:output_type -> seatline.inty.v1.Report
+	29, // 39: seatline.inty.v1.MigrationService.GetReport:output_type -> seatline.inty.v1.Report
+	21, // 40: seatline.inty.v1.MigrationService.ListReports:output_type -> seatline.inty.v1.ListReportsResponse
+	25, // [25:41] is the sub-list for method output_type
+	9,  // [9:25] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_seatline_inty_v1_inty_service_proto_init() }
@@ -1462,7 +1650,7 @@ func file_seatline_inty_v1_inty_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_inty_v1_inty_service_proto_rawDesc), len(file_seatline_inty_v1_inty_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

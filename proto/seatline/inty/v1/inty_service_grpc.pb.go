@@ -34,6 +34,7 @@ const (
 	MigrationService_UndoMigration_FullMethodName    = "/seatline.inty.v1.MigrationService/UndoMigration"
 	MigrationService_CreateReport_FullMethodName     = "/seatline.inty.v1.MigrationService/CreateReport"
 	MigrationService_GetReport_FullMethodName        = "/seatline.inty.v1.MigrationService/GetReport"
+	MigrationService_ListReports_FullMethodName      = "/seatline.inty.v1.MigrationService/ListReports"
 )
 
 // MigrationServiceClient is the client API for MigrationService service.
@@ -71,6 +72,8 @@ type MigrationServiceClient interface {
 	// Writes down what was done and what is left.
 	CreateReport(ctx context.Context, in *MigrationRequest, opts ...grpc.CallOption) (*Report, error)
 	GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (*Report, error)
+	// Reports that were kept, newest first, without their rows.
+	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error)
 }
 
 type migrationServiceClient struct {
@@ -231,6 +234,16 @@ func (c *migrationServiceClient) GetReport(ctx context.Context, in *GetReportReq
 	return out, nil
 }
 
+func (c *migrationServiceClient) ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListReportsResponse)
+	err := c.cc.Invoke(ctx, MigrationService_ListReports_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MigrationServiceServer is the server API for MigrationService service.
 // All implementations must embed UnimplementedMigrationServiceServer
 // for forward compatibility.
@@ -266,6 +279,8 @@ type MigrationServiceServer interface {
 	// Writes down what was done and what is left.
 	CreateReport(context.Context, *MigrationRequest) (*Report, error)
 	GetReport(context.Context, *GetReportRequest) (*Report, error)
+	// Reports that were kept, newest first, without their rows.
+	ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error)
 	mustEmbedUnimplementedMigrationServiceServer()
 }
 
@@ -320,6 +335,9 @@ func (UnimplementedMigrationServiceServer) CreateReport(context.Context, *Migrat
 }
 func (UnimplementedMigrationServiceServer) GetReport(context.Context, *GetReportRequest) (*Report, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReport not implemented")
+}
+func (UnimplementedMigrationServiceServer) ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListReports not implemented")
 }
 func (UnimplementedMigrationServiceServer) mustEmbedUnimplementedMigrationServiceServer() {}
 func (UnimplementedMigrationServiceServer) testEmbeddedByValue()                          {}
@@ -612,6 +630,24 @@ func _MigrationService_GetReport_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MigrationService_ListReports_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListReportsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MigrationServiceServer).ListReports(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MigrationService_ListReports_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MigrationServiceServer).ListReports(ctx, req.(*ListReportsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // MigrationService_ServiceDesc is the grpc.ServiceDesc for MigrationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -678,6 +714,10 @@ var MigrationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetReport",
 			Handler:    _MigrationService_GetReport_Handler,
+		},
+		{
+			MethodName: "ListReports",
+			Handler:    _MigrationService_ListReports_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

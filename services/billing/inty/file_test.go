@@ -1,4 +1,4 @@
-package ctl
+package inty
 
 import (
 	"strings"
@@ -11,7 +11,7 @@ import (
 )
 
 func TestOldMappingsOfAFile(t *testing.T) {
-	got, err := readIntyCSV([]byte("\ufeffClient_Name, INTY_ID ,country,colour\n\"Zoë's \"\"Bäkery\"\" 🍞 <Ltd>\",IN-1, GB ,red\nAcme,IN-2,,\n"))
+	got, err := ReadFile([]byte("\ufeffClient_Name, INTY_ID ,country,colour\n\"Zoë's \"\"Bäkery\"\" 🍞 <Ltd>\",IN-1, GB ,red\nAcme,IN-2,,\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestOldMappingsOfAFile(t *testing.T) {
 		"inty_id,client_id\nIN-1":      "wrong number of fields",
 		"inty_id,client_id\n\"IN-1,12": "quote",
 	} {
-		if _, err := readIntyCSV([]byte(file)); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := ReadFile([]byte(file)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", file, err)
 		}
 	}
