@@ -159,7 +159,9 @@ func (b *batch) stillOurs(ctx context.Context, claim string, chunk []int) (bool,
 		keys[n] = b.items[i].Key
 	}
 	var n int
-	err := b.Pool.QueryRow(ctx, `select count(*) from items where connection = $1 and key = any($2) and claim = $3 and state = 3 and ready_at > $4`,
+	err := b.Pool.QueryRow(ctx, `
+		select count(*) from unnest($2::text[]) k cross join lateral ( -- each by its key, however little is known of a table that just filled
+			select from items where connection = $1 and key = k and claim = $3 and state = 3 and ready_at > $4 limit 1) held`,
 		b.connection.GetSlug(), keys, claim, b.Clock.Now()).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("check the claim: %w", err)

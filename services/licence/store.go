@@ -176,8 +176,8 @@ func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Tim
 			select connection, unnest(licence_keys) as key from saved s where price is not null
 				and not exists (select from old o where (o.connection, o.key) = (s.connection, s.key) and o.price = s.price and o.licence_keys = s.licence_keys)
 			union select connection, unnest(licence_keys) from old where price is not null
-			union select i.connection, i.key from items i join (select connection, licence_ids from saved union all select connection, licence_ids from old) s
-				on i.connection = s.connection and i.halo_id = any(s.licence_ids) and i.reason_code = 'line'
+			union select i.connection, i.key from (select connection, unnest(licence_ids) as id from saved union select connection, unnest(licence_ids) from old) s
+				join items i on i.halo_id = s.id and i.halo_id <> 0 and i.connection = s.connection and i.reason_code = 'line'
 		)
 		insert into revisits (connection, key, due_at) select connection, key, $10 from touched order by 1, 2
 		on conflict (connection, key) do update set due_at = least(revisits.due_at, excluded.due_at)`,
