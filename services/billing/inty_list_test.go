@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +46,14 @@ func TestListsOfAMigration(t *testing.T) {
 	if len(one.GetPairs()) != 1 || one.GetPairs()[0].GetInty().GetHaloId() != 702 {
 		t.Errorf("licence 702 alone: %v", one)
 	}
+	first, err := m.SetPair(m.Context(), &intyv1.SetPairRequest{Connection: "acme", HaloId: 702, Leave: true, Etag: one.GetPairs()[0].GetEtag()})
+	m.must(err)
+	_, err = m.SetPair(m.Context(), &intyv1.SetPairRequest{Connection: "acme", HaloId: 702, Key: "s2", Etag: one.GetPairs()[0].GetEtag()})
+	if rpc.ExitCode(err) != rpc.ExitRefused || !strings.Contains(err.Error(), "decided to leave it alone meanwhile") {
+		t.Errorf("a second choice on what was seen before the first: %v", err)
+	}
+	_, err = m.SetPair(m.Context(), &intyv1.SetPairRequest{Connection: "acme", HaloId: 702, Etag: first.GetEtag()})
+	m.must(err)
 	if _, err := m.ListPairs(m.Context(), &intyv1.ListPairsRequest{Connection: "acme", OrderBy: "colour"}); rpc.ExitCode(err) != rpc.ExitUsage {
 		t.Errorf("ordered by a colour: %v", err)
 	}

@@ -3,6 +3,8 @@ package billing
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"seatline.dev/pkg/postgres"
@@ -332,6 +335,9 @@ func (y *intyServer) SetPair(ctx context.Context, req *intyv1.SetPairRequest) (*
 		if err := changeMigration(ctx, tx, req.GetConnection(), p.instance, func(*intyMigration) {}); err != nil {
 			return err
 		}
+		if err := p.unchosen(ctx, tx, req); err != nil {
+			return err
+		}
 		if key == "" && !req.GetLeave() {
 			_, err := tx.Exec(ctx, `delete from inty_choices where connection = $1 and halo_id = $2`, req.GetConnection(), req.GetHaloId())
 			return err
@@ -359,6 +365,36 @@ func (y *intyServer) SetPair(ctx context.Context, req *intyv1.SetPairRequest) (*
 		return nil, err
 	}
 	return p.pairProto(x), nil
+}
+
+// etagOfChoice names what a person chose, or that nobody did.
+func etagOfChoice(c inty.Choice) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%q %t %q", c.Key, c.Leave, c.Who))
+	return hex.EncodeToString(h[:8])
+}
+
+// unchosen refuses a choice that somebody else made first, if the request asks for that.
+func (p *picture) unchosen(ctx context.Context, tx pgx.Tx, req *intyv1.SetPairRequest) error {
+	if req.GetEtag() == "" {
+		return nil
+	}
+	choices, err := readChoices(ctx, tx, req.GetConnection())
+	if err != nil {
+		return err
+	}
+	now := choices[req.GetHaloId()]
+	if etagOfChoice(now) == req.GetEtag() {
+		return nil
+	}
+	what := "went back to what is found"
+	switch {
+	case now.Leave:
+		what = "decided to leave it alone"
+	case now.Key != "":
+		what = "chose " + now.Key
+	}
+	return rpc.Errorf(codes.Aborted, "CHANGED_MEANWHILE", "about licence %d of Inty's %s %s meanwhile; nothing was changed", req.GetHaloId(), cmp.Or(now.Who, "somebody"), what).
+		Do("look at it as it is now, and choose again if that is not right")
 }
 
 func (p *picture) find(licence int64) (inty.Pair, error) {

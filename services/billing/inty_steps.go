@@ -122,7 +122,7 @@ func (p *picture) importLicences() *intyv1.Step {
 		}
 	}
 	text := fmt.Sprintf("Of %d customers with licences of Inty's, %d have their Giacom licences; %d licences are held as possible duplicates.", len(customers), len(customers)-len(without), waiting)
-	how := "Import the subscriptions (`seatline runs start`)."
+	how := "Import the subscriptions, then read Halo again."
 	if waiting > 0 {
 		how = "Adopt Inty's licences that are held as possible duplicates in place, or create new ones beside them."
 	}

@@ -30,6 +30,7 @@ type picture struct {
 	pairs      []inty.Pair
 	links      map[int64][]link // by Inty's licence
 	giacom     []inty.Giacom
+	choices    map[int64]inty.Choice // by Inty's licence
 }
 
 // link of a line to a licence of Inty's, now or before it was re-pointed.
@@ -80,13 +81,12 @@ func (s *service) look(ctx context.Context, slug string) (*picture, error) {
 	if err := s.readLinks(ctx, p, found, moves); err != nil {
 		return nil, err
 	}
-	choices, err := readChoices(ctx, s.pool, slug)
-	if err != nil {
+	if p.choices, err = readChoices(ctx, s.pool, slug); err != nil {
 		return nil, err
 	}
 	// One that is inactive and on no line needs nothing.
 	found = slices.DeleteFunc(found, func(l inty.Licence) bool { return !l.Active && len(p.links[l.ID]) == 0 })
-	p.pairs = inty.PairUp(found, p.giacom, p.regions, choices)
+	p.pairs = inty.PairUp(found, p.giacom, p.regions, p.choices)
 	return p, nil
 }
 
@@ -354,7 +354,7 @@ func (p *picture) deactivates(licence int64) bool {
 }
 
 func (p *picture) pairProto(x inty.Pair) *intyv1.Pair {
-	out := &intyv1.Pair{Inty: p.licenceProto(x.Licence), Who: x.Who}
+	out := &intyv1.Pair{Inty: p.licenceProto(x.Licence), Who: x.Who, Etag: etagOfChoice(p.choices[x.Licence.ID])}
 	out.State, out.Why = p.stateOf(x)
 	if x.Giacom != nil {
 		out.Giacom = giacomProto(*x.Giacom, "")

@@ -962,7 +962,9 @@ type Pair struct {
 	// Recurring-invoice lines that link it, or were re-pointed away from it.
 	Lines []*LinkedLine `protobuf:"bytes,6,rep,name=lines,proto3" json:"lines,omitempty"`
 	// Who chose, when a person did.
-	Who           string `protobuf:"bytes,7,opt,name=who,proto3" json:"who,omitempty"`
+	Who string `protobuf:"bytes,7,opt,name=who,proto3" json:"who,omitempty"`
+	// Of the choice: SetPair with it is refused when somebody else chose since.
+	Etag          string `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1042,6 +1044,13 @@ func (x *Pair) GetLines() []*LinkedLine {
 func (x *Pair) GetWho() string {
 	if x != nil {
 		return x.Who
+	}
+	return ""
+}
+
+func (x *Pair) GetEtag() string {
+	if x != nil {
+		return x.Etag
 	}
 	return ""
 }
@@ -2051,7 +2060,7 @@ const file_seatline_inty_v1_inty_proto_rawDesc = "" +
 	"\x03why\x18\v \x01(\tR\x03why\x12\x1e\n" +
 	"\n" +
 	"candidates\x18\f \x03(\tR\n" +
-	"candidates\"\xbe\x02\n" +
+	"candidates\"\xd2\x02\n" +
 	"\x04Pair\x121\n" +
 	"\x04inty\x18\x01 \x01(\v2\x1d.seatline.inty.v1.IntyLicenceR\x04inty\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.seatline.inty.v1.PairStateR\x05state\x12\x10\n" +
@@ -2061,7 +2070,8 @@ const file_seatline_inty_v1_inty_proto_rawDesc = "" +
 	"candidates\x18\x05 \x03(\v2\x1f.seatline.inty.v1.GiacomLicenceR\n" +
 	"candidates\x122\n" +
 	"\x05lines\x18\x06 \x03(\v2\x1c.seatline.inty.v1.LinkedLineR\x05lines\x12\x10\n" +
-	"\x03who\x18\a \x01(\tR\x03who\"\xfe\x01\n" +
+	"\x03who\x18\a \x01(\tR\x03who\x12\x12\n" +
+	"\x04etag\x18\b \x01(\tR\x04etag\"\xfe\x01\n" +
 	"\vIntyLicence\x12\x17\n" +
 	"\ahalo_id\x18\x01 \x01(\x03R\x06haloId\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\x03R\bclientId\x12\x1f\n" +

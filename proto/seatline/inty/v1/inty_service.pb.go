@@ -705,8 +705,10 @@ type SetPairRequest struct {
 	// Inty's licence in Halo.
 	HaloId int64 `protobuf:"varint,2,opt,name=halo_id,json=haloId,proto3" json:"halo_id,omitempty"`
 	// One of: key of the Giacom licence; leave; or neither, for what is found.
-	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
-	Leave         bool   `protobuf:"varint,4,opt,name=leave,proto3" json:"leave,omitempty"`
+	Key   string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Leave bool   `protobuf:"varint,4,opt,name=leave,proto3" json:"leave,omitempty"`
+	// Optional: refuse when somebody chose since.
+	Etag          string `protobuf:"bytes,5,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -767,6 +769,13 @@ func (x *SetPairRequest) GetLeave() bool {
 		return x.Leave
 	}
 	return false
+}
+
+func (x *SetPairRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 type ListUserLinesRequest struct {
@@ -1456,14 +1465,15 @@ const file_seatline_inty_v1_inty_service_proto_rawDesc = "" +
 	"\ahalo_id\x18\b \x01(\x03R\x06haloId\"i\n" +
 	"\x11ListPairsResponse\x12,\n" +
 	"\x05pairs\x18\x01 \x03(\v2\x16.seatline.inty.v1.PairR\x05pairs\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"q\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x01\n" +
 	"\x0eSetPairRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x17\n" +
 	"\ahalo_id\x18\x02 \x01(\x03R\x06haloId\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x14\n" +
-	"\x05leave\x18\x04 \x01(\bR\x05leave\"\x8a\x01\n" +
+	"\x05leave\x18\x04 \x01(\bR\x05leave\x12\x12\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag\"\x8a\x01\n" +
 	"\x14ListUserLinesRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
