@@ -48,7 +48,7 @@ func TestListsOfAMigration(t *testing.T) {
 	}
 	first, err := m.SetPair(m.Context(), &intyv1.SetPairRequest{Connection: "acme", HaloId: 702, Leave: true, Etag: one.GetPairs()[0].GetEtag()})
 	m.must(err)
-	_, err = m.SetPair(m.Context(), &intyv1.SetPairRequest{Connection: "acme", HaloId: 702, Key: "s2", Etag: one.GetPairs()[0].GetEtag()})
+	_, err = m.SetPair(m.Context(), &intyv1.SetPairRequest{Connection: "acme", HaloId: 702, Key: one.GetPairs()[0].GetGiacom().GetKey(), Etag: one.GetPairs()[0].GetEtag()})
 	if rpc.ExitCode(err) != rpc.ExitRefused || !strings.Contains(err.Error(), "decided to leave it alone meanwhile") {
 		t.Errorf("a second choice on what was seen before the first: %v", err)
 	}
