@@ -22,6 +22,7 @@ func overviewPages() []page {
 		{path: "/switch", title: "Another connection", handle: switchConnection},
 		{path: ofConnection, title: "Overview", nav: navOverview, handle: showOverview},
 		{path: ofConnection + "/live", title: "Overview", nav: navOverview, handle: streamOverview},
+		{path: ofConnection + "/margins", title: "Margin by customer", nav: navOverview, handle: showMargins},
 	}
 }
 
@@ -79,35 +80,38 @@ func switchConnection(v *visit) error {
 }
 
 func showOverview(v *visit) error {
-	blocks := v.overview(v.ctx())
 	header := ui.Header{Title: connectionName(v.connection), Badges: []ui.Badge{modeBadge(v.connection)}, Lead: modeLead(v.connection)}
 	if v.operator() && v.connection.GetEnabled() {
 		header.Actions = []ui.Button{{Label: "Run now", Href: v.at("/runs"), Post: true, Kind: "primary", Icon: "runs"}}
+		if v.connection.GetMode() != connectionv1.Mode_MODE_AUTO || v.connection.GetCanary() != nil {
+			header.Actions = append(header.Actions, ui.Button{Label: "Leave observe", Href: v.at("/leave-observe")})
+		}
 	}
-	return v.show(header, ui.Live{URL: v.at("/live"), Blocks: blocks})
+	verdict, rest := v.composedOverview(v.ctx())
+	live := ui.Live{URL: v.at("/live"), Blocks: v.glance(v.ctx())}
+	return v.show(header, append([]ui.Block{verdict, live}, rest...)...)
 }
 
 func streamOverview(v *visit) error {
-	return v.stream(every(3*time.Second), func(ctx context.Context) ([]ui.Block, bool, error) { return v.overview(ctx), false, nil })
+	return v.stream(every(3*time.Second), func(ctx context.Context) ([]ui.Block, bool, error) { return v.glance(ctx), false, nil })
 }
 
-// overview is what changes while one looks at it.
-func (v *visit) overview(ctx context.Context) []ui.Block {
+// glance is what changes while one looks at it, and costs little to look up again.
+func (v *visit) glance(ctx context.Context) []ui.Block {
 	s := v.standing(ctx, v.connection.GetSlug())
 	var blocks []ui.Block
 	if missing := s.notice(); missing != nil {
 		blocks = append(blocks, *missing)
 	}
 	held, failed := s.of(itemv1.State_STATE_HELD), s.of(itemv1.State_STATE_FAILED)
-	tiles := ui.Tiles{
+	return append(blocks, ui.Tiles{
 		{Label: "Last run", Value: s.lastRun(v), Href: v.at("/runs")},
 		{Label: "In sync", Value: s.of(itemv1.State_STATE_IN_SYNC), Note: "customers, licences and lines"},
 		{Label: "Being written", Value: s.of(itemv1.State_STATE_PENDING) + s.of(itemv1.State_STATE_APPLYING), Note: "pending or under way", Href: v.at("/plan?state=pending")},
 		{Label: "Waiting", Value: s.of(itemv1.State_STATE_PARKED), Note: "for something that comes by itself", Href: v.at("/plan?state=parked")},
 		{Label: "Held", Value: held, Note: "for a person", Tone: toneIf(held > 0, ui.Warn), Href: v.at("/plan?state=held")},
 		{Label: "Failed", Value: failed, Note: "refused by Halo", Tone: toneIf(failed > 0, ui.Bad), Href: v.at("/plan?state=failed")},
-	}
-	return append(blocks, tiles, ui.Section{Title: "Why something is not in Halo as Giacom has it", Blocks: []ui.Block{s.reasons(v)}})
+	})
 }
 
 func toneIf(yes bool, tone ui.Tone) ui.Tone {
@@ -190,28 +194,6 @@ func (s standing) lastRun(v *visit) any {
 	}
 	when := ui.Since(s.run.GetStartTime(), v.now())
 	return ui.Stack{Top: ui.Outcome(s.run.GetOutcome()), Under: when}
-}
-
-// reasons why items are not in sync, the most frequent first as the services count them.
-func (s standing) reasons(v *visit) ui.Table {
-	t := ui.Table{
-		Caption: "Items by reason",
-		Columns: []ui.Column{{Title: "Why", Wide: true}, {Title: "What"}, {Title: "State"}, {Title: "How many", Num: true}, {Title: "Since"}},
-		Empty:   ui.Empty{Title: "Everything is in step", Text: "Halo holds what Giacom, the mappings and the price rules imply."},
-	}
-	for _, c := range s.counts {
-		switch c.GetState() {
-		case itemv1.State_STATE_IN_SYNC, itemv1.State_STATE_RETIRED:
-			continue
-		}
-		why := sentence(c.GetReason())
-		if why == "" {
-			why = ui.State(c.GetState()).Title
-		}
-		to := v.at("/plan?" + url.Values{"kind": {c.GetKind()}, "state": {strings.ToLower(strings.TrimPrefix(c.GetState().String(), "STATE_"))}, "reason": {c.GetReason()}}.Encode())
-		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Link{Text: why, Href: to}, kindWord(c.GetKind()), ui.State(c.GetState()), c.GetCount(), ui.Since(c.GetOldest(), v.now())}})
-	}
-	return t
 }
 
 // sentence of a reason's code: "price_missing" is "Price missing".

@@ -36,6 +36,11 @@ func pages() []page {
 	return slices.Concat(
 		signInPages(),
 		overviewPages(),
+		parityPages(),
+		licencesPages(),
+		subscriptionPages(),
+		linesPages(),
+		customerPages(),
 		changesPages(),
 		planPages(),
 		runsPages(),

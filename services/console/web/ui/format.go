@@ -88,6 +88,8 @@ type Amount struct {
 	Bare bool
 	// Signed shows a plus too, for differences.
 	Signed bool
+	// Fine shows up to four places, for the price of one seat.
+	Fine bool
 	// Per says for what, for example "a month"; may be empty.
 	Per string
 }
@@ -97,6 +99,9 @@ var symbols = map[string]string{"GBP": "£", "EUR": "€", "USD": "$"}
 // Text is "£1,204.00".
 func (a Amount) Text() string {
 	digits := a.Value.Round(2).StringFixed(2)
+	if a.Fine && !a.Value.Equal(a.Value.Round(2)) {
+		digits = a.Value.Round(4).String()
+	}
 	sign := ""
 	if strings.HasPrefix(digits, "-") {
 		sign, digits = "−", digits[1:]
