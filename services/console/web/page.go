@@ -44,6 +44,10 @@ func pages() []page {
 		changesPages(),
 		planPages(),
 		runsPages(),
+		mappingsPages(),
+		suggestionsPages(),
+		topLevelPages(),
+		importsPages(),
 	)
 }
 

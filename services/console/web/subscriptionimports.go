@@ -1,0 +1,352 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
+	opsv1 "seatline.dev/proto/seatline/ops/v1"
+	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/console/web/ui"
+	"seatline.dev/services/settled"
+)
+
+// showSubscriptionImport says what an import brings with the connection's method, and leads to its preview.
+func showSubscriptionImport(v *visit) error {
+	header := ui.Header{Title: "Import subscriptions", Crumbs: []ui.Link{{Text: "Imports", Href: v.at("/imports")}}, Badges: []ui.Badge{modeBadge(v.connection)},
+		Lead: "Reads the subscriptions of all customers from Giacom. Those of customers that are mapped become licences in Halo, and invoice lines follow."}
+	if v.operator() {
+		header.Actions = []ui.Button{{Label: "Show what it would do", Href: v.at("/imports/subscriptions/preview"), Kind: "primary"}}
+	}
+	resp, err := v.runs().ListRuns(v.ctx(), &runv1.ListRunsRequest{PageSize: lately, Filter: "connection = " + quote(v.connection.GetSlug()) + ` AND trigger = "manual"`, OrderBy: "start_time desc"})
+	if err != nil {
+		return err
+	}
+	past := v.subscriptionImportsTable(resp.GetRuns())
+	if resp.GetNextPageToken() != "" {
+		past.Pager.Next = v.at("/runs?trigger=manual")
+	}
+	return v.show(header,
+		ui.Split{
+			Main: []ui.Block{ui.Section{Title: "What is imported", Lead: methodLead(v.connection.GetGiacom()), Blocks: []ui.Block{importedFields(v.connection.GetGiacom())}}},
+			Side: []ui.Block{ui.Section{Title: "In steps", Blocks: []ui.Block{ui.Steps{
+				{Title: "Look", Text: "The preview reads Giacom and changes nothing."}, {Title: "Import", Text: "With progress, stage by stage."}, {Title: "Report", Text: "What came of it, to be kept and downloaded."},
+			}}}},
+		},
+		ui.Section{Title: "Imports by hand", Blocks: []ui.Block{past}})
+}
+
+// methodLead says what a method reads, in the guide's words where it has some.
+func methodLead(g *connectionv1.Giacom) string {
+	if g.GetVersion() == connectionv1.GiacomVersion_GIACOM_VERSION_V2 {
+		return "With version 2 of Giacom’s API, all subscriptions are read."
+	}
+	switch g.GetMethod() {
+	case connectionv1.ImportMethod_IMPORT_METHOD_REPORT:
+		return "The method is subscriptionsmanagementreport: Microsoft subscriptions only."
+	case connectionv1.ImportMethod_IMPORT_METHOD_SUBSCRIPTIONS:
+		return "The method is subscriptions: all subscriptions in Giacom, without end date, term and status."
+	}
+	return "Both methods are used: the subscriptionsmanagementreport for Microsoft, and subscriptions for everything else."
+}
+
+func importedFields(g *connectionv1.Giacom) ui.Definitions {
+	both := "Yes"
+	reported := "Yes"
+	switch {
+	case g.GetVersion() == connectionv1.GiacomVersion_GIACOM_VERSION_V2 || g.GetMethod() == connectionv1.ImportMethod_IMPORT_METHOD_REPORT:
+	case g.GetMethod() == connectionv1.ImportMethod_IMPORT_METHOD_SUBSCRIPTIONS:
+		reported = "No: the method does not tell it"
+	default:
+		reported = "For Microsoft"
+	}
+	return ui.Definitions{
+		{Term: "Quantity", Value: both}, {Term: "Purchase price", Value: both}, {Term: "Start date", Value: both}, {Term: "End date", Value: reported}, {Term: "Billing cycle", Value: both}, {Term: "Term duration", Value: reported},
+	}
+}
+
+func (v *visit) subscriptionImportsTable(runs []*runv1.Run) ui.Table {
+	t := ui.Table{
+		Caption: "Imports of subscriptions by hand, the newest first",
+		Columns: []ui.Column{{Title: "Started"}, {Title: "By"}, {Title: "Outcome"}, {Title: "Took"}, {Title: "Seen", Num: true}, {Title: "New", Num: true}, {Title: "Changed", Num: true}, {Title: "Removed", Num: true}},
+		Empty:   ui.Empty{Title: "No imports by hand yet", Text: "Each import leaves its report here; those of the schedule are among the runs."},
+	}
+	for _, r := range runs {
+		s := r.GetSubscriptions()
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Link{Text: ui.DateTime(r.GetStartTime().AsTime()), Href: v.at("/imports/subscriptions/" + r.GetId())}, startedBy(r), ui.Outcome(r.GetOutcome()), took(r, v.now()),
+			s.GetSeen(), s.GetNew(), s.GetChanged(), s.GetRemoved()}})
+	}
+	return t
+}
+
+func (v *visit) integrator() runv1.IntegratorServiceClient {
+	return runv1.NewIntegratorServiceClient(v.Console)
+}
+
+func previewHeader(v *visit) ui.Header {
+	return ui.Header{Title: "What an import would do", Crumbs: []ui.Link{{Text: "Imports", Href: v.at("/imports")}, {Text: "Subscriptions", Href: v.at("/imports/subscriptions")}}}
+}
+
+// showSubscriptionPreview reads the account as an import would. That takes as long as an import, so the
+// page is there at once and fills itself; ?wait=1 is for browsers without the script.
+func showSubscriptionPreview(v *visit) error {
+	if v.query("wait") != "" {
+		x, err := v.subscriptionPreview(v.ctx())
+		if err != nil {
+			return err
+		}
+		return v.show(previewHeader(v), v.previewBlocks(x)...)
+	}
+	return v.show(previewHeader(v), ui.Live{URL: v.at("/imports/subscriptions/preview/live"), Blocks: []ui.Block{ui.Section{Blocks: []ui.Block{
+		ui.Progress{Label: "Reading the account from Giacom"},
+		ui.Paragraph{Text: ui.Quiet{Value: ui.Sentence{"Nothing is changed by that. It takes as long as an import; ", ui.Link{Text: "without the script, wait for it here", Href: v.at("/imports/subscriptions/preview?wait=1")}, "."}}},
+	}}}})
+}
+
+func streamSubscriptionPreview(v *visit) error {
+	return v.stream(func(context.Context) error { return nil }, func(ctx context.Context) ([]ui.Block, bool, error) {
+		x, err := v.subscriptionPreview(ctx)
+		if err != nil {
+			return nil, true, err
+		}
+		return v.previewBlocks(x), true, nil
+	})
+}
+
+// previewRows of each kind that a preview lists; its counts are exact.
+const previewRows = 200
+
+func (v *visit) subscriptionPreview(ctx context.Context) (*runv1.SubscriptionImport, error) {
+	return v.integrator().GetSubscriptionImport(ctx, &runv1.GetSubscriptionImportRequest{Connection: v.connection.GetSlug(), Limit: previewRows})
+}
+
+func (v *visit) previewBlocks(x *runv1.SubscriptionImport) []ui.Block {
+	var blocks []ui.Block
+	if !x.GetComplete() {
+		blocks = append(blocks, ui.Notice{Tone: ui.Warn, Title: "Not everything came", Text: x.GetReason().GetText(), Next: "What did not come would not count as missing."})
+	} else if x.GetReason().GetText() != "" {
+		blocks = append(blocks, ui.Notice{Tone: ui.Warn, Title: "It would be held for a person", Text: x.GetReason().GetText()})
+	}
+	if missing := silentNotice(x.GetUnknown()); missing != nil {
+		blocks = append(blocks, *missing)
+	}
+	blocks = append(blocks, ui.Tiles{
+		{Label: "Would be created", Value: x.GetCreate(), Note: "or taken over, where Halo has them"}, {Label: "Would be updated", Value: x.GetUpdate()}, {Label: "Unchanged", Value: x.GetUnchanged()},
+		{Label: "Skipped", Value: x.GetSkip(), Tone: toneIf(x.GetSkip() > 0, ui.Warn)}, {Label: "Missing", Value: x.GetMissing(), Note: "not proven gone"}, {Label: "Removed", Value: x.GetRemoved(), Note: "proven gone", Tone: toneIf(x.GetRemoved() > 0, ui.Warn)},
+		{Label: "Unreadable", Value: x.GetBad(), Tone: toneIf(x.GetBad() > 0, ui.Bad)},
+	})
+	action := ui.Section{Title: "Start the import", Lead: x.GetNote()}
+	switch {
+	case !v.connection.GetEnabled():
+		action.Title = "It cannot be started now"
+	case v.operator():
+		action.Actions = []ui.Button{{Label: "Import now", Href: v.at("/imports/subscriptions"), Post: true, Kind: "primary", Icon: "imports"}}
+	}
+	blocks = append(blocks, action)
+	if len(x.GetSkips()) > 0 {
+		blocks = append(blocks, ui.Section{Title: "What is skipped, and why", Blocks: []ui.Block{v.skipsTable(x.GetSkips())}})
+	}
+	return append(blocks, ui.Section{Title: "What would change", Blocks: []ui.Block{v.previewTable(x)}})
+}
+
+func (v *visit) skipsTable(skips []*runv1.SkipCount) ui.Table {
+	t := ui.Table{Caption: "Subscriptions that are skipped", Columns: []ui.Column{{Title: "Why", Wide: true}, {Title: "Subscriptions", Num: true}, {Title: "What to do"}}}
+	for _, s := range skips {
+		do := any(nil)
+		switch s.GetCode() {
+		case "customer_not_mapped", "near_match", "customer_new":
+			do = ui.Link{Text: "Map their customers", Href: v.at("/mappings?only=billing&standing=unmapped")}
+		case "customer_ignored":
+			do = ui.Link{Text: "See who is ignored", Href: v.at("/mappings?standing=ignored")}
+		}
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{s.GetText(), s.GetCount(), do}})
+	}
+	return t
+}
+
+func (v *visit) previewTable(x *runv1.SubscriptionImport) ui.Table {
+	t := ui.Table{
+		Caption: "Subscriptions that the import would do something about",
+		Columns: []ui.Column{{Title: "Subscription", Wide: true}, {Title: "What"}, {Title: "Giacom customer"}, {Title: "Halo customer"}, {Title: "Quantity"}, {Title: "Why"}},
+		Empty:   ui.Empty{Title: "Nothing changes", Text: "Everything is in Halo as Giacom has it, as far as an import is concerned."},
+	}
+	for _, r := range x.GetRows() {
+		why := any(nil)
+		if text := r.GetReason().GetText(); text != "" {
+			why = ui.Quiet{Value: text}
+		}
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Stack{Top: r.GetName(), Under: ui.Mono(r.GetKey())}, importKind(r.GetKind()), ui.Stack{Top: r.GetCustomerName(), Under: ui.Mono(r.GetMexId())}, r.GetHaloClientName(), quantityChange(r), why}})
+	}
+	if n := int64(len(x.GetRows())); n > 0 {
+		t.Pager.Note = ui.Plural(n, "row", "rows") + "; of each kind at most " + ui.Count(previewRows) + " are listed, the figures above are exact"
+	}
+	return t
+}
+
+func quantityChange(r *runv1.ImportRow) any {
+	if r.GetQuantityBefore() == "" || r.GetQuantityBefore() == r.GetQuantityAfter() {
+		return r.GetQuantityAfter()
+	}
+	return ui.Change{Before: r.GetQuantityBefore(), After: r.GetQuantityAfter()}
+}
+
+func importKind(k runv1.ImportRow_Kind) ui.Badge {
+	switch k {
+	case runv1.ImportRow_KIND_CREATE:
+		return ui.Badge{Text: "Create", Tone: ui.Good}
+	case runv1.ImportRow_KIND_UPDATE:
+		return ui.Badge{Text: "Update", Tone: ui.Info}
+	case runv1.ImportRow_KIND_SKIP:
+		return ui.Badge{Text: "Skip", Tone: ui.Muted}
+	case runv1.ImportRow_KIND_REMOVED:
+		return ui.Badge{Text: "Removed", Tone: ui.Warn}
+	}
+	return ui.Badge{Text: "Missing", Tone: ui.Warn, Title: "Not seen this time; not proven gone"}
+}
+
+func startSubscriptionImport(v *visit) error {
+	r, err := v.runs().StartRun(v.ctx(), &runv1.StartRunRequest{Connection: v.connection.GetSlug(), Subscriptions: true})
+	if err != nil {
+		return err
+	}
+	return v.done(v.at("/imports/subscriptions/" + r.GetId()))
+}
+
+// streamEvery is how often a page looks how far an import is.
+const streamEvery = 700 * time.Millisecond
+
+// showSubscriptionReport is an import under way, stage by stage, and then its report.
+func showSubscriptionReport(v *visit) error {
+	r, err := v.readRun()
+	if err != nil {
+		return err
+	}
+	at := v.at("/imports/subscriptions/" + r.GetId())
+	header := ui.Header{Title: "Import of subscriptions, " + ui.DateTime(r.GetStartTime().AsTime()), Crumbs: []ui.Link{{Text: "Imports", Href: v.at("/imports")}, {Text: "Subscriptions", Href: v.at("/imports/subscriptions")}},
+		Actions: []ui.Button{{Label: "Download CSV", Href: at + "/file?format=csv"}, {Label: "Download JSON", Href: at + "/file?format=json"}}}
+	blocks, last, err := v.subscriptionReport(v.ctx(), r)
+	if err != nil {
+		return err
+	}
+	if last {
+		return v.show(header, blocks...)
+	}
+	return v.show(header, ui.Live{URL: at + "/live", Blocks: blocks})
+}
+
+func streamSubscriptionReport(v *visit) error {
+	if _, err := v.readRun(); err != nil {
+		return err
+	}
+	calm := 0
+	return v.stream(every(streamEvery), func(ctx context.Context) ([]ui.Block, bool, error) {
+		r, err := v.readRun()
+		if err != nil {
+			return nil, true, err
+		}
+		blocks, last, err := v.subscriptionReport(ctx, r)
+		if !last {
+			calm = 0
+			return blocks, false, err
+		}
+		calm++ // what one service has just published, the next may not have seen yet
+		return blocks, calm > 2, err
+	})
+}
+
+// imported tells of an outcome that passes on what was found.
+func imported(o runv1.Outcome) bool {
+	return o == runv1.Outcome_OUTCOME_SUCCEEDED || o == runv1.Outcome_OUTCOME_INCOMPLETE
+}
+
+// subscriptionReport is how far an import is; last says that nothing more comes by itself.
+func (v *visit) subscriptionReport(ctx context.Context, r *runv1.Run) (blocks []ui.Block, last bool, err error) {
+	if !imported(r.GetOutcome()) {
+		return v.runBlocks(r), finished(r), nil
+	}
+	report, err := v.integrator().GetRunReport(ctx, &runv1.GetRunReportRequest{Id: r.GetId(), Limit: previewRows})
+	if err != nil {
+		return nil, true, err
+	}
+	stages, last := v.afterRun(ctx)
+	if !last {
+		blocks = append(blocks, stages)
+	}
+	if missing := silentNotice(report.GetUnknown()); missing != nil {
+		blocks = append(blocks, *missing)
+	}
+	blocks = append(blocks, ui.Section{Title: "What came of it in Halo", Lead: reportLead(v.connection, last), Blocks: []ui.Block{changeCounts(report.GetCounts())}})
+	if len(report.GetSkips()) > 0 {
+		blocks = append(blocks, ui.Section{Title: "Subscriptions that are billed to nobody", Blocks: []ui.Block{v.skipsTable(report.GetSkips())}})
+	}
+	if len(report.GetChanges()) > 0 {
+		t := ui.Table{Caption: "What it changed", Columns: []ui.Column{{Title: "What", Wide: true}, {Title: "When"}, {Title: "Outcome"}, {Title: "What changed"}, {Title: "A month, ex VAT", Num: true}, {Title: "Who"}}}
+		for _, c := range report.GetChanges() {
+			t.Rows = append(t.Rows, changeRow(v, c))
+		}
+		if report.GetTruncated() {
+			t.Pager = ui.Pager{Note: "The first " + ui.Count(int64(len(report.GetChanges()))) + "; the files have them all", Next: v.at("/changes?run=" + r.GetId())}
+		}
+		blocks = append(blocks, ui.Section{Title: "What it changed", Blocks: []ui.Block{t}})
+	}
+	return append(blocks, v.runBlocks(r)...), last, nil
+}
+
+func reportLead(c *connectionv1.Connection, last bool) string {
+	switch {
+	case !last:
+		return "So far; it goes on."
+	case c.GetMode() == connectionv1.Mode_MODE_OBSERVE:
+		return "The connection observes: nothing was written to Halo. The plan shows what would be."
+	}
+	return "Everything that could happen by itself has happened. What waits for a person is in the plan."
+}
+
+func changeCounts(counts []*runv1.ChangeCount) ui.Table {
+	t := ui.Table{Caption: "Changes by kind", Columns: []ui.Column{{Title: "Of"}, {Title: "What"}, {Title: "Outcome"}, {Title: "How many", Num: true}}, Empty: ui.Empty{Title: "Nothing had to change", Text: "Halo holds what was found, or nothing may be written."}}
+	for _, c := range counts {
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{kindWord(c.GetKind()), sentence(actionWord(c.GetAction())), sentence(c.GetOutcome()), c.GetCount()}})
+	}
+	return t
+}
+
+// afterRun is how far the services are that follow the fetcher, and whether all of them are at rest.
+func (v *visit) afterRun(ctx context.Context) (ui.Block, bool) {
+	rest := true
+	var bars []ui.Block
+	for _, w := range v.writers() {
+		p, err := w.client.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: v.connection.GetSlug()})
+		if err != nil { // the report says which service does not answer
+			continue
+		}
+		bar := ui.Progress{Label: stageOf(w.kind)}
+		for _, c := range p.GetItems() {
+			if c.GetKind() != w.kind {
+				continue
+			}
+			bar.Total += c.GetCount()
+			if s := c.GetState(); s != itemv1.State_STATE_PENDING && s != itemv1.State_STATE_APPLYING {
+				bar.Done += c.GetCount()
+			}
+		}
+		switch busy := settled.Busy(p); {
+		case busy != "":
+			rest, bar.Note = false, busy
+		case bar.Total == 0: // nothing of that kind: not a bar that runs for ever
+			continue
+		}
+		bars = append(bars, bar)
+	}
+	return ui.Section{Title: "Passing it on", Blocks: bars}, rest
+}
+
+func stageOf(kind string) string {
+	switch kind {
+	case "customer":
+		return "Customers: mapped or created"
+	case "licence":
+		return "Licences: as they should be, or waiting"
+	}
+	return "Invoice lines: as they should be, or waiting"
+}
