@@ -79,6 +79,8 @@ type LicenceWrite struct {
 type LicenceFilter struct {
 	ClientID int64
 	Inactive bool // also inactive ones
+	// Newest asks for the highest ids first [S]. That the order is kept is a guess: whoever relies on it looks.
+	Newest bool
 }
 
 // Licences lists licences and subscriptions.
@@ -89,6 +91,10 @@ func (c *Client) Licences(ctx context.Context, f LicenceFilter) iter.Seq2[Licenc
 	}
 	if f.Inactive {
 		q.Set("includeinactive", "true")
+	}
+	if f.Newest {
+		q.Set("order", "id")
+		q.Set("orderdesc", "true")
 	}
 	return rows[Licence](ctx, c, "/SoftwareLicence", "licences", q, c.caps.pageSize())
 }

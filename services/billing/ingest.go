@@ -83,7 +83,7 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 	n := len(batch)
 	connection, key, instance, body := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	revision, haloID, client, old := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	present := make([]bool, n)
+	present, told := make([]bool, n), make([]bool, n)
 	run, cause, trace := make([]string, n), make([]string, n), make([]string, n)
 	for i, e := range batch {
 		var p licencev1.Licence
@@ -101,10 +101,12 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 		}
 		connection[i], key[i], revision[i], instance[i], body[i] = e.Connection, e.Key, e.Revision, p.GetInstance(), string(b)
 		haloID[i], client[i], old[i], present[i] = l.HaloID, l.ClientID, l.OldClientID, ok
+		told[i] = ok || l.Waits != nil
 		run[i], cause[i], trace[i] = e.Run, e.ID, e.TraceParent
 	}
 	// Customers are concerned by what the licence was and by what it is; one that is still to be
-	// created in Halo (0) has no invoices. A change that the rules do not look at concerns nobody.
+	// created in Halo (0) has no invoices. A change that the rules do not look at concerns nobody, nor
+	// does a licence that is not there yet.
 	rows, err := tx.Query(ctx, `
 		with new as (
 			select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
@@ -128,9 +130,10 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 			returning *
 		)
 		select s.instance, coalesce(w.instance, ''), array[s.client_id, s.old_client_id, coalesce(w.client_id, 0), coalesce(w.old_client_id, 0)], s.present and not coalesce(w.present, false)
-		from saved s left join was w using (connection, key)
-		where w.key is null or w.body <> s.body or w.present <> s.present or w.instance <> s.instance`,
-		connection, key, revision, instance, haloID, client, old, present, body, run, cause, trace)
+		from saved s join unnest($1::text[], $2::text[], $13::boolean[]) as t(connection, key, told) using (connection, key)
+			left join was w using (connection, key)
+		where w.key is null and t.told or w.body <> s.body or w.present <> s.present or w.instance <> s.instance`,
+		connection, key, revision, instance, haloID, client, old, present, body, run, cause, trace, told)
 	if err != nil {
 		return fmt.Errorf("store %d licences: %w", n, err)
 	}

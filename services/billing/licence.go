@@ -50,7 +50,7 @@ type Licence struct {
 // it: lines do not run ahead of it. ok is false when there is none.
 func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 	g, want, has := p.GetSubscription().GetGiacom(), p.GetDesired(), p.GetApplied()
-	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED {
+	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED || beingCreated(p.GetStatus()) {
 		return Licence{}, false, nil
 	}
 	if waits(p.GetStatus()) {
@@ -84,6 +84,12 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 		return l, false, fmt.Errorf("RRP: %w", err)
 	}
 	return l, true, nil
+}
+
+// beingCreated: in a moment it will be in Halo, with an id that lines can link; what is decided before would be
+// decided again right after. Whatever else a licence waits for, lines are planned for it.
+func beingCreated(s *itemv1.Status) bool {
+	return s.GetHaloId() == 0 && (s.GetState() == itemv1.State_STATE_PENDING || s.GetState() == itemv1.State_STATE_APPLYING)
 }
 
 // Waits of a licence that a person has to decide about before it is in Halo.

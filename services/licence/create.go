@@ -15,6 +15,9 @@ import (
 // stopped for long does not go on creating what another has taken over.
 const postWithin = time.Minute
 
+// listPage is how many licences Halo lists in one request, where it does not cap the page.
+const listPage = 1000
+
 // create makes licences in Halo. Those whose earlier create is unclear are looked up first; ids are learnt by listing,
 // because what a POST of many rows answers is not known.
 func (b *batch) create(ctx context.Context, indices []int) {
@@ -233,7 +236,10 @@ func (b *batch) confirm(ctx context.Context, posted []int) {
 	if len(posted) == 0 {
 		return
 	}
-	err := b.refresh(ctx, posted)
+	seen, err := b.newest(ctx, posted)
+	if err == nil && !seen {
+		err = b.refresh(ctx, posted)
+	}
 	var there map[string][]found
 	if err == nil {
 		there, err = b.marked(ctx, posted)
@@ -255,6 +261,46 @@ func (b *batch) confirm(ctx context.Context, posted []int) {
 			b.out[i] = reconcile.HoldFor[Fields](v.Reason.Code, v.Reason.Text)
 		}
 	}
+}
+
+// newest reads Halo's licences from the highest id down until all that were just created have been seen, and tells
+// whether they were: a large instance is not listed whole for each batch. Where that would not spare a request, where
+// lists do not show marks, or where Halo orders otherwise, nothing is claimed.
+func (b *batch) newest(ctx context.Context, posted []int) (bool, error) {
+	missing := make(map[string]bool, len(posted))
+	customers := map[int64]bool{}
+	for _, i := range posted {
+		missing[b.settings.Mark(b.items[i].Key)] = true
+		customers[b.items[i].Desired.ClientID] = true
+	}
+	if len(customers) <= (len(posted)+listPage-1)/listPage {
+		return false, nil
+	}
+	listing := b.Clock.Now().UnixMicro()
+	rows, last, read := make([]halo.Licence, 0, listPage), int64(0), 0
+	for l, err := range b.client.Licences(ctx, halo.LicenceFilter{Inactive: true, Newest: true}) {
+		if err != nil {
+			return false, err
+		}
+		f := foundIn(l)
+		if last != 0 && f.HaloID > last || !f.MarkKnown || read > len(posted)+2*listPage {
+			return false, nil
+		}
+		last, read = f.HaloID, read+1
+		delete(missing, f.Fields.Mark)
+		if rows = append(rows, l); len(missing) == 0 {
+			break
+		}
+	}
+	if len(missing) > 0 {
+		return false, nil
+	}
+	for page := range slices.Chunk(rows, listPage) {
+		if err := save(ctx, b.Pool, b.settings.Instance, listing, page); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // marked gives the licences that carry the marks of these items, by key.
