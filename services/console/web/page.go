@@ -48,6 +48,12 @@ func pages() []page {
 		suggestionsPages(),
 		topLevelPages(),
 		importsPages(),
+		connectionsPages(),
+		validatePages(),
+		methodPages(),
+		integratorPages(),
+		reportPages(),
+		sessionsPages(),
 	)
 }
 

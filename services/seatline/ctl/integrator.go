@@ -1,12 +1,9 @@
 package ctl
 
 import (
-	"cmp"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +14,7 @@ import (
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/runreport"
 )
 
 // callConsole is for calls that ask Giacom or Halo, which take longer than others.
@@ -234,7 +232,7 @@ func (cmd *IntegratorReport) Run(ctx context.Context, c *Client) error {
 		case c.Output == "json":
 			return printOne(c, x)
 		case cmd.CSV:
-			return writeReport(c, x)
+			return runreport.CSV(c.out, x)
 		}
 		fmt.Fprintf(c.out, "Run %s of %s\n", runLine(x.GetRun()), x.GetRun().GetConnection())
 		for _, n := range x.GetCounts() {
@@ -248,7 +246,7 @@ func (cmd *IntegratorReport) Run(ctx context.Context, c *Client) error {
 			column[*itemv1.Change]{"what", func(r *itemv1.Change) string { return r.GetKind() + " " + r.GetAction() }},
 			column[*itemv1.Change]{"outcome", (*itemv1.Change).GetOutcome},
 			column[*itemv1.Change]{"title", (*itemv1.Change).GetTitle},
-			column[*itemv1.Change]{"changes", fieldsText},
+			column[*itemv1.Change]{"changes", runreport.Fields},
 			column[*itemv1.Change]{"why", func(r *itemv1.Change) string { return r.GetReason().GetText() }},
 		)
 		if err != nil {
@@ -256,41 +254,4 @@ func (cmd *IntegratorReport) Run(ctx context.Context, c *Client) error {
 		}
 		return printUnknown(c, x.GetUnknown())
 	})
-}
-
-func fieldsText(r *itemv1.Change) string {
-	var all []string
-	for _, f := range r.GetChanges() {
-		all = append(all, fmt.Sprintf("%s: %s → %s", f.GetField(), orDash(f.GetBefore()), orDash(f.GetAfter())))
-	}
-	return strings.Join(all, "; ")
-}
-
-// writeReport is one change a row, money ex VAT per month.
-func writeReport(c *Client, x *runv1.RunReport) error {
-	w := csv.NewWriter(c.out)
-	rows := [][]string{{"time", "run", "kind", "key", "title", "outcome", "action", "changes", "reason", "monthly_before_ex_vat", "monthly_after_ex_vat", "currency", "halo_id", "request_id"}}
-	for _, r := range x.GetChanges() {
-		rows = append(rows, []string{
-			r.GetTime().AsTime().UTC().Format(time.RFC3339), r.GetRun(), r.GetKind(), r.GetKey(), r.GetTitle(), r.GetOutcome(), r.GetAction(), fieldsText(r), r.GetReason().GetText(),
-			r.GetMonthlyBefore().GetAmount(), r.GetMonthlyAfter().GetAmount(), cmp.Or(r.GetMonthlyAfter().GetCurrency(), r.GetMonthlyBefore().GetCurrency()), fmt.Sprint(r.GetHaloId()), r.GetRequestId(),
-		})
-	}
-	for _, row := range rows {
-		for i := range row {
-			row[i] = plainCell(row[i])
-		}
-	}
-	return w.WriteAll(rows)
-}
-
-// plainCell keeps text from outside from being a formula in a spreadsheet; numbers stay numbers.
-func plainCell(text string) string {
-	if _, err := strconv.ParseFloat(text, 64); err == nil {
-		return text
-	}
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }

@@ -62,10 +62,11 @@ type Paragraph struct{ Text any }
 type List struct{ Items []any }
 
 // Live shows Blocks and keeps them up to date: the script replaces them with what URL streams
-// (visit.stream of package web). Without the script a link fetches the page anew.
+// (visit.stream of package web). Without the script a link fetches the page anew, or leads to Otherwise.
 type Live struct {
-	URL    string
-	Blocks []Block
+	URL       string
+	Blocks    []Block
+	Otherwise Link
 }
 
 func (Header) block() string    { return "header" }
