@@ -219,7 +219,11 @@ func (s *story) restore(service string) {
 		}
 		_, err := conn.Exec(s.ctx, fmt.Sprintf("truncate %s cascade", table))
 		s.must(err)
-		_, err = conn.Exec(s.ctx, fmt.Sprintf("insert into %s overriding system value table backup.%s", table, name))
+		var columns string // what the database works out by itself is no part of a dump
+		err = conn.QueryRow(s.ctx, `select string_agg(quote_ident(column_name), ', ' order by ordinal_position) from information_schema.columns
+			where table_schema = $1 and table_name = $2 and is_generated = 'NEVER'`, service, name).Scan(&columns)
+		s.must(err)
+		_, err = conn.Exec(s.ctx, fmt.Sprintf("insert into %s (%s) overriding system value select %s from backup.%s", table, columns, columns, name))
 		s.must(err)
 	}
 	_, err = s.w.Spawn(s.ctx, service, 0)
