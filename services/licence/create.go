@@ -283,7 +283,7 @@ func (b *batch) newest(ctx context.Context, posted []int) (bool, error) {
 			return false, err
 		}
 		f := foundIn(l)
-		if last != 0 && f.HaloID > last || !f.MarkKnown || read > len(posted)+2*listPage {
+		if last != 0 && f.HaloID > last || !f.MarkKnown || read > 2*len(posted)+2*listPage { // others create as well
 			return false, nil
 		}
 		last, read = f.HaloID, read+1

@@ -343,15 +343,24 @@ func TestRequestsSpent(t *testing.T) {
 		cfg              halosim.Config
 		licences, budget int
 		updates          int
+		others           int // in Halo from the beginning, of other customers
 	}{
-		"10,000 new ones":   {halosim.Config{}, 10_000, 260, 30},
-		"pages of 100 only": {halosim.Config{MaxPageSize: 100}, 2_000, 120, 30},
+		"10,000 new ones":             {halosim.Config{}, 10_000, 260, 30, 0},
+		"6,000 new ones among 20,000": {halosim.Config{}, 6_000, 185, 30, 20_000},
+		"lists in no order asked for": {halosim.Config{IgnoreOrder: true}, 2_000, 60, 30, 3_000},
+		"pages of 100 only":           {halosim.Config{MaxPageSize: 100}, 2_000, 120, 30, 0},
 		// Each licence is read by itself, on a slow machine twice: how many arrive together decides.
-		"lists without marks":                 {halosim.Config{NoListMarks: true}, 1_000, 2_200, 30},
-		"posts answered with one object only": {halosim.Config{ReplyLast: true}, 2_000, 60, 30},
+		"lists without marks":                 {halosim.Config{NoListMarks: true}, 1_000, 2_200, 30, 0},
+		"posts answered with one object only": {halosim.Config{ReplyLast: true}, 2_000, 60, 30, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, c.cfg, 200)
+			state := w.sim.State()
+			state.Clients = append(state.Clients, halosim.Client{ID: 999, Name: "Other"})
+			for i := range c.others {
+				state.Licences = append(state.Licences, halosim.Licence{ID: int64(i + 1), Type: 1, ClientID: 999, Name: fmt.Sprint("Antivirus ", i), Count: 1, IsActive: true})
+			}
+			w.sim.Set(state)
 			w.start()
 			w.connect()
 			subs := make([]*subscriptionv1.Subscription, c.licences)
@@ -359,7 +368,7 @@ func TestRequestsSpent(t *testing.T) {
 				subs[i] = sub(fmt.Sprintf("giacom/%05d", i), int64(i%200+1), 5)
 			}
 			w.send(subs...)
-			eventtest.Eventually(t, "all created", func() bool { return len(w.sim.State().Licences) >= c.licences })
+			eventtest.Eventually(t, "all created", func() bool { return len(w.sim.State().Licences) >= c.licences+c.others })
 			w.settle()
 			if n := w.api(); n > c.budget {
 				t.Errorf("%d licences took %d requests, want at most %d: %v", c.licences, n, c.budget, w.sim.Requests())

@@ -236,6 +236,9 @@ type paging struct {
 func (s *Sim) paging(args url.Values, f struck) paging {
 	number := func(name string) int { n, _ := strconv.Atoi(args.Get(name)); return n }
 	p := paging{no: 1, size: 50, order: strings.ToLower(args.Get("order")), desc: args.Get("orderdesc") == "true"}
+	if s.cfg.IgnoreOrder {
+		p.order, p.desc = "", false
+	}
 	if strings.EqualFold(args.Get("pageinate"), "true") {
 		p.enveloped, p.quirk = true, args.Get("page_no") == ""
 		if n := number("page_no"); n > 0 {

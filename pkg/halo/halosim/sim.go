@@ -47,7 +47,9 @@ type Config struct {
 	// NoListMarks leaves snowid out of list rows.
 	NoListMarks bool
 	// MaxPageSize caps page_size; 0 for no cap.
-	MaxPageSize  int
+	MaxPageSize int
+	// IgnoreOrder lists by rising id, whatever order is asked for.
+	IgnoreOrder  bool
 	InvoiceLines InvoiceLines
 	// ReplyLast answers a POST of many rows with the last object only, not with an array.
 	ReplyLast bool
