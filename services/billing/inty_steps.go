@@ -105,7 +105,7 @@ func (p *picture) inScope() []inty.Pair {
 func (p *picture) importLicences() *intyv1.Step {
 	kind := intyv1.StepKind_STEP_KIND_IMPORT
 	if p.ReadTime.IsZero() {
-		return step(kind, toDo, "Inty's licences were not read from Halo yet.", "Refresh, then import the subscriptions.")
+		return step(kind, toDo, "Inty's licences were not read from Halo yet.", "Have Halo read, then import the subscriptions.")
 	}
 	has := map[int64]bool{}
 	for _, g := range p.giacom {
@@ -132,7 +132,7 @@ func (p *picture) importLicences() *intyv1.Step {
 func (p *picture) repoint() *intyv1.Step {
 	kind := intyv1.StepKind_STEP_KIND_REPOINT
 	if p.ReadTime.IsZero() {
-		return step(kind, toDo, "Inty's licences were not read from Halo yet.", "Refresh first.")
+		return step(kind, toDo, "Inty's licences were not read from Halo yet.", "Have Halo read first.")
 	}
 	left, moved, moving, adopted := 0, 0, 0, 0
 	for _, x := range p.inScope() {

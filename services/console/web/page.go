@@ -48,6 +48,7 @@ func pages() []page {
 		suggestionsPages(),
 		topLevelPages(),
 		importsPages(),
+		intyPages(),
 		connectionsPages(),
 		validatePages(),
 		methodPages(),

@@ -1,0 +1,362 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	intyv1 "seatline.dev/proto/seatline/inty/v1"
+	"seatline.dev/services/console/web/ui"
+)
+
+// intyPages lead through the move from Halo's Inty integration, in the order of Halo's guide.
+func intyPages() []page {
+	at := func(rest string) string { return ofConnection + "/inty" + rest }
+	const title = "Inty migration"
+	return []page{
+		{path: at(""), title: title, nav: navInty, handle: showInty},
+		{path: at("/live"), title: title, nav: navInty, handle: streamInty},
+		{path: at("/refresh"), method: http.MethodPost, title: title, nav: navInty, handle: refreshInty},
+		{path: at("/module"), method: http.MethodPost, title: title, nav: navInty, handle: checkIntyModule},
+		{path: at("/save"), title: "Note the old mappings", nav: navInty, handle: askIntyFile},
+		{path: at("/save"), method: http.MethodPost, title: "Note the old mappings", nav: navInty, handle: saveIntyMappings},
+		{path: at("/mappings"), title: "Old mappings", nav: navInty, handle: showIntyMappings},
+		{path: at("/mappings/accept"), title: "Accept all proposals", nav: navInty, handle: askIntyProposals},
+		{path: at("/mappings/accept"), method: http.MethodPost, title: "Accept all proposals", nav: navInty, handle: acceptIntyProposals},
+		{path: at("/mappings/map"), method: http.MethodPost, title: "Old mappings", nav: navInty, handle: mapIntyCustomer},
+		{path: at("/where"), title: "Where customers are", nav: navInty, handle: showIntyWhere},
+		{path: at("/where"), method: http.MethodPost, title: "Where customers are", nav: navInty, handle: answerInty},
+		{path: at("/pairs"), title: "Licences of Inty's", nav: navInty, handle: showIntyPairs},
+		{path: at("/pairs/{licence}"), title: "A licence of Inty's", nav: navInty, handle: showIntyPair},
+		{path: at("/pairs/{licence}/live"), title: "A licence of Inty's", nav: navInty, handle: streamIntyPair},
+		{path: at("/pairs/{licence}"), method: http.MethodPost, title: "A licence of Inty's", nav: navInty, handle: decideIntyPair},
+		{path: at("/users"), title: "Lines that count users", nav: navInty, handle: showIntyUsers},
+		{path: at("/preview"), title: "Preview", nav: navInty, handle: showIntyPreview},
+		{path: at("/apply"), title: "Re-point the lines", nav: navInty, handle: askIntyApply},
+		{path: at("/apply"), method: http.MethodPost, title: "Re-point the lines", nav: navInty, handle: applyInty},
+		{path: at("/verify"), method: http.MethodPost, title: "Verify", nav: navInty, handle: verifyInty},
+		{path: at("/undo"), title: "Undo the re-pointing", nav: navInty, handle: askIntyUndo},
+		{path: at("/undo"), method: http.MethodPost, title: "Undo the re-pointing", nav: navInty, handle: undoInty},
+		{path: at("/reports"), title: "Reports", nav: navInty, handle: showIntyReports},
+		{path: at("/reports"), method: http.MethodPost, title: "Reports", nav: navInty, handle: writeIntyReport},
+		{path: at("/reports/{report}"), title: "Report", nav: navInty, handle: showIntyReport},
+		{path: at("/reports/{report}/csv"), title: "Report", nav: navInty, handle: sendIntyReport},
+	}
+}
+
+func (v *visit) inty() intyv1.MigrationServiceClient {
+	return intyv1.NewMigrationServiceClient(v.Billing)
+}
+
+// atInty is an address of the migration.
+func (v *visit) atInty(rest string) string { return v.at("/inty" + rest) }
+
+func (v *visit) migration(ctx context.Context) (*intyv1.Migration, error) {
+	return v.inty().GetMigration(ctx, v.migrationRequest())
+}
+
+func (v *visit) migrationRequest() *intyv1.MigrationRequest {
+	return &intyv1.MigrationRequest{Connection: v.connection.GetSlug()}
+}
+
+// intyHeader is the head of the pages below the guided one.
+func (v *visit) intyHeader(title string, lead any, actions ...ui.Button) ui.Header {
+	return ui.Header{Title: title, Lead: lead, Crumbs: []ui.Link{{Text: "Inty migration", Href: v.atInty("")}}, Actions: actions}
+}
+
+// intyTabs are the views of the migration.
+func (v *visit) intyTabs(m *intyv1.Migration) ui.Tabs {
+	pairs := int64(0)
+	for _, c := range m.GetPairs() {
+		pairs += int64(c.GetCount())
+	}
+	tabs := ui.Tabs{
+		{Title: "Steps", Href: v.atInty("")},
+		{Title: "Old mappings", Href: v.atInty("/mappings"), Count: m.GetMappings()},
+		{Title: "Where customers are", Href: v.atInty("/where"), Count: m.GetAsked()},
+		{Title: "Licences and lines", Href: v.atInty("/pairs"), Count: pairs},
+		{Title: "User counts", Href: v.atInty("/users")},
+		{Title: "Preview", Href: v.atInty("/preview")},
+		{Title: "Reports", Href: v.atInty("/reports")},
+	}
+	for i := range tabs {
+		tabs[i].Current = tabs[i].Href == v.r.URL.Path
+	}
+	return tabs
+}
+
+// showInty is the guide: its steps, how each stands, and what to do next.
+func showInty(v *visit) error {
+	m, err := v.migration(v.ctx())
+	if err != nil {
+		return err
+	}
+	blocks, err := v.guide(v.ctx(), m)
+	if err != nil {
+		return err
+	}
+	return v.show(ui.Header{
+		Title: "Inty migration",
+		Lead:  "Giacom bought Inty. This moves your customers from Halo’s Inty integration to Giacom’s licences, in the order of Halo’s own guide. Every step can be repeated; nothing is written to your invoices before you have seen it.",
+	}, v.intyTabs(m), ui.Live{URL: v.atInty("/live"), Blocks: blocks})
+}
+
+func streamInty(v *visit) error {
+	return v.stream(every(2*time.Second), func(ctx context.Context) ([]ui.Block, bool, error) {
+		m, err := v.migration(ctx)
+		if err != nil {
+			return nil, true, err
+		}
+		blocks, err := v.guide(ctx, m)
+		return blocks, false, err
+	})
+}
+
+func (v *visit) guide(ctx context.Context, m *intyv1.Migration) ([]ui.Block, error) {
+	main, overview := []ui.Block{}, ui.Steps{}
+	current := false
+	for _, s := range m.GetSteps() {
+		step, now := ui.Step{Title: stepTitle(s.GetKind()), Text: stepWord(s.GetState())}, false
+		switch {
+		case s.GetState() == intyv1.StepState_STEP_STATE_DONE:
+			step.State, step.Text = "done", "Done"
+		case !current:
+			step.State, current, now = "current", true, true
+		}
+		overview = append(overview, step)
+		section, err := v.guideStep(ctx, m, s, now)
+		if err != nil {
+			return nil, err
+		}
+		main = append(main, section)
+	}
+	report := ui.Section{Title: "Write down what is left", Lead: "A report lists everything that was done and what still asks for something. It is kept, and can be downloaded."}
+	if v.operator() {
+		report.Actions = []ui.Button{{Label: "Write a report", Href: v.atInty("/reports"), Post: true}}
+	}
+	if m.GetReportTime() != nil {
+		report.Blocks = []ui.Block{ui.Paragraph{Text: ui.Sentence{ui.Link{Text: "The last report", Href: v.atInty("/reports")}, " was written ", ui.Since(m.GetReportTime(), v.now()), "."}}}
+	}
+	side := []ui.Block{
+		ui.Section{Title: "In the guide’s order", Blocks: []ui.Block{overview}},
+		ui.Notice{Tone: ui.Info, Title: "Not for customers in the United States", Text: "Inty’s customers there do not move to Giacom. They are found by country or currency and left as they are; where neither says, you are asked.",
+			Actions: []ui.Button{{Label: "Where customers are", Href: v.atInty("/where"), Small: true}}},
+	}
+	return []ui.Block{ui.Split{Main: append(main, report), Side: side}}, nil
+}
+
+func stepTitle(kind intyv1.StepKind) string {
+	switch kind {
+	case intyv1.StepKind_STEP_KIND_NOTE_MAPPINGS:
+		return "Note the old mappings"
+	case intyv1.StepKind_STEP_KIND_DISABLE_MODULE:
+		return "Clear out and disable the Inty module"
+	case intyv1.StepKind_STEP_KIND_MAP:
+		return "Map the customers in Giacom"
+	case intyv1.StepKind_STEP_KIND_IMPORT:
+		return "Import the licences"
+	case intyv1.StepKind_STEP_KIND_REPOINT:
+		return "Re-point the invoice lines"
+	default:
+		return sentence(strings.TrimPrefix(kind.String(), "STEP_KIND_"))
+	}
+}
+
+func stepWord(state intyv1.StepState) string {
+	switch state {
+	case intyv1.StepState_STEP_STATE_DONE:
+		return "Done"
+	case intyv1.StepState_STEP_STATE_PARTLY:
+		return "Partly done"
+	default:
+		return "To do"
+	}
+}
+
+func stepBadge(state intyv1.StepState) ui.Badge {
+	b := ui.Badge{Text: stepWord(state), Tone: ui.Muted}
+	switch state {
+	case intyv1.StepState_STEP_STATE_DONE:
+		b.Tone = ui.Good
+	case intyv1.StepState_STEP_STATE_PARTLY:
+		b.Tone = ui.Busy
+	}
+	return b
+}
+
+// guideStep is one step with its state, what to do next, and the buttons for it; those of the step whose
+// turn it is stand out.
+func (v *visit) guideStep(ctx context.Context, m *intyv1.Migration, s *intyv1.Step, now bool) (ui.Section, error) {
+	section := ui.Section{Title: ui.Count(int64(s.GetKind())) + ". " + stepTitle(s.GetKind()), Lead: ui.Beside{stepBadge(s.GetState()), s.GetText()}}
+	if s.GetHow() != "" {
+		section.Blocks = append(section.Blocks, ui.Paragraph{Text: ui.Sentence{"Next: ", s.GetHow()}})
+	}
+	var buttons []ui.Button
+	offer := func(forOperators bool, b ui.Button) {
+		if v.operator() || !forOperators {
+			buttons = append(buttons, b)
+		}
+	}
+	kind := ""
+	if now {
+		kind = "primary"
+	}
+	switch s.GetKind() {
+	case intyv1.StepKind_STEP_KIND_NOTE_MAPPINGS:
+		if m.GetMappingsTime() != nil {
+			section.Blocks = append(section.Blocks, ui.Paragraph{Text: ui.Sentence{"Saved ", ui.Since(m.GetMappingsTime(), v.now()), " from ", mappingsFrom(m.GetMappingsFrom()), byWhom(m.GetMappingsWho()), ". What is saved here is never taken away again."}})
+		}
+		offer(true, ui.Button{Label: "Save from Halo", Href: v.atInty("/save"), Post: true, Kind: kind})
+		offer(true, ui.Button{Label: "Upload a file …", Href: v.atInty("/save")})
+	case intyv1.StepKind_STEP_KIND_DISABLE_MODULE:
+		section.Blocks = append(section.Blocks, v.moduleBlocks(m.GetModule())...)
+		offer(true, ui.Button{Label: "Check it in Halo", Href: v.atInty("/module"), Post: true, Kind: kind})
+	case intyv1.StepKind_STEP_KIND_MAP:
+		offer(false, ui.Button{Label: "Old mappings and proposals", Href: v.atInty("/mappings"), Kind: kind})
+		if m.GetAsked() > 0 {
+			offer(false, ui.Button{Label: "Answer for " + ui.Plural(int64(m.GetAsked()), "customer", "customers"), Href: v.atInty("/where")})
+		}
+		if to := v.entry(navMappings); to != "" {
+			offer(false, ui.Button{Label: "All mappings", Href: to})
+		}
+	case intyv1.StepKind_STEP_KIND_IMPORT:
+		if m.GetReadTime() != nil {
+			section.Blocks = append(section.Blocks, ui.Paragraph{Text: ui.Sentence{"Halo was read for what Inty left ", ui.Since(m.GetReadTime(), v.now()), "."}})
+		}
+		if to := v.entry(navImports); to != "" {
+			offer(true, ui.Button{Label: "Import …", Href: to, Kind: kind})
+		} else {
+			offer(true, ui.Button{Label: "Import now", Href: v.at("/runs"), Post: true, Kind: kind})
+		}
+		read := "Read Halo again"
+		if m.GetReadTime() == nil {
+			read = "Read Halo"
+		}
+		offer(true, ui.Button{Label: read, Href: v.atInty("/refresh"), Post: true})
+		if n := pairCount(m, intyv1.PairState_PAIR_STATE_DUPLICATE); n > 0 {
+			offer(false, ui.Button{Label: "Decide on " + ui.Plural(n, "possible duplicate", "possible duplicates"), Href: v.atInty("/pairs?state=duplicate")})
+		}
+	case intyv1.StepKind_STEP_KIND_REPOINT:
+		progress, err := v.repointing(ctx, m)
+		if err != nil {
+			return section, err
+		}
+		section.Blocks = append(section.Blocks, progress...)
+		if n := pairCount(m, intyv1.PairState_PAIR_STATE_READY); n > 0 && m.GetLinesLinked() > 0 {
+			offer(false, ui.Button{Label: "Look at the preview", Href: v.atInty("/preview"), Kind: kind})
+		}
+		offer(false, ui.Button{Label: "Licences and lines", Href: v.atInty("/pairs")})
+		if m.GetLinesApplied() > 0 {
+			offer(true, ui.Button{Label: "Verify in Halo", Href: v.atInty("/verify"), Post: true})
+			offer(true, ui.Button{Label: "Undo …", Href: v.atInty("/undo")})
+		}
+	}
+	if len(buttons) > 0 {
+		section.Blocks = append(section.Blocks, ui.Actions{Buttons: buttons})
+	}
+	return section, nil
+}
+
+// entry of the navigation for the connection at hand; "" where there is none.
+func (v *visit) entry(name string) string {
+	return strings.Replace(v.nav[name], "{connection}", v.slug(), 1)
+}
+
+func pairCount(m *intyv1.Migration, state intyv1.PairState) int64 {
+	for _, c := range m.GetPairs() {
+		if c.GetState() == state {
+			return int64(c.GetCount())
+		}
+	}
+	return 0
+}
+
+func mappingsFrom(from string) string {
+	if from == "csv" {
+		return "a file"
+	}
+	return "Halo"
+}
+
+func byWhom(who string) string {
+	if who == "" {
+		return ""
+	}
+	return " by " + who
+}
+
+// moduleBlocks show Halo's Inty module as it was last looked at.
+func (v *visit) moduleBlocks(m *intyv1.Module) []ui.Block {
+	if m == nil {
+		return nil
+	}
+	var blocks []ui.Block
+	if len(m.GetToDo()) > 0 {
+		items := make([]any, len(m.GetToDo()))
+		for i, what := range m.GetToDo() {
+			items[i] = what
+		}
+		blocks = append(blocks, ui.Paragraph{Text: "Left to do in Halo:"}, ui.List{Items: items})
+	}
+	when := ui.Sentence{"Looked at ", ui.Since(m.GetCheckTime(), v.now())}
+	if m.GetLastSyncTime() != nil {
+		when = append(when, "; Inty last synced ", ui.When(m.GetLastSyncTime()))
+	}
+	if m.GetLastError() != "" {
+		when = append(when, "; its last error was: ", m.GetLastError())
+	}
+	return append(blocks, ui.Paragraph{Text: append(when, ".")})
+}
+
+// repointing shows how far the lines are that are being written, or put back.
+func (v *visit) repointing(ctx context.Context, m *intyv1.Migration) ([]ui.Block, error) {
+	var blocks []ui.Block
+	if m.GetLinesApplied() > 0 {
+		p := ui.Progress{Label: "Lines re-pointed", Done: int64(m.GetLinesDone()), Total: int64(m.GetLinesApplied()), Tone: ui.Busy}
+		if m.GetLinesDone() == m.GetLinesApplied() {
+			p.Tone = ui.Good
+		}
+		blocks = append(blocks, p)
+	}
+	if n := int64(m.GetLinesRestoring()); n > 0 {
+		blocks = append(blocks, ui.Progress{Label: ui.Plural(n, "line is being put back as it was", "lines are being put back as they were"), Tone: ui.Busy})
+	}
+	if m.GetLinesDone() == m.GetLinesApplied() && m.GetLinesRestoring() == 0 {
+		return blocks, nil
+	}
+	moving, err := v.inty().ListPairs(ctx, &intyv1.ListPairsRequest{Connection: v.connection.GetSlug(), State: intyv1.PairState_PAIR_STATE_MOVING, PageSize: 20})
+	if err != nil {
+		return nil, err
+	}
+	t := ui.Table{Caption: "Lines that are being written", Columns: []ui.Column{{Title: "Line", Wide: true}, {Title: "State"}, {Title: "Why it waits"}}}
+	for _, x := range moving.GetPairs() {
+		for _, l := range x.GetLines() {
+			if l.GetState() == intyv1.LineState_LINE_STATE_MOVING || l.GetState() == intyv1.LineState_LINE_STATE_RESTORING {
+				t.Rows = append(t.Rows, ui.Row{Cells: []any{v.lineNamed(l), ui.State(l.GetStatus().GetState()), ui.Quiet{Value: l.GetStatus().GetReason().GetText()}}})
+			}
+		}
+	}
+	if len(t.Rows) > 0 {
+		blocks = append(blocks, t)
+	}
+	return blocks, nil
+}
+
+func refreshInty(v *visit) error {
+	if _, err := v.inty().RefreshMigration(v.ctx(), v.migrationRequest()); err != nil {
+		return err
+	}
+	return v.done(v.atInty(""), said("Halo was read for what Inty left."))
+}
+
+func checkIntyModule(v *visit) error {
+	m, err := v.inty().CheckModule(v.ctx(), v.migrationRequest())
+	if err != nil {
+		return err
+	}
+	if m.GetDone() {
+		return v.done(v.atInty(""), said("The Inty module is cleared and disabled."))
+	}
+	return v.done(v.atInty(""), ui.Notice{Tone: ui.Warn, Title: "The Inty module is not cleared and disabled yet", Items: m.GetToDo(), Next: "Do that in Halo, then have it checked again."})
+}

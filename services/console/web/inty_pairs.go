@@ -1,0 +1,342 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/rpc"
+	intyv1 "seatline.dev/proto/seatline/inty/v1"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	"seatline.dev/services/console/web/ui"
+)
+
+var pairWords = map[intyv1.PairState]ui.Badge{
+	intyv1.PairState_PAIR_STATE_ADOPTED:   {Text: "Taken over", Tone: ui.Good, Title: "Its lines bill Giacom’s licence already"},
+	intyv1.PairState_PAIR_STATE_READY:     {Text: "Ready", Tone: ui.Info, Title: "Its lines can be re-pointed"},
+	intyv1.PairState_PAIR_STATE_DUPLICATE: {Text: "Possible duplicate", Tone: ui.Warn, Title: "Take it over in place, or have Giacom’s created beside it"},
+	intyv1.PairState_PAIR_STATE_AMBIGUOUS: {Text: "Ambiguous", Tone: ui.Warn, Title: "Several could be meant: choose one"},
+	intyv1.PairState_PAIR_STATE_UNPAIRED:  {Text: "Unpaired", Tone: ui.Warn, Title: "No Giacom licence stands for it"},
+	intyv1.PairState_PAIR_STATE_EXCLUDED:  {Text: "United States", Tone: ui.Muted, Title: "Does not move to Giacom"},
+	intyv1.PairState_PAIR_STATE_ASKED:     {Text: "Where is it?", Tone: ui.Warn, Title: "It is not known whether the customer is in the United States"},
+	intyv1.PairState_PAIR_STATE_LEFT:      {Text: "Left alone", Tone: ui.Muted, Title: "A person decided so"},
+	intyv1.PairState_PAIR_STATE_MOVING:    {Text: "Being written", Tone: ui.Busy},
+	intyv1.PairState_PAIR_STATE_MOVED:     {Text: "Re-pointed", Tone: ui.Good},
+}
+
+var lineWords = map[intyv1.LineState]ui.Badge{
+	intyv1.LineState_LINE_STATE_LINKED:    {Text: "Bills it", Tone: ui.Info},
+	intyv1.LineState_LINE_STATE_MOVING:    {Text: "Being re-pointed", Tone: ui.Busy},
+	intyv1.LineState_LINE_STATE_MOVED:     {Text: "Re-pointed", Tone: ui.Good},
+	intyv1.LineState_LINE_STATE_RESTORING: {Text: "Being put back", Tone: ui.Busy},
+	intyv1.LineState_LINE_STATE_IDLE:      {Text: "Bills nothing", Tone: ui.Muted, Title: "The line or its invoice is inactive in Halo: it is left as it is"},
+	intyv1.LineState_LINE_STATE_BY_HAND:   {Text: "By hand", Tone: ui.Warn, Title: "It counts licences rather than subscriptions: change it in Halo"},
+	intyv1.LineState_LINE_STATE_CHANGED:   {Text: "Changed in Halo", Tone: ui.Warn, Title: "Neither licence is on it any more"},
+}
+
+// showIntyPairs lists Inty's licences, each with Giacom's and the lines that link it.
+func showIntyPairs(v *visit) error {
+	l := v.listing()
+	search := l.search("Search", "Customer or product")
+	state := l.choice("state", "State", "", "", "All", "ready", "Ready", "adopted", "Taken over", "duplicate", "Possible duplicate", "ambiguous", "Ambiguous", "unpaired", "Unpaired",
+		"excluded", "United States", "asked", "Where is it?", "left", "Left alone", "moving", "Being written", "moved", "Re-pointed")
+	customer := ui.Field{Name: "customer", Kind: "hidden", Value: l.value("customer")}
+	client, _ := strconv.ParseInt(customer.Value, 10, 64)
+	if customer.Value != "" {
+		customer = ui.Field{Name: "customer", Label: "Customer", Kind: "select", Auto: true, Options: ui.Options(customer.Value, "", "All", customer.Value, "No. "+customer.Value)}
+	}
+	m, err := v.migration(v.ctx())
+	if err != nil {
+		return err
+	}
+	resp, err := v.inty().ListPairs(v.ctx(), &intyv1.ListPairsRequest{
+		Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Search: search.Value, OrderBy: l.order(), ClientId: client,
+		State: intyv1.PairState(intyv1.PairState_value["PAIR_STATE_"+strings.ToUpper(l.values.Get("state"))]),
+	})
+	if err != nil {
+		return err
+	}
+	t := ui.Table{
+		Caption: "Licences of Inty's",
+		Columns: []ui.Column{l.sorted(ui.Column{Title: "Inty’s licence", Wide: true}, "name"), l.sorted(ui.Column{Title: "Customer"}, "customer"), l.sorted(ui.Column{Title: "Seats", Num: true}, "seats"),
+			{Title: "Giacom’s licence"}, {Title: "Invoice lines"}, l.sorted(ui.Column{Title: "State"}, "state")},
+		Empty: ui.Empty{Title: "No licences of Inty’s", Text: "Halo was not read for them yet, or Inty left none. They are known by the status behind their names, such as “… (Active)”."},
+		Pager: l.pager(resp.GetNextPageToken(), len(resp.GetPairs())),
+	}
+	if l.narrowed() {
+		t.Empty = ui.Empty{Title: "Nothing found", Text: "No licence of Inty’s matches what you asked for.", Actions: []ui.Button{{Label: "Show all", Href: v.atInty("/pairs")}}}
+	}
+	for _, x := range resp.GetPairs() {
+		t.Rows = append(t.Rows, v.pairRow(x))
+	}
+	header := v.intyHeader("Licences and lines", "Inty’s licences have a status behind their names; Giacom’s have none. Each is paired with the Giacom licence of the same customer, product and term, and shown with the lines that link it.")
+	if v.operator() {
+		header.Actions = []ui.Button{{Label: "Read Halo again", Href: v.atInty("/refresh"), Post: true}}
+	}
+	return v.show(header, v.intyTabs(m), l.form(search, state, customer), t)
+}
+
+func (v *visit) pairRow(x *intyv1.Pair) ui.Row {
+	giacom := any(nil)
+	switch g := x.GetGiacom(); {
+	case g != nil:
+		giacom = ui.Stack{Top: g.GetName(), Under: seats(g.GetCount())}
+	case len(x.GetCandidates()) > 0:
+		giacom = ui.Quiet{Value: ui.Plural(int64(len(x.GetCandidates())), "could be meant", "could be meant")}
+	}
+	return ui.Row{Cells: []any{
+		ui.Stack{Top: ui.Link{Text: x.GetInty().GetName(), Href: v.toPair(x)}, Under: "No. " + strconv.FormatInt(x.GetInty().GetHaloId(), 10)}, x.GetInty().GetClientName(), x.GetInty().GetCount(),
+		giacom, v.lineStates(x.GetLines()), ui.Stack{Top: pairWords[x.GetState()], Under: x.GetWhy()},
+	}}
+}
+
+func (v *visit) toPair(x *intyv1.Pair) string {
+	return v.atInty("/pairs/" + strconv.FormatInt(x.GetInty().GetHaloId(), 10))
+}
+
+func seats(n int64) string { return ui.Plural(n, "seat", "seats") }
+
+// lineStates of a list in short: most licences are on one line.
+func (v *visit) lineStates(lines []*intyv1.LinkedLine) any {
+	if len(lines) == 0 {
+		return nil
+	}
+	var out ui.Lines
+	for _, l := range lines {
+		out = append(out, ui.Stack{Top: lineWords[l.GetState()], Under: invoiceNo(l.GetInvoiceId())})
+	}
+	return out
+}
+
+// invoiceNo is a recurring invoice as people call it: Halo numbers them below zero.
+func invoiceNo(id int64) string { return "invoice " + strconv.FormatInt(id, 10) }
+
+// lineNamed is a line with whom it bills, leading to its invoice in Halo.
+func (v *visit) lineNamed(l *intyv1.LinkedLine) any {
+	top := any(l.GetDescription())
+	if to := halo.RecurringInvoicePage(v.connection.GetHalo().GetBaseUrl(), l.GetInvoiceId()); to != "" {
+		top = ui.Link{Text: l.GetDescription(), Href: to, Out: true}
+	}
+	return ui.Stack{Top: top, Under: l.GetClientName() + " · " + invoiceNo(l.GetInvoiceId())}
+}
+
+func (v *visit) readPair(ctx context.Context) (*intyv1.Pair, error) {
+	id, err := strconv.ParseInt(v.param("licence"), 10, 64)
+	if err != nil || id <= 0 {
+		return nil, rpc.NotFound("licence of Inty's in Halo", v.param("licence")).Do("choose one of the list")
+	}
+	resp, err := v.inty().ListPairs(ctx, &intyv1.ListPairsRequest{Connection: v.connection.GetSlug(), HaloId: id})
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.GetPairs()) == 0 {
+		return nil, rpc.NotFound("licence of Inty's in Halo", v.param("licence")).Do("have Halo read again, then look at the list")
+	}
+	return resp.GetPairs()[0], nil
+}
+
+func showIntyPair(v *visit) error {
+	x, err := v.readPair(v.ctx())
+	if err != nil {
+		return err
+	}
+	header := v.intyHeader(x.GetInty().GetName(), ui.Sentence{x.GetInty().GetClientName(), ", ", seats(x.GetInty().GetCount()), ", licence ", strconv.FormatInt(x.GetInty().GetHaloId(), 10), " in Halo"})
+	header.Crumbs = append(header.Crumbs, ui.Link{Text: "Licences and lines", Href: v.atInty("/pairs")})
+	return v.show(header, ui.Live{URL: v.toPair(x) + "/live", Blocks: v.pairBlocks(x)})
+}
+
+func streamIntyPair(v *visit) error {
+	return v.stream(every(2*time.Second), func(ctx context.Context) ([]ui.Block, bool, error) {
+		x, err := v.readPair(ctx)
+		if err != nil {
+			return nil, true, err
+		}
+		return v.pairBlocks(x), false, nil
+	})
+}
+
+func (v *visit) pairBlocks(x *intyv1.Pair) []ui.Block {
+	base, y := v.connection.GetHalo().GetBaseUrl(), x.GetInty()
+	facts := ui.Definitions{{Term: "State", Value: ui.Stack{Top: pairWords[x.GetState()], Under: x.GetWhy()}}}
+	if x.GetWho() != "" {
+		facts = append(facts, ui.Definition{Term: "Decided by", Value: x.GetWho()})
+	}
+	product := any(y.GetProduct())
+	if y.GetSku() != "" {
+		product = ui.Stack{Top: product, Under: ui.Mono(y.GetSku())}
+	}
+	status := any(y.GetStatus())
+	if !y.GetActive() {
+		status = ui.Stack{Top: status, Under: "inactive in Halo by now"}
+	}
+	facts = append(facts, ui.Definition{Term: "Product", Value: product}, ui.Definition{Term: "Inty’s status", Value: status}, ui.Definition{Term: "Term", Value: orNothing(y.GetTerm())})
+	if to := halo.LicencePage(base, y.GetHaloId()); to != "" {
+		facts = append(facts, ui.Definition{Term: "In Halo", Value: ui.Lines{ui.Link{Text: "Licence", Href: to, Out: true}, ui.Link{Text: "Customer", Href: halo.CustomerPage(base, y.GetClientId()), Out: true}}})
+	}
+	main := []ui.Block{v.pairGiacom(x), v.pairLines(x)}
+	side := []ui.Block{ui.Section{Title: "Inty’s licence", Blocks: []ui.Block{facts}}}
+	if v.operator() {
+		main = append(main, v.pairDecisions(x)...)
+	}
+	return []ui.Block{ui.Split{Main: main, Side: side}}
+}
+
+func orNothing(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func (v *visit) pairGiacom(x *intyv1.Pair) ui.Block {
+	t := ui.Table{
+		Caption: "Giacom's licences", Columns: []ui.Column{{Title: "Licence", Wide: true}, {Title: "Seats", Num: true}, {Title: "Term"}, {Title: "In Halo"}},
+		Empty: ui.Empty{Title: "None found", Text: "No Giacom licence of this customer has the product. Import the subscriptions, or leave the licence alone."},
+	}
+	title := "Its Giacom licence"
+	all := x.GetCandidates()
+	if g := x.GetGiacom(); g != nil {
+		all = []*intyv1.GiacomLicence{g}
+	} else if len(all) > 0 {
+		title = "Giacom licences that could be meant"
+	}
+	if slices.ContainsFunc(all, func(g *intyv1.GiacomLicence) bool { return g.GetWhyNot() != "" }) {
+		t.Columns = append(t.Columns, ui.Column{Title: "Why it is no certain match"})
+	}
+	for _, g := range all {
+		in := any(ui.Quiet{Value: "not yet"})
+		if g.GetHaloId() != 0 {
+			in = "No. " + strconv.FormatInt(g.GetHaloId(), 10)
+		}
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Stack{Top: g.GetName(), Under: ui.Mono(g.GetKey())}, g.GetCount(), orNothing(g.GetTerm()), in, orNothing(g.GetWhyNot())}[:len(t.Columns)]})
+	}
+	return ui.Section{Title: title, Blocks: []ui.Block{t}}
+}
+
+func (v *visit) pairLines(x *intyv1.Pair) ui.Block {
+	t := ui.Table{Caption: "Lines", Columns: []ui.Column{{Title: "Line", Wide: true}, {Title: "State"}, {Title: "Next invoice"}}, Empty: ui.Empty{Title: "On no line", Text: "No recurring invoice links this licence: there is nothing to re-point."}}
+	for _, l := range x.GetLines() {
+		state := any(lineWords[l.GetState()])
+		if why := l.GetStatus().GetReason().GetText(); why != "" {
+			state = ui.Stack{Top: state, Under: why}
+		}
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{v.lineNamed(l), state, ui.When(l.GetNextInvoiceTime())}})
+	}
+	return ui.Section{Title: "Recurring-invoice lines that link it", Blocks: []ui.Block{t}}
+}
+
+// pairDecisions are what a person may decide about a pair as it stands.
+func (v *visit) pairDecisions(x *intyv1.Pair) []ui.Block {
+	press := func(label, kind, do string) ui.Button {
+		return ui.Button{Label: label, Kind: kind, Href: v.toPair(x), Post: true, Send: []string{"do", do, "etag", x.GetEtag(), "key", x.GetGiacom().GetKey()}}
+	}
+	switch x.GetState() {
+	case intyv1.PairState_PAIR_STATE_ADOPTED, intyv1.PairState_PAIR_STATE_EXCLUDED, intyv1.PairState_PAIR_STATE_MOVING, intyv1.PairState_PAIR_STATE_MOVED:
+		return nil
+	case intyv1.PairState_PAIR_STATE_ASKED:
+		return []ui.Block{ui.Notice{Tone: ui.Warn, Text: "It is not known whether the customer is in the United States.", Actions: []ui.Button{{Label: "Say where it is", Href: v.atInty("/where?customer=" + strconv.FormatInt(x.GetInty().GetClientId(), 10))}}}}
+	case intyv1.PairState_PAIR_STATE_DUPLICATE:
+		return []ui.Block{ui.Section{Title: "Which of two ways?", Blocks: []ui.Block{
+			ui.List{Items: []any{
+				ui.Sentence{"Take it over in place: Inty’s licence becomes Giacom’s, with ", seats(x.GetGiacom().GetCount()), " instead of ", ui.Count(x.GetInty().GetCount()), ". Its lines stay linked, and nothing needs re-pointing."},
+				"Create beside it: Giacom’s licence is made anew, as the guide has it, and the lines are re-pointed to it afterwards.",
+			}},
+			ui.Actions{Buttons: []ui.Button{press("Take over in place", "primary", "adopt"), press("Create beside it", "", "beside"), press("Leave it alone", "", "leave")}},
+		}}}
+	case intyv1.PairState_PAIR_STATE_LEFT:
+		return []ui.Block{ui.Actions{Buttons: []ui.Button{press("Pair it after all", "", "auto")}}}
+	}
+	var blocks []ui.Block
+	if len(x.GetCandidates()) > 0 {
+		choice := ui.Field{Name: "key", Label: "Which one stands for it?", Kind: "radio"}
+		for _, g := range x.GetCandidates() {
+			choice.Options = append(choice.Options, ui.Option{Value: g.GetKey(), Label: g.GetName() + ", " + seats(g.GetCount()), Help: strings.TrimSpace(g.GetKey() + " " + g.GetWhyNot()), Selected: x.GetGiacom().GetKey() == g.GetKey()})
+		}
+		blocks = append(blocks, ui.Section{Title: "Choose its Giacom licence", Blocks: []ui.Block{ui.Form{Action: v.toPair(x), Submit: "Choose", Groups: ui.Fields(
+			ui.Field{Name: "do", Kind: "hidden", Value: "choose"}, ui.Field{Name: "etag", Kind: "hidden", Value: x.GetEtag()}, choice)}}})
+	}
+	buttons := []ui.Button{press("Leave it alone", "", "leave")}
+	if x.GetWho() != "" {
+		buttons = append(buttons, press("Go back to what was found", "", "auto"))
+	}
+	return append(blocks, ui.Actions{Buttons: buttons})
+}
+
+func decideIntyPair(v *visit) error {
+	x, err := v.readPair(v.ctx())
+	if err != nil {
+		return err
+	}
+	back, key, id := v.toPair(x), v.form("key"), x.GetInty().GetHaloId()
+	choice := &intyv1.SetPairRequest{Connection: v.connection.GetSlug(), HaloId: id, Etag: v.form("etag")}
+	licences := licencev1.NewLicenceServiceClient(v.Licence)
+	text := ""
+	switch do := v.form("do"); do {
+	case "choose":
+		if key == "" {
+			return v.done(back, ui.Notice{Tone: ui.Warn, Text: "Nothing was chosen yet.", Next: "Choose one of the Giacom licences, or leave it alone."})
+		}
+		choice.Key, text = key, "Chosen: "+key+"."
+		_, err = v.inty().SetPair(v.ctx(), choice)
+	case "leave":
+		choice.Leave, text = true, "It is left alone: its lines go on billing what they bill."
+		_, err = v.inty().SetPair(v.ctx(), choice)
+	case "auto":
+		text = "Back to what was found."
+		_, err = v.inty().SetPair(v.ctx(), choice)
+	case "adopt", "beside":
+		if x.GetState() != intyv1.PairState_PAIR_STATE_DUPLICATE || x.GetGiacom().GetKey() != key {
+			return v.done(back, ui.Notice{Tone: ui.Warn, Text: "It is no possible duplicate of that licence any more: somebody decided meanwhile.", Next: "Look at how it stands now."})
+		}
+		if do == "adopt" {
+			text = fmt.Sprintf("%s takes over licence %d in place: its lines need no re-pointing.", x.GetGiacom().GetName(), id)
+			_, err = licences.AdoptLicence(v.ctx(), &licencev1.AdoptLicenceRequest{Connection: v.connection.GetSlug(), Key: key, HaloId: id})
+		} else {
+			text = "Giacom’s licence is being created beside it. Once it is there, its lines can be re-pointed."
+			_, err = licences.CreateLicence(v.ctx(), &licencev1.GetLicenceRequest{Connection: v.connection.GetSlug(), Key: key})
+		}
+	default:
+		return rpc.InvalidArgument("do", "%q is nothing that can be done with a pair", do).Do("go back and use one of the buttons")
+	}
+	if err != nil {
+		if e, known := rpc.ErrorFrom(err); known && e.Reason == "CHANGED_MEANWHILE" { // shown with how it is now
+			notice := ui.ErrorNotice(err)
+			notice.Tone = ui.Warn
+			return v.done(back, *notice)
+		}
+		return err
+	}
+	return v.done(back, said(text))
+}
+
+// showIntyUsers lists the lines that count people.
+func showIntyUsers(v *visit) error {
+	l := v.listing()
+	search := l.search("Search", "Customer or text of the line")
+	m, err := v.migration(v.ctx())
+	if err != nil {
+		return err
+	}
+	resp, err := v.inty().ListUserLines(v.ctx(), &intyv1.ListUserLinesRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Search: search.Value})
+	if err != nil {
+		return err
+	}
+	t := ui.Table{
+		Caption: "Lines that count users",
+		Columns: []ui.Column{{Title: "Line", Wide: true}, {Title: "Customer"}, {Title: "Users now", Num: true}},
+		Empty:   ui.Empty{Title: "No line counts users", Text: "None of the customers that had Inty is billed by the number of its users."},
+		Pager:   l.pager(resp.GetNextPageToken(), len(resp.GetLines())),
+	}
+	if l.narrowed() {
+		t.Empty = ui.Empty{Title: "Nothing found", Text: "No such line matches what you asked for.", Actions: []ui.Button{{Label: "Show all", Href: v.atInty("/users")}}}
+	}
+	for _, x := range resp.GetLines() {
+		name := v.lineNamed(&intyv1.LinkedLine{InvoiceId: x.GetInvoiceId(), Description: x.GetDescription(), ClientName: "line " + strconv.FormatInt(x.GetLineId(), 10)})
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{name, x.GetClientName(), orNothing(x.GetQuantity())}})
+	}
+	return v.show(v.intyHeader("Lines that count users", nil), v.intyTabs(m), ui.Notice{Tone: ui.Info, Title: "Nothing to re-point, something to know", Text: resp.GetNote()}, l.form(search), t)
+}
