@@ -1,8 +1,10 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -33,9 +35,12 @@ func (v *visit) topLevelPage(status int, c *connectionv1.Connection, chosen int6
 		blocks = append(blocks, *notice)
 	}
 	now := c.GetCustomers().GetTopLevelId()
-	levels, err := v.mappings().ListTopLevels(v.ctx(), &mappingv1.ListTopLevelsRequest{Connection: c.GetSlug()})
+	levels, err := v.topLevels(c)
 	if err != nil {
 		problem := ui.ErrorNotice(err)
+		if v.ctx().Err() == nil && status == http.StatusOK {
+			status = http.StatusServiceUnavailable
+		}
 		return v.showAs(status, header, append(blocks, *problem, ui.Section{Blocks: []ui.Block{ui.Definitions{{Term: "Chosen now", Value: topLevelName(nil, now)}}}})...)
 	}
 	if levels.GetChosenMissing() {
@@ -55,6 +60,19 @@ func (v *visit) topLevelPage(status int, c *connectionv1.Connection, chosen int6
 		ui.Field{Name: "top_level", Label: "Top level", Kind: "select", Wide: true, Options: options, Help: "Applies to customers that are created only."},
 	)}
 	return v.showAs(status, header, append(blocks, ui.Split{Main: []ui.Block{ui.Section{Blocks: []ui.Block{form}}}, Side: []ui.Block{side}})...)
+}
+
+// haloPatience is how long a page waits for Halo before it says that Halo does not answer.
+const haloPatience = 8 * time.Second
+
+func (v *visit) topLevels(c *connectionv1.Connection) (*mappingv1.ListTopLevelsResponse, error) {
+	ctx, cancel := context.WithTimeout(v.ctx(), haloPatience)
+	defer cancel()
+	levels, err := v.mappings().ListTopLevels(ctx, &mappingv1.ListTopLevelsRequest{Connection: c.GetSlug()})
+	if ctx.Err() != nil {
+		return nil, rpc.Unavailable("HALO_SILENT", 0, "Halo did not answer within %s, so its top levels cannot be listed", ui.Span(haloPatience)).Do("Check the connection, then reload the page.")
+	}
+	return levels, err
 }
 
 func topLevelName(all []*mappingv1.TopLevel, id int64) string {
@@ -111,7 +129,7 @@ func (v *visit) connectionChanged(now *connectionv1.Connection) string {
 	is := "Halo’s default"
 	if id := now.GetCustomers().GetTopLevelId(); id != 0 {
 		is = "number " + strconv.FormatInt(id, 10)
-		if levels, err := v.mappings().ListTopLevels(v.ctx(), &mappingv1.ListTopLevelsRequest{Connection: now.GetSlug()}); err == nil {
+		if levels, err := v.topLevels(now); err == nil {
 			is = topLevelName(levels.GetTopLevels(), id)
 		}
 	}

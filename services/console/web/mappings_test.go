@@ -1,0 +1,462 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"seatline.dev/pkg/chassis"
+	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/event/eventtest"
+	"seatline.dev/pkg/halo/halosim"
+	"seatline.dev/pkg/rpc"
+	"seatline.dev/pkg/telemetry"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
+	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
+	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/mapper"
+	"seatline.dev/services/servicetest"
+)
+
+// settingsOfAcme is the console's part of what these pages ask: connections with etags, and the integrator.
+type settingsOfAcme struct {
+	connectionv1.UnimplementedConnectionServiceServer
+	runv1.UnimplementedIntegratorServiceServer
+	connection *connectionv1.Connection
+	preview    *runv1.SubscriptionImport
+	report     *runv1.RunReport
+}
+
+func (s *settingsOfAcme) ListConnections(context.Context, *connectionv1.ListConnectionsRequest) (*connectionv1.ListConnectionsResponse, error) {
+	return &connectionv1.ListConnectionsResponse{Connections: []*connectionv1.Connection{s.connection}}, nil
+}
+
+func (s *settingsOfAcme) GetConnection(context.Context, *connectionv1.GetConnectionRequest) (*connectionv1.Connection, error) {
+	return s.connection, nil
+}
+
+func (s *settingsOfAcme) ApplyConnection(ctx context.Context, req *connectionv1.ApplyConnectionRequest) (*connectionv1.Connection, error) {
+	if req.GetConnection().GetEtag() != s.connection.GetEtag() {
+		return nil, rpc.Conflict("connection", "acme")
+	}
+	s.connection = proto.CloneOf(req.GetConnection())
+	s.connection.Etag, s.connection.UpdatedBy = s.connection.Etag+"+", rpc.Who(ctx)
+	return s.connection, nil
+}
+
+func (s *settingsOfAcme) GetSubscriptionImport(context.Context, *runv1.GetSubscriptionImportRequest) (*runv1.SubscriptionImport, error) {
+	return s.preview, nil
+}
+
+func (s *settingsOfAcme) GetRunReport(context.Context, *runv1.GetRunReportRequest) (*runv1.RunReport, error) {
+	return s.report, nil
+}
+
+// mapped is a web console with a real mapper behind it, which maps against a simulated Halo.
+type mapped struct {
+	*site
+	t        *testing.T
+	sim      *halosim.Sim
+	api      *httptest.Server
+	settings *settingsOfAcme
+	mapper   *grpc.ClientConn
+	env      chassis.Env
+	olga     *person
+}
+
+const operatorsToken = telemetry.Secret("an-operators-token-of-a-test")
+
+func startMapped(t *testing.T, state halosim.State, events ...event.Event) *mapped {
+	t.Helper()
+	env := servicetest.Env(t)
+	env.Log = slog.New(slog.DiscardHandler)
+	env.RPC = rpc.Config{Addr: "127.0.0.1:0", Tokens: []rpc.Token{{Name: "console", Role: rpc.RoleService, Secret: serviceToken}, {Name: "otto", Role: rpc.RoleOperator, Secret: operatorsToken}}}
+	listening := make(chan string, 1)
+	env.Listening = func(addr string) { listening <- addr }
+	eventtest.Run(t, func(ctx context.Context) error {
+		return mapper.Run(ctx, mapper.Config{Env: env, Secrets: servicetest.Secrets{}, Quiet: 100 * time.Millisecond, Poll: 20 * time.Millisecond, HaloTimeout: 5 * time.Second, Lease: 20 * time.Second, Settle: time.Second})
+	})
+	var addr string
+	select {
+	case addr = <-listening:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the mapper does not listen")
+	}
+	dial := func(token telemetry.Secret) *grpc.ClientConn {
+		conn, err := rpc.Dial(rpc.Endpoint{Addr: addr, Token: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	m := &mapped{t: t, sim: halosim.New(halosim.Config{}), env: env, mapper: dial(operatorsToken)}
+	if state.TopLevels == nil {
+		state.TopLevels = []halosim.TopLevel{{ID: 1, Name: "Customers"}, {ID: 2, Name: "Giacom <new> & \"bright\""}}
+	}
+	state.CustomFields = []string{"CFGiacomCustomerId"}
+	m.sim.Set(state)
+	m.api = httptest.NewServer(m.sim)
+	t.Cleanup(m.api.Close)
+	off := false
+	m.settings = &settingsOfAcme{connection: &connectionv1.Connection{
+		Slug: "acme", DisplayName: "Acme IT", Enabled: true, Mode: connectionv1.Mode_MODE_AUTO, Etag: "1",
+		Giacom:    &connectionv1.Giacom{Account: "acct", Currency: "GBP", Method: connectionv1.ImportMethod_IMPORT_METHOD_SUBSCRIPTIONS},
+		Halo:      &connectionv1.Halo{BaseUrl: m.api.URL, Tenant: "sim", ClientId: "sim-client", Instance: "sim/sim", BudgetRequests: 100000},
+		Customers: &connectionv1.Customers{MapByName: &off, MapFromNative: &off, UnmappedAlertAfter: durationpb.New(time.Millisecond)},
+	}}
+	console := serveGRPC(t, func(server grpc.ServiceRegistrar) {
+		connectionv1.RegisterConnectionServiceServer(server, m.settings)
+		runv1.RegisterIntegratorServiceServer(server, m.settings)
+	})
+	m.site = start(t, func(cfg *Config) { cfg.Services.Console, cfg.Services.Mapper = console, dial(serviceToken) })
+	eventtest.Send(t, env.Bus, append([]event.Event{{Type: "seatline.connection.changed.v1", Entity: "connection", Connection: "acme", Key: "acme", Data: m.settings.connection}}, events...)...)
+	m.settle()
+	m.olga = m.enter(t, "olga", rpc.RoleOperator)
+	return m
+}
+
+func (m *mapped) settle() { m.t.Helper(); servicetest.Settle(m.t, m.mapper, 3) }
+
+func customerOf(id, name string) event.Event {
+	return event.Event{Type: "seatline.giacom.customer.changed.v1", Entity: "giacom-customer", Connection: "acme", Key: id, Run: "r1", Data: &giacomv1.Customer{MexId: id, Name: name}}
+}
+
+func subscriptionOf(key, id, price string) event.Event {
+	return event.Event{Type: "seatline.giacom.subscription.changed.v1", Entity: "giacom-subscription", Connection: "acme", Key: key, Run: "r1",
+		Data: &giacomv1.Subscription{Key: key, MexId: id, Name: "Microsoft 365", Quantity: "5", PurchasePrice: &moneyv1.Money{Amount: price, Currency: "GBP"}}}
+}
+
+func (m *mapped) mapping(id string) *mappingv1.Mapping {
+	m.t.Helper()
+	x, err := mappingv1.NewMappingServiceClient(m.mapper).GetMapping(m.t.Context(), &mappingv1.GetMappingRequest{Connection: "acme", MexId: id})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return x
+}
+
+// says fails unless a page has the status and all these texts, none of those with a "!" before them.
+func (r reply) says(t *testing.T, status int, texts ...string) reply {
+	t.Helper()
+	if r.status != status {
+		t.Errorf("answered %d, want %d:\n%s", r.status, status, mainOf(r.body))
+	}
+	for _, text := range texts {
+		text, not := strings.CutPrefix(text, "!")
+		if strings.Contains(r.body, text) == not {
+			t.Errorf("says %q: %v; the page:\n%s", text, not, mainOf(r.body))
+		}
+	}
+	return r
+}
+
+func mainOf(body string) string {
+	if i := strings.Index(body, "<main"); i >= 0 {
+		return body[i:]
+	}
+	return body
+}
+
+// field is the value of the first hidden field of a name on a page.
+func (r reply) field(t *testing.T, name string) string {
+	t.Helper()
+	found := regexp.MustCompile(`name="` + regexp.QuoteMeta(name) + `" value="([^"]*)"`).FindStringSubmatch(r.body)
+	if found == nil {
+		t.Fatalf("no field %s on\n%s", name, mainOf(r.body))
+	}
+	return found[1]
+}
+
+// upload sends a form with a file, as a browser does.
+func (p *person) upload(path, page, name string, content []byte, pairs ...string) reply {
+	p.t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	for i, pairs := 0, append([]string{"token", p.token(page)}, pairs...); i < len(pairs); i += 2 {
+		if err := form.WriteField(pairs[i], pairs[i+1]); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if name != "" {
+		file, err := form.CreateFormFile("file", name)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if _, err := file.Write(content); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := form.Close(); err != nil {
+		p.t.Fatal(err)
+	}
+	return p.send(http.MethodPost, path, &body, header("Content-Type", form.FormDataContentType()), header("Sec-Fetch-Site", "same-origin"))
+}
+
+const hostile = `Zoë's "Café" <b>&</b> 🌱`
+
+func estateOf() (halosim.State, []event.Event) {
+	return halosim.State{Clients: []halosim.Client{{ID: 7, Name: "Harbour Dental"}, {ID: 8, Name: "Northwind Bakery Ltd"}, {ID: 9, Name: hostile}, {ID: 10, Name: "Old <i>one</i>", Inactive: true}, {ID: 11, Name: "Twin"}, {ID: 12, Name: "Twin"}}},
+		[]event.Event{customerOf("H", "Harbour Dental"), customerOf("N", "Northwind Bakery Limited"), customerOf("Z", hostile), customerOf("T", "Twin"), customerOf("X", "Quite Unlike Any"),
+			subscriptionOf("giacom/1", "X", "10"), subscriptionOf("giacom/2", "Z", "2.5")}
+}
+
+func TestTheTableOfMappings(t *testing.T) {
+	state, events := estateOf()
+	m := startMapped(t, state, events...)
+	m.olga.get("/c/acme/mappings").says(t, 200, "Quite Unlike Any", "£50.00", "Zoë&#39;s &#34;Café&#34; &lt;b&gt;&amp;&lt;/b&gt; 🌱", "!<b>&", "Customers stay unmapped", "2 customers with 2 subscriptions (£62.50 ex VAT a month)",
+		"Northwind Bakery Ltd?", "one of several", `href="/c/acme/mappings/generate"`, `href="/c/acme/top-level"`, ">Accept")
+	m.olga.get("/c/acme/mappings?standing=unmapped&only=billing&order=monthly+desc").says(t, 200, "Quite Unlike Any", "!Harbour Dental")
+	m.olga.get("/c/acme/mappings?q=harbour").says(t, 200, "Harbour Dental", "!Quite Unlike")
+	m.olga.get("/c/acme/mappings?q=nobody+at+all").says(t, 200, "No customer matches what you asked for.")
+	m.olga.get("/c/acme/mappings?order=nonsense").says(t, 422, "nonsense")
+
+	vera := m.enter(t, "vera", rpc.RoleViewer)
+	vera.get("/c/acme/mappings").says(t, 200, "Quite Unlike Any", "!>Map …", "!>Accept<", "!Read Halo again")
+	vera.get("/c/acme/mappings/X").says(t, 200, "!Ignore …", "!Map …")
+	vera.get("/c/acme/mappings/X/ignore").says(t, 403)
+	vera.get("/c/acme/mappings/file").says(t, 200, "Download CSV", `!type="file"`)
+	if r := vera.postWith(vera.token("/c/acme/mappings"), "/c/acme/mappings/X/map", "to", "7"); r.status != 403 || m.mapping("X").GetHaloClientId() != 0 {
+		t.Errorf("a viewer who maps is answered %d", r.status)
+	}
+	m.olga.get("/c/acme/mappings/NOBODY").says(t, 404, "does not exist")
+}
+
+func TestACustomerIsMappedChangedIgnoredCreatedAndLetGo(t *testing.T) {
+	state, events := estateOf()
+	m := startMapped(t, state, events...)
+	picker := m.olga.get("/c/acme/mappings/X/map?q=caf").says(t, 200, "Zoë&#39;s", "!Harbour Dental<", "!Old &lt;i&gt;")
+	if r := m.olga.post("/c/acme/mappings/X/map", "/c/acme/mappings/X/map", "to", "7", "etag", picker.field(t, "etag")); r.status != 303 || r.to != "/c/acme/mappings/X" {
+		t.Fatalf("mapped: %d to %q\n%s", r.status, r.to, r.body)
+	}
+	m.olga.get("/c/acme/mappings/X").says(t, 200, "Quite Unlike Any is mapped to Harbour Dental.", "A person", "olga", m.api.URL+"/customers?clientid=7")
+	if x := m.mapping("X"); x.GetHaloClientId() != 7 || x.GetWho() != "olga" || x.GetChangedBy() != "olga" {
+		t.Errorf("the mapping is %v", x)
+	}
+
+	// To another one its licences move: that is asked.
+	m.olga.get("/c/acme/mappings/X/map").says(t, 200, "Mapped now", `href="/c/acme/mappings/X/map?to=8"`)
+	ask := m.olga.get("/c/acme/mappings/X/map?to=8").says(t, 200, "Its licences move from Harbour Dental to Northwind Bakery Ltd in Halo.")
+	if r := m.olga.post("/c/acme/mappings/X/map", "/c/acme/mappings/X/map?to=8", "to", "8", "etag", ask.field(t, "etag")); r.status != 303 {
+		t.Errorf("changed: %d\n%s", r.status, r.body)
+	}
+
+	m.olga.post("/c/acme/mappings/X/ignore", "/c/acme/mappings/X/ignore", "reason", " ").says(t, 422, "Say in a few words why.")
+	ask = m.olga.get("/c/acme/mappings/X/ignore").says(t, 200, "that cost you £50.00 ex VAT a month")
+	if r := m.olga.post("/c/acme/mappings/X/ignore", "/c/acme/mappings/X/ignore", "reason", "ours <b>", "etag", ask.field(t, "etag")); r.status != 303 {
+		t.Errorf("ignored: %d\n%s", r.status, r.body)
+	}
+	m.olga.get("/c/acme/mappings/X").says(t, 200, "ours &lt;b&gt;", "Ignore no longer …")
+	if r := m.olga.post("/c/acme/mappings/X/remove", "/c/acme/mappings/X/remove", "etag", m.mapping("X").GetEtag()); r.status != 303 || m.mapping("X").GetState() != mappingv1.State_STATE_UNMAPPED {
+		t.Errorf("removed: %d, and is %v", r.status, m.mapping("X"))
+	}
+	if r := m.olga.post("/c/acme/mappings/X/create", "/c/acme/mappings/X/create", "etag", m.mapping("X").GetEtag()); r.status != 303 {
+		t.Errorf("created: %d\n%s", r.status, r.body)
+	}
+	m.settle()
+	if x := m.mapping("X"); x.GetState() != mappingv1.State_STATE_MAPPED || x.GetOrigin() != mappingv1.Origin_ORIGIN_CREATED {
+		t.Errorf("after its creation: %v", x)
+	}
+}
+
+func TestAMappingToAHaloCustomerThatIsDeleted(t *testing.T) {
+	state, events := estateOf()
+	m := startMapped(t, state, events...)
+	at := "/c/acme/mappings/X/map"
+	m.olga.post(at, at, "to", "4711", "etag", m.mapping("X").GetEtag()).says(t, 409, "Halo has no customer 4711", "look the number up in Halo", "Find a Halo customer")
+	m.olga.post(at, at, "to", "10", "etag", m.mapping("X").GetEtag()).says(t, 409, "customer 10 of Halo (Old &lt;i&gt;one&lt;/i&gt;) is inactive", "choose another")
+	m.olga.post(at, at, "to", "seven").says(t, 422, "is no number of a Halo customer")
+	if x := m.mapping("X"); x.GetHaloClientId() != 0 {
+		t.Errorf("it is mapped all the same: %v", x)
+	}
+
+	// One that goes away later is shown, with what to do.
+	if r := m.olga.post(at, at, "to", "7"); r.status != 303 {
+		t.Fatalf("mapped: %d", r.status)
+	}
+	if err := m.sim.EditClient(7, func(c *halosim.Client) { c.Inactive = true }); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.olga.post("/c/acme/mappings/refresh", "/c/acme/mappings"); r.status != 303 {
+		t.Fatalf("read again: %d\n%s", r.status, r.body)
+	}
+	m.settle()
+	m.olga.get("/c/acme/mappings?standing=remap").says(t, 200, "To be remapped", "Remap …", "1 customer is mapped to a Halo customer that is gone")
+	m.olga.get("/c/acme/mappings/X").says(t, 200, "To be remapped", "Map to another …")
+}
+
+func TestTwoOperatorsAtOnceLoseNoUpdate(t *testing.T) {
+	state, events := estateOf()
+	m := startMapped(t, state, events...)
+	otto := m.enter(t, "otto", rpc.RoleOperator)
+	seen := m.mapping("X").GetEtag() // by both
+	if r := otto.post("/c/acme/mappings/X/map", "/c/acme/mappings/X/map", "to", "9", "etag", seen); r.status != 303 {
+		t.Fatalf("otto maps: %d\n%s", r.status, r.body)
+	}
+	refused := m.olga.post("/c/acme/mappings/X/ignore", "/c/acme/mappings/X/ignore", "reason", "test tenant", "etag", seen).
+		says(t, 409, "Someone else changed this meanwhile", "was changed by otto", "it is mapped to customer 9 of Halo", ">test tenant</textarea>")
+	m.olga.post("/c/acme/mappings/X/map", "/c/acme/mappings/X/map", "to", "7", "etag", seen).says(t, 409, "was changed by otto")
+	m.olga.post("/c/acme/mappings/X/accept", "/c/acme/mappings/X", "to", "7", "etag", seen).says(t, 409, "was changed by otto")
+	m.olga.post("/c/acme/mappings/X/remove", "/c/acme/mappings/X/remove", "etag", seen).says(t, 409, "was changed by otto")
+	if x := m.mapping("X"); x.GetHaloClientId() != 9 {
+		t.Errorf("otto's mapping is lost: %v", x)
+	}
+	// Having seen how it is now, she may.
+	if r := m.olga.post("/c/acme/mappings/X/ignore", "/c/acme/mappings/X/ignore", "reason", "test tenant", "etag", refused.field(t, "etag")); r.status != 303 {
+		t.Errorf("with the new etag: %d\n%s", r.status, r.body)
+	}
+}
+
+func TestManyMappingsAreShownFirst(t *testing.T) {
+	state, events := estateOf()
+	m := startMapped(t, state, events...)
+	preview := m.olga.get("/c/acme/mappings/generate").says(t, 200, "Map 2 customers", "Harbour Dental", "!Northwind")
+	m.olga.get("/c/acme/mappings/generate?show=skipped").says(t, 200, "Halo has 2 active customers of that name.", "Northwind")
+	// Something changes between the look and the button.
+	m.olga.post("/c/acme/mappings/H/ignore", "/c/acme/mappings/H/ignore", "reason", "gone")
+	m.olga.post("/c/acme/mappings/generate", "/c/acme/mappings", "etag", preview.field(t, "etag")).says(t, 409, "Nothing was mapped.", "Map 1 customer<")
+	if m.mapping("Z").GetHaloClientId() != 0 {
+		t.Error("what was not shown was done")
+	}
+	preview = m.olga.get("/c/acme/mappings/generate")
+	if r := m.olga.post("/c/acme/mappings/generate", "/c/acme/mappings/generate", "etag", preview.field(t, "etag")); r.status != 303 {
+		t.Fatalf("generated: %d\n%s", r.status, r.body)
+	}
+	m.olga.get("/c/acme/mappings").says(t, 200, "1 customer is mapped, with 1 subscription that cost £12.50 ex VAT a month.", "Exact name")
+	m.olga.get("/c/acme/mappings/generate").says(t, 200, "Left as they are")
+
+	// Halo's own integration knows two more.
+	m.sim.EditControl(func(c *halosim.Control) {
+		c.GiacomMappings = []halosim.Link{{ID: 1, TableID: 2, HaloID: 12, ThirdPartyID: "t"}, {ID: 2, TableID: 2, HaloID: 10, ThirdPartyID: "X"}}
+	})
+	m.olga.post("/c/acme/mappings/refresh", "/c/acme/mappings")
+	preview = m.olga.get("/c/acme/mappings/take-over").says(t, 200, "Map 1 customer<", "Twin")
+	if r := m.olga.post("/c/acme/mappings/take-over", "/c/acme/mappings/take-over", "etag", preview.field(t, "etag")); r.status != 303 || m.mapping("T").GetHaloClientId() != 12 {
+		t.Errorf("taken over: %d, %v", r.status, m.mapping("T"))
+	}
+}
+
+func TestSuggestionsAreAccepted(t *testing.T) {
+	state, events := estateOf()
+	state.Clients = append(state.Clients, halosim.Client{ID: 20, Name: "Quayside & Sons"}, halosim.Client{ID: 21, Name: "Smith"})
+	m := startMapped(t, state, append(events, customerOf("Q", "Quayside and Sons Ltd"), customerOf("S", "Smith Limited"))...)
+	page := m.olga.get("/c/acme/mappings/suggestions").says(t, 200, "Quayside &amp; Sons", "Accept all from a score …", "!Quite Unlike Any")
+	m.olga.get("/c/acme/mappings/suggestions?score=95").says(t, 200, "!Quayside &amp; Sons")
+	m.olga.get("/c/acme/mappings/suggestions?q=quayside").says(t, 200, "Quayside &amp; Sons", "!Smith")
+	if r := m.olga.post("/c/acme/mappings/Q/accept", "/c/acme/mappings/suggestions", "to", "20", "etag", m.mapping("Q").GetEtag(), "back", "/c/acme/mappings/suggestions?q=quay"); r.status != 303 || r.to != "/c/acme/mappings/suggestions?q=quay" {
+		t.Fatalf("accepted: %d to %q\n%s", r.status, r.to, r.body)
+	}
+	if r := m.olga.post("/c/acme/mappings/S/accept", "/c/acme/mappings/suggestions", "to", "4711"); r.status != 409 {
+		t.Errorf("what is no suggestion is answered %d", r.status)
+	}
+	m.settle()
+	preview := m.olga.get("/c/acme/mappings/suggestions/accept?score=60").says(t, 200, "Smith", "of 100", "!Quayside")
+	if r := m.olga.post("/c/acme/mappings/suggestions/accept", "/c/acme/mappings/suggestions/accept?score=60", "score", "60", "etag", preview.field(t, "etag")); r.status != 303 {
+		t.Fatalf("accepted all: %d\n%s", r.status, r.body)
+	}
+	if x := m.mapping("S"); x.GetHaloClientId() != 21 || x.GetOrigin() != mappingv1.Origin_ORIGIN_SUGGESTION {
+		t.Errorf("S is %v", x)
+	}
+	_ = page
+}
+
+func TestMappingsGoOutAndComeInAsCSV(t *testing.T) {
+	state, events := estateOf()
+	m := startMapped(t, state, events...)
+	at := "/c/acme/mappings/file"
+	out := m.olga.get(at+"/download").says(t, 200, "mex_id,halo_client_id", "Quite Unlike Any")
+	if d := out.header.Get("Content-Disposition"); !strings.Contains(d, `mappings-acme.csv`) {
+		t.Errorf("sent as %q", d)
+	}
+	m.olga.upload(at, at, "", nil).says(t, 422, "Choose a file first.")
+	m.olga.upload(at, at, "empty.csv", nil).says(t, 422, "is empty")
+	half := "mex_id,halo_client_id\nH,7\nX,1"
+	m.olga.upload(at, at, `half "<b>.csv`, []byte(half)).says(t, 422, "Nothing was imported", "the file ends within this line: it may be cut off", "!<b>.csv")
+	wrong := "mex_id,halo_client_id,ignore_reason\nH,7,\nX,4711,\nN,10,\nT,,\nZ,9\nH,8,\n"
+	m.olga.upload(at, at, "wrong.csv", []byte(wrong)).says(t, 422, "has 4 lines that cannot be imported", "Halo has no customer 4711", "is inactive", "the row may be cut off", "stands in line 2 already")
+	m.olga.upload(at, at, "latin.csv", []byte("mex_id\nZo\xeb\n")).says(t, 422, "not in UTF-8")
+	for _, id := range []string{"H", "X", "Z"} {
+		if m.mapping(id).GetHaloClientId() != 0 {
+			t.Errorf("%s was imported from a file with faults", id)
+		}
+	}
+	good := "mex_id,halo_client_name,ignore_reason\nH,Harbour Dental,\nX,,\"ours, <b>\"\n"
+	m.olga.upload(at, at, "good.csv", []byte(good), "check", "1").says(t, 200, "would change 2 mappings", "Nothing was imported yet")
+	if m.mapping("H").GetHaloClientId() != 0 {
+		t.Error("a file that was only checked is imported")
+	}
+	if r := m.olga.upload(at, at, "good.csv", []byte(good)); r.status != 303 {
+		t.Fatalf("imported: %d\n%s", r.status, r.body)
+	}
+	m.olga.get("/c/acme/mappings").says(t, 200, "2 mappings changed by &#34;good.csv&#34;", "File")
+	if x := m.mapping("X"); x.GetState() != mappingv1.State_STATE_IGNORED || x.GetReason().GetText() != "ours, <b>" {
+		t.Errorf("X is %v", x)
+	}
+	// What goes out comes in again and changes nothing.
+	again := m.olga.get(at + "/download")
+	if r := m.olga.upload(at, at, "again.csv", []byte(again.body)); r.status != 303 {
+		t.Errorf("the same file back: %d\n%s", r.status, r.body)
+	}
+	m.olga.get(at).says(t, 200, "changes nothing")
+}
+
+func TestATableOfFiveThousandCustomers(t *testing.T) {
+	var events []event.Event
+	var clients []halosim.Client
+	for i := range 5000 {
+		id := fmt.Sprintf("MEX%05d", i)
+		events = append(events, customerOf(id, fmt.Sprintf("Customer %04d %s", i, hostile)))
+		if i%2 == 0 {
+			clients = append(clients, halosim.Client{ID: int64(i + 100), Name: fmt.Sprintf("Customer %04d %s", i, hostile)})
+		}
+		if i%10 == 0 {
+			events = append(events, subscriptionOf("giacom/"+id, id, "3"))
+		}
+	}
+	m := startMapped(t, halosim.State{Clients: clients}, events...)
+	began := time.Now()
+	page := m.olga.get("/c/acme/mappings").says(t, 200, "5,000", "Next page")
+	if took := time.Since(began); took > 3*time.Second || len(page.body) > 400_000 {
+		t.Errorf("the first page took %v and has %d bytes", took, len(page.body))
+	}
+	seen := map[string]bool{}
+	row := regexp.MustCompile(`<code>(MEX\d+)</code>`)
+	next := regexp.MustCompile(`href="([^"]+)" rel="next"`)
+	for pages := 0; ; pages++ {
+		for _, found := range row.FindAllStringSubmatch(page.body, -1) {
+			seen[found[1]] = true
+		}
+		to := next.FindStringSubmatch(page.body)
+		if to == nil || pages == 4 {
+			break
+		}
+		page = m.olga.get(strings.ReplaceAll(to[1], "&amp;", "&"))
+	}
+	if len(seen) != 250 {
+		t.Errorf("five pages show %d customers, want 250", len(seen))
+	}
+	m.olga.get("/c/acme/mappings?order=monthly+desc&only=billing").says(t, 200, "£15.00")
+	m.olga.get("/c/acme/mappings?q="+url.QueryEscape("4999 zoë")).says(t, 200, "MEX04999", "!MEX04998")
+	began = time.Now()
+	preview := m.olga.get("/c/acme/mappings/generate").says(t, 200, "Map 2,500 customers", "1 to 50 of 2,500")
+	m.olga.get("/c/acme/mappings/generate?show=skipped&page=2450").says(t, 200, "2,451 to 2,500 of 2,500", "!rel=\"next\"")
+	if r := m.olga.post("/c/acme/mappings/generate", "/c/acme/mappings/file", "etag", preview.field(t, "etag")); r.status != 303 {
+		t.Errorf("generated: %d\n%s", r.status, mainOf(r.body))
+	}
+	t.Logf("two previews and 2,500 mappings generated in %v", time.Since(began))
+}
