@@ -118,13 +118,15 @@ func (e *Engine[D]) take(ctx context.Context, claim string) (batch []*row[D], er
 		if err != nil {
 			return fmt.Errorf("look for work: %w", err)
 		}
+		// Customer by customer, so that whoever follows these items (the lines of a customer's invoices, above
+		// all) sees what belongs together at about the same time.
 		rows, err := tx.Query(ctx, `
 			update items set state = 3, unclear = unclear or state = 3, claim = $5, claimed = desired,
 				since = case when state = 3 then since else $1 end, attempts = attempts + 1, ready_at = $6
 			where (connection, key) in (
 				select connection, key from items
 				where ready_at <= $1 and instance = $2 and ($3 = '' or grp = $3)
-				order by priority, ready_at limit $4 for update skip locked)
+				order by priority, customer, ready_at limit $4 for update skip locked)
 			returning `+columns, now, instance, group, e.BatchSize, claim, lease)
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
