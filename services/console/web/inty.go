@@ -136,7 +136,7 @@ func (v *visit) guide(ctx context.Context, m *intyv1.Migration) ([]ui.Block, err
 		report.Actions = []ui.Button{{Label: "Write a report", Href: v.atInty("/reports"), Post: true}}
 	}
 	if m.GetReportTime() != nil {
-		report.Blocks = []ui.Block{ui.Paragraph{Text: ui.Sentence{ui.Link{Text: "The last report", Href: v.atInty("/reports")}, " was written ", ui.Since(m.GetReportTime(), v.now()), "."}}}
+		report.Blocks = []ui.Block{ui.Paragraph{Text: ui.Sentence{ui.Link{Text: "The last report", Href: v.atInty("/reports")}, " was written on ", ui.When(m.GetReportTime()), "."}}}
 	}
 	side := []ui.Block{
 		ui.Section{Title: "In the guide’s order", Blocks: []ui.Block{overview}},
@@ -205,7 +205,7 @@ func (v *visit) guideStep(ctx context.Context, m *intyv1.Migration, s *intyv1.St
 	switch s.GetKind() {
 	case intyv1.StepKind_STEP_KIND_NOTE_MAPPINGS:
 		if m.GetMappingsTime() != nil {
-			section.Blocks = append(section.Blocks, ui.Paragraph{Text: ui.Sentence{"Saved ", ui.Since(m.GetMappingsTime(), v.now()), " from ", mappingsFrom(m.GetMappingsFrom()), byWhom(m.GetMappingsWho()), ". What is saved here is never taken away again."}})
+			section.Blocks = append(section.Blocks, ui.Paragraph{Text: ui.Sentence{"Saved on ", ui.When(m.GetMappingsTime()), " from ", mappingsFrom(m.GetMappingsFrom()), byWhom(m.GetMappingsWho()), ". What is saved here is never taken away again."}})
 		}
 		offer(true, ui.Button{Label: "Save from Halo", Href: v.atInty("/save"), Post: true, Kind: kind})
 		offer(true, ui.Button{Label: "Upload a file …", Href: v.atInty("/save")})
@@ -222,7 +222,11 @@ func (v *visit) guideStep(ctx context.Context, m *intyv1.Migration, s *intyv1.St
 		}
 	case intyv1.StepKind_STEP_KIND_IMPORT:
 		if m.GetReadTime() != nil {
-			section.Blocks = append(section.Blocks, ui.Paragraph{Text: ui.Sentence{"Halo was read for what Inty left ", ui.Since(m.GetReadTime(), v.now()), "."}})
+			section.Blocks = append(section.Blocks, ui.Paragraph{Text: ui.Sentence{"Halo was read for what Inty left on ", ui.When(m.GetReadTime()), "."}})
+		}
+		duplicates, decide := pairCount(m, intyv1.PairState_PAIR_STATE_DUPLICATE), ""
+		if duplicates > 0 {
+			kind, decide = "", kind
 		}
 		if to := v.entry(navImports); to != "" {
 			offer(true, ui.Button{Label: "Import …", Href: to, Kind: kind})
@@ -234,8 +238,8 @@ func (v *visit) guideStep(ctx context.Context, m *intyv1.Migration, s *intyv1.St
 			read = "Read Halo"
 		}
 		offer(true, ui.Button{Label: read, Href: v.atInty("/refresh"), Post: true})
-		if n := pairCount(m, intyv1.PairState_PAIR_STATE_DUPLICATE); n > 0 {
-			offer(false, ui.Button{Label: "Decide on " + ui.Plural(n, "possible duplicate", "possible duplicates"), Href: v.atInty("/pairs?state=duplicate")})
+		if duplicates > 0 {
+			offer(false, ui.Button{Label: "Decide on " + ui.Plural(duplicates, "possible duplicate", "possible duplicates"), Href: v.atInty("/pairs?state=duplicate"), Kind: decide})
 		}
 	case intyv1.StepKind_STEP_KIND_REPOINT:
 		progress, err := v.repointing(ctx, m)
@@ -299,7 +303,7 @@ func (v *visit) moduleBlocks(m *intyv1.Module) []ui.Block {
 		}
 		blocks = append(blocks, ui.Paragraph{Text: "Left to do in Halo:"}, ui.List{Items: items})
 	}
-	when := ui.Sentence{"Looked at ", ui.Since(m.GetCheckTime(), v.now())}
+	when := ui.Sentence{"Looked at on ", ui.When(m.GetCheckTime())}
 	if m.GetLastSyncTime() != nil {
 		when = append(when, "; Inty last synced ", ui.When(m.GetLastSyncTime()))
 	}

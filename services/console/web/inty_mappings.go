@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -144,7 +146,7 @@ func (v *visit) oldMappingRow(x *intyv1.OldMapping) ui.Row {
 	}
 	row := ui.Row{Cells: []any{
 		ui.Stack{Top: x.GetClientName(), Under: "No. " + strconv.FormatInt(x.GetClientId(), 10)}, ui.Stack{Top: x.GetIntyName(), Under: x.GetIntyId()}, giacom,
-		ui.Stack{Top: regionWord(x.GetRegion()), Under: x.GetRegionWhy()}, ui.Stack{Top: oldMappingWords[x.GetState()], Under: x.GetWhy()},
+		ui.Stack{Top: regionWord(x.GetRegion()), Under: capital(x.GetRegionWhy())}, ui.Stack{Top: oldMappingWords[x.GetState()], Under: capital(x.GetWhy())},
 	}}
 	if !v.operator() {
 		return row
@@ -249,7 +251,7 @@ func (v *visit) showIntyProposals(status int, notice *ui.Notice) error {
 	}
 	t := ui.Table{Caption: "Proposals", Columns: []ui.Column{{Title: "In Giacom", Wide: true}, {Title: "In Halo", Wide: true}, {Title: "Why"}}}
 	for _, x := range all[:min(len(all), shownProposals)] {
-		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Stack{Top: x.GetGiacomName(), Under: x.GetMexId()}, ui.Stack{Top: x.GetClientName(), Under: "No. " + strconv.FormatInt(x.GetClientId(), 10)}, ui.Quiet{Value: x.GetWhy()}}})
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Stack{Top: x.GetGiacomName(), Under: x.GetMexId()}, ui.Stack{Top: x.GetClientName(), Under: "No. " + strconv.FormatInt(x.GetClientId(), 10)}, ui.Quiet{Value: capital(x.GetWhy())}}})
 	}
 	if len(all) > shownProposals {
 		t.Pager = ui.Pager{Note: fmt.Sprintf("%s of %s", ui.Count(shownProposals), ui.Count(int64(len(all))))}
@@ -287,4 +289,13 @@ func acceptIntyProposals(v *visit) error {
 		return err
 	}
 	return v.done(v.atInty(""), said(ui.Plural(int64(len(all)), "proposal is", "proposals are")+" accepted: import the subscriptions next."))
+}
+
+// capital begins a remark as a sentence.
+func capital(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(r)) + s[n:]
 }

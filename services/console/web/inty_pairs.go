@@ -62,8 +62,8 @@ func showIntyPairs(v *visit) error {
 	}
 	t := ui.Table{
 		Caption: "Licences of Inty's",
-		Columns: []ui.Column{l.sorted(ui.Column{Title: "Inty’s licence", Wide: true}, "name"), l.sorted(ui.Column{Title: "Customer"}, "customer"), l.sorted(ui.Column{Title: "Seats", Num: true}, "seats"),
-			{Title: "Giacom’s licence"}, {Title: "Invoice lines"}, l.sorted(ui.Column{Title: "State"}, "state")},
+		Columns: []ui.Column{l.sorted(ui.Column{Title: "Inty’s licence"}, "name"), l.sorted(ui.Column{Title: "Customer"}, "customer"), l.sorted(ui.Column{Title: "Seats", Num: true}, "seats"),
+			{Title: "Giacom’s licence"}, {Title: "Invoice lines"}, l.sorted(ui.Column{Title: "State", Wide: true}, "state")},
 		Empty: ui.Empty{Title: "No licences of Inty’s", Text: "Halo was not read for them yet, or Inty left none. They are known by the status behind their names, such as “… (Active)”."},
 		Pager: l.pager(resp.GetNextPageToken(), len(resp.GetPairs())),
 	}

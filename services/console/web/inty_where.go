@@ -101,7 +101,7 @@ func showIntyWhere(v *visit) error {
 	}
 	for _, x := range page {
 		id := strconv.FormatInt(x.client, 10)
-		row := ui.Row{Cells: []any{ui.Stack{Top: x.name, Under: "No. " + id}, ui.Stack{Top: x.region, Under: x.why}}}
+		row := ui.Row{Cells: []any{ui.Stack{Top: x.name, Under: "No. " + id}, ui.Stack{Top: x.region, Under: capital(x.why)}}}
 		if v.operator() {
 			answer := func(label, where string) ui.Button {
 				return ui.Button{Label: label, Href: v.atInty("/where"), Post: true, Send: []string{"client", id, "where", where}, Small: true, For: "(" + x.name + ")"}

@@ -14,6 +14,9 @@
       source.addEventListener("replace", (event) => {
         const focused = place.contains(document.activeElement) ? document.activeElement : null;
         if (focused && focused.matches("input, select, textarea")) return; // somebody is writing there
+        const next = document.createElement("template");
+        next.innerHTML = event.data;
+        if (next.innerHTML.trim() === place.innerHTML.trim()) return; // what is there already stays, and whoever is about to click it
         const unfolded = [...place.querySelectorAll("details")].map((d) => d.open);
         const at = focused ? [...place.querySelectorAll("a, button, summary")].indexOf(focused) : -1;
         place.innerHTML = event.data;
