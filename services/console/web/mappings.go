@@ -125,7 +125,11 @@ func (v *visit) mappingNotices(s *mappingv1.MappingSummary) []ui.Block {
 		if cost := inWords(a.GetMonthly()); cost != "" {
 			text += " (" + cost + ")"
 		}
-		text += " not mapped for more than " + ui.Span(a.GetAfter().AsDuration()) + ", the longest since " + ui.DateTime(a.GetSince().AsTime()) + ". Giacom bills you for them, and you bill nobody."
+		stayed := " have"
+		if a.GetCustomers() == 1 {
+			stayed = " has"
+		}
+		text += stayed + " not been mapped for more than " + ui.Span(a.GetAfter().AsDuration()) + ", the longest since " + ui.DateTime(a.GetSince().AsTime()) + ". Giacom bills you for them, and you bill nobody."
 		out = append(out, ui.Notice{Tone: ui.Bad, Title: "Customers stay unmapped", Text: text, Next: "Map them, or ignore them with a reason.",
 			Actions: []ui.Button{{Label: "Show them", Href: v.at("/mappings?only=overdue&order=monthly+desc"), Kind: "primary", Small: true}}})
 	}
@@ -269,7 +273,8 @@ func standingBadge(m *mappingv1.Mapping) ui.Badge {
 
 func standingNote(m *mappingv1.Mapping) any {
 	var notes ui.Lines
-	if text := m.GetReason().GetText(); text != "" {
+	// That nobody in Halo is known to be it is what the badge says already.
+	if text := m.GetReason().GetText(); text != "" && m.GetReason().GetCode() != "customer_not_mapped" {
 		notes = append(notes, text)
 	}
 	if m.GetOverdue() && m.GetUnmappedSince() != nil {

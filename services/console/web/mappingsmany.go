@@ -105,11 +105,10 @@ func (p mapMany) page(v *visit, status int, q mapQuestion, m *mappingv1.MappingC
 		if q.score > 0 {
 			fields = append(fields, ui.Field{Name: "score", Kind: "hidden", Value: strconv.Itoa(int(q.score))})
 		}
-		blocks = append(blocks, ui.Confirm{
-			Text:         "These mappings become a person’s decisions, with your name. No rule changes them again; each can be changed or removed.",
-			Consequences: []string{"The subscriptions of these customers go on to Halo, as far as the connection’s mode lets them.", "Nothing else than what is shown here is mapped: if something changed meanwhile, you are asked again."},
-			Form:         ui.Form{Action: v.at(p.path), Submit: "Map " + ui.Plural(n, "customer", "customers"), Cancel: v.at("/mappings"), Groups: ui.Fields(fields...)},
-		})
+		blocks = append(blocks, ui.Section{Title: "Map them", Lead: "These mappings become a person’s decisions, with your name: no rule changes them again, and each can be changed or removed.", Blocks: []ui.Block{
+			ui.List{Items: []any{"The subscriptions of these customers go on to Halo, as far as the connection’s mode lets them.", "Nothing else than what is shown here is mapped: if something changed meanwhile, you are asked again."}},
+			ui.Form{Action: v.at(p.path), Submit: "Map " + ui.Plural(n, "customer", "customers"), Cancel: v.at("/mappings"), Groups: ui.Fields(fields...)},
+		}})
 	}
 	return v.showAs(status, header, append(blocks, p.lists(l, m)...)...)
 }
