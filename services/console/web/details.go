@@ -174,7 +174,7 @@ func historyOf(v *visit, revisions []*opsv1.Revision) ui.Section {
 		Empty:   ui.Empty{Title: "No history yet"},
 	}
 	for i, r := range revisions {
-		changed := whatChanged(r.GetChanges(), nil)
+		changed := whatChanged(tellable(r.GetChanges()), nil)
 		if changed == nil && i == len(revisions)-1 {
 			changed = ui.Quiet{Value: "The first that is known"}
 		}
@@ -185,6 +185,28 @@ func historyOf(v *visit, revisions []*opsv1.Revision) ui.Section {
 		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.When(r.GetTime()), changed, from}})
 	}
 	return ui.Section{Title: "History", Blocks: []ui.Block{t}}
+}
+
+// tellable leaves out of a revision what says nothing to a person, and names the parts of what is left.
+func tellable(fields []*itemv1.FieldChange) []*itemv1.FieldChange {
+	parts := []struct{ prefix, word string }{
+		{"desired.", "should be: "}, {"applied.", "written: "}, {"observed.", "in Halo: "}, {"subscription.giacom.", "Giacom: "}, {"giacom.", "Giacom: "}, {"subscription.", ""}, {"status.", ""},
+	}
+	var out []*itemv1.FieldChange
+	for _, f := range fields {
+		name := f.GetField()
+		if strings.HasSuffix(name, "update_time") || strings.HasSuffix(name, "etag") || strings.HasSuffix(name, ".currency") || strings.HasSuffix(name, ".basis") || strings.HasPrefix(name, "status.run") {
+			continue
+		}
+		for _, p := range parts {
+			if rest, ok := strings.CutPrefix(name, p.prefix); ok {
+				name = p.word + rest
+				break
+			}
+		}
+		out = append(out, &itemv1.FieldChange{Field: strings.ReplaceAll(name, ".", " "), Before: f.GetBefore(), After: f.GetAfter()})
+	}
+	return out
 }
 
 // haloLinks lead into Halo.

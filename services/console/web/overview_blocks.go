@@ -23,11 +23,11 @@ func (v *visit) composedOverview(ctx context.Context) (verdict ui.Block, rest []
 	if err != nil {
 		return nil, []ui.Block{*ui.ErrorNotice(err)}
 	}
-	rest = append(rest, ui.Split{Main: []ui.Block{v.invoiceRuns(o)}, Side: []ui.Block{v.freshness(o)}})
+	rest = append(rest, ui.Split{Main: []ui.Block{v.invoiceRuns(o), v.unmapped(o)}, Side: []ui.Block{v.freshness(o), v.goneAndBilling(o)}})
 	if o.GetParity() != nil {
 		rest = append(rest, v.parityAtAGlance(o.GetParity()))
 	}
-	rest = append(rest, v.waiting(o.GetWaiting()), v.unmapped(o), v.margins(o), v.monthOfChanges(o))
+	rest = append(rest, v.waiting(o.GetWaiting()), v.margins(o), v.monthOfChanges(o))
 	return v.verdict(o), rest
 }
 
@@ -48,14 +48,14 @@ func (v *visit) verdict(o *overviewv1.Overview) ui.Block {
 func (v *visit) invoiceRuns(o *overviewv1.Overview) ui.Section {
 	t := ui.Table{
 		Caption: "The next invoice runs",
-		Columns: []ui.Column{{Title: "When"}, {Title: "Lines", Num: true}, {Title: "Not as they should be", Wide: true}, {Title: "These bill a month", Num: true}, {Title: "Should bill", Num: true}, {Title: "Read from Halo"}},
+		Columns: []ui.Column{{Title: "When"}, {Title: "Lines", Num: true}, {Title: "Not as they should be", Wide: true}, {Title: "These bill a month", Num: true}, {Title: "Should bill", Num: true}},
 		Empty:   ui.Empty{Title: "No invoice run is in sight", Text: "No enabled recurring invoice in Halo has lines of ours and a date to come."},
 	}
 	for _, r := range o.GetInvoiceRuns() {
 		row := ui.Row{Cells: []any{
 			ui.Stack{Top: ui.When(r.GetTime()), Under: ui.Sentence{ui.Since(r.GetTime(), v.now()), ", no writes from ", clockTime(r.GetQuietTime().AsTime())}},
-			ui.Stack{Top: r.GetLines(), Under: ui.Plural(r.GetInvoices(), "invoice", "invoices")},
-			v.notAsTheyShouldBe(r), sums(r.GetAffectedBefore()), ui.Stack{Top: sums(r.GetAffectedAfter()), Under: difference(r.GetAffectedBefore(), r.GetAffectedAfter())}, ui.Since(r.GetReadTime(), v.now()),
+			ui.Stack{Top: r.GetLines(), Under: ui.Sentence{ui.Plural(r.GetInvoices(), "invoice", "invoices") + ", read ", ui.Since(r.GetReadTime(), v.now())}},
+			v.notAsTheyShouldBe(r), sums(r.GetAffectedBefore()), ui.Stack{Top: sums(r.GetAffectedAfter()), Under: difference(r.GetAffectedBefore(), r.GetAffectedAfter())},
 		}}
 		if r.GetFailed() > 0 {
 			row.Tone = ui.Bad
@@ -111,7 +111,9 @@ func (v *visit) freshness(o *overviewv1.Overview) ui.Section {
 	d = append(d, next,
 		ui.Definition{Term: "Halo’s licences read", Value: ui.Since(o.GetParity().GetLicencesReadTime(), v.now())})
 	if runs := o.GetInvoiceRuns(); len(runs) > 0 {
-		oldest := slices.MinFunc(runs, func(a, b *invoicelinev1.InvoiceRun) int { return a.GetReadTime().AsTime().Compare(b.GetReadTime().AsTime()) })
+		oldest := slices.MinFunc(runs, func(a, b *invoicelinev1.InvoiceRun) int {
+			return a.GetReadTime().AsTime().Compare(b.GetReadTime().AsTime())
+		})
 		d = append(d, ui.Definition{Term: "Halo’s invoices read", Value: ui.Since(oldest.GetReadTime(), v.now()), Help: "The oldest of those before the next runs"})
 	}
 	blocks := []ui.Block{d}
@@ -196,8 +198,8 @@ func (v *visit) listOf(kind string, state itemv1.State, reason string) string {
 	}
 }
 
-// unmapped customers, and the money that they hide; beside them what is gone from Giacom and still bills.
-func (v *visit) unmapped(o *overviewv1.Overview) ui.Block {
+// unmapped customers, and the money that they hide.
+func (v *visit) unmapped(o *overviewv1.Overview) ui.Section {
 	t := ui.Table{
 		Caption: "Customers that are not mapped, those that hide the most first",
 		Columns: []ui.Column{{Title: "Customer", Wide: true}, {Title: "Subscriptions", Num: true}, {Title: "Costs a month", Num: true}},
@@ -213,6 +215,11 @@ func (v *visit) unmapped(o *overviewv1.Overview) ui.Block {
 	if _, there := v.nav[navMappings]; there && len(o.GetUnmapped()) > 0 {
 		customers.Actions = []ui.Button{{Label: "Map them", Href: v.at("/mappings"), Small: true}}
 	}
+	return customers
+}
+
+// goneAndBilling is what is gone from Giacom and still bills.
+func (v *visit) goneAndBilling(o *overviewv1.Overview) ui.Section {
 	var tiles ui.Tiles
 	for _, c := range o.GetParity().GetClasses() {
 		if (c.GetClass() == "gone" || c.GetClass() == "stray") && c.GetCount() > 0 {
@@ -223,7 +230,7 @@ func (v *visit) unmapped(o *overviewv1.Overview) ui.Block {
 	if len(tiles) == 0 {
 		gone.Lead, gone.Blocks = nil, []ui.Block{ui.Empty{Title: "Nothing of the kind", Text: "Every active licence that is ours in Halo is in Giacom too."}}
 	}
-	return ui.Split{Main: []ui.Block{customers}, Side: []ui.Block{gone}}
+	return gone
 }
 
 // margins in all, and the lowest.

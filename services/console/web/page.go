@@ -41,6 +41,8 @@ func pages() []page {
 		subscriptionPages(),
 		linesPages(),
 		customerPages(),
+		rulesPages(),
+		leaveObservePages(),
 		changesPages(),
 		planPages(),
 		runsPages(),

@@ -95,7 +95,9 @@ func showParity(v *visit) error {
 		{Term: "Halo’s licences", Value: ui.When(p.GetLicencesReadTime()), Help: "when they were last read whole; our own writes are known at once"},
 	}
 	if all := runs.GetRuns(); len(all) > 0 {
-		oldest := slices.MinFunc(all, func(a, b *invoicelinev1.InvoiceRun) int { return a.GetReadTime().AsTime().Compare(b.GetReadTime().AsTime()) })
+		oldest := slices.MinFunc(all, func(a, b *invoicelinev1.InvoiceRun) int {
+			return a.GetReadTime().AsTime().Compare(b.GetReadTime().AsTime())
+		})
 		measured = append(measured, ui.Definition{Term: "Halo’s recurring invoices", Value: ui.When(oldest.GetReadTime()), Help: "when the oldest of them was read"})
 	}
 	var blocks []ui.Block

@@ -135,8 +135,8 @@ func decideSubscription(v *visit) error {
 	default:
 		return rpc.InvalidArgument("do", "%q is nothing that can be decided about a subscription", v.form("do"))
 	}
-	if err == nil {
-		return v.done(v.toLicence(key), said(text))
+	if err == nil { // the licence hears of it in a moment; this page asks who decided
+		return v.done(v.to("subscriptions", key), said(text))
 	}
 	// What was entered stays, beside who came between and how it stands now.
 	e, known := rpc.ErrorFrom(err)

@@ -278,7 +278,10 @@ func labelled(label string) string {
 // Fill a field by its label, as a person finds it.
 func (p *Person) Fill(label, value string) error {
 	at := labelled(label)
-	return p.step("fill "+label, chromedp.WaitVisible(at), chromedp.SetValue(at, ""), chromedp.SendKeys(at, value))
+	if value == "" { // which SetValue cannot tell from a field that takes no value
+		return p.step("clear "+label, chromedp.WaitVisible(at), chromedp.Clear(at))
+	}
+	return p.step("fill "+label, chromedp.WaitVisible(at), chromedp.SetValue(at, value))
 }
 
 // Choose an option of a field by the field's label and the option's value.
