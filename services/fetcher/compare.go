@@ -190,6 +190,7 @@ func applyPresent(ctx context.Context, tx pgx.Tx, run, connection string) error 
 			case when c.ended then case when s.removal = 2 then s.removed_since else r.start_time end end, $1
 		from runs r cross join `+incoming+` left join seen s on s.connection = $2 and s.entity = c.entity and s.key = c.key
 		where r.id = $1 and `+present+` is not null
+		order by c.entity, c.mex_id, c.key -- a customer's subscriptions travel together, and are decided about together
 		on conflict (connection, entity, key) do update set
 			revision = excluded.revision, hash = excluded.hash, body = excluded.body, mex_id = excluded.mex_id, name = excluded.name,
 			status_word = excluded.status_word, quantity = excluded.quantity, derived = excluded.derived, misses = 0, absent_since = null,

@@ -171,8 +171,10 @@ func readLines(ctx context.Context, tx pgx.Tx, connection string, byKey map[stri
 		}
 	}
 	rows, err := tx.Query(ctx, `
-		select linked, invoice_id, client_id, licence_ids, licence_keys, price::text from lines
-		where connection = $1 and (licence_keys && $2 and price is not null or licence_ids && $3) order by key`, connection, keys, ids)
+		select linked, invoice_id, client_id, licence_ids, licence_keys, price::text from (
+			select key, linked, invoice_id, client_id, licence_ids, licence_keys, price from lines where connection = $1 and licence_keys && $2 and price is not null
+			union select key, linked, invoice_id, client_id, licence_ids, licence_keys, price from lines where connection = $1 and licence_ids && $3
+		) found order by key`, connection, keys, ids)
 	if err != nil {
 		return fmt.Errorf("read lines: %w", err)
 	}
