@@ -78,23 +78,21 @@ func (v *visit) mappingActions(m *mappingv1.Mapping) []ui.Button {
 }
 
 func (v *visit) mappingFacts(m *mappingv1.Mapping) ui.Definitions {
-	state := any(nil)
+	why := m.GetReason().GetText()
+	facts := ui.Definitions{{Term: "Giacom’s id", Value: ui.Mono(m.GetMexId())}, {Term: "Halo customer", Value: v.haloCell(m)}}
+	if why != "" {
+		facts = append(facts, ui.Definition{Term: "Why", Value: why})
+	}
+	facts = append(facts,
+		ui.Definition{Term: "Origin", Value: originCell(m)},
+		ui.Definition{Term: "Subscriptions", Value: m.GetSubscriptions()},
+		ui.Definition{Term: "A month, ex VAT", Value: costCell(m.GetMonthly(), m.GetUnpriced())})
 	if s := m.GetStatus(); s.GetState() != 0 {
-		state = ui.Stack{Top: ui.State(s.GetState()), Under: s.GetReason().GetText()}
-	}
-	why := any(nil)
-	if m.GetReason().GetText() != "" {
-		why = m.GetReason().GetText()
-	}
-	facts := ui.Definitions{
-		{Term: "Giacom’s id", Value: ui.Mono(m.GetMexId())},
-		{Term: "Halo customer", Value: v.haloCell(m)},
-		{Term: "Standing", Value: standingBadge(m)},
-		{Term: "Why", Value: why},
-		{Term: "Origin", Value: originCell(m)},
-		{Term: "Subscriptions", Value: m.GetSubscriptions()},
-		{Term: "A month, ex VAT", Value: costCell(m.GetMonthly(), m.GetUnpriced())},
-		{Term: "In Halo", Value: state},
+		state := ui.Stack{Top: ui.State(s.GetState())}
+		if text := s.GetReason().GetText(); text != "" && text != why {
+			state.Under = text
+		}
+		facts = append(facts, ui.Definition{Term: "In Halo", Value: state})
 	}
 	if m.GetUnmappedSince() != nil {
 		facts = append(facts, ui.Definition{Term: "Unmapped since", Value: ui.When(m.GetUnmappedSince())})
@@ -104,7 +102,10 @@ func (v *visit) mappingFacts(m *mappingv1.Mapping) ui.Definitions {
 		by = m.GetChangedBy()
 	}
 	return append(facts, ui.Definition{Term: "Last changed", Value: ui.Stack{Top: ui.When(m.GetUpdateTime()), Under: by}},
-		ui.Definition{Term: "Plan", Value: ui.Link{Text: "What is planned for it", Href: v.at("/plan?" + url.Values{"customer": {m.GetMexId()}}.Encode())}})
+		ui.Definition{Term: "More", Value: ui.Lines{
+			ui.Link{Text: "Everything about this customer", Href: v.at("/customers/" + url.PathEscape(m.GetMexId()))},
+			ui.Link{Text: "What is planned for it", Href: v.at("/plan?" + url.Values{"customer": {m.GetMexId()}}.Encode())},
+		}})
 }
 
 // candidatesOf a customer, with a button for each.

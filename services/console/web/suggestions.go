@@ -91,7 +91,7 @@ func (v *visit) suggestionRow(m *mappingv1.Mapping) ui.Row {
 	}
 	who := any(v.inHalo(best.GetHaloClientId(), best.GetHaloClientName()))
 	if n := len(m.GetCandidates()) - 1; n > 0 {
-		who = ui.Stack{Top: who, Under: ui.Link{Text: "or one of " + ui.Plural(int64(n), "other", "others"), Href: v.ofCustomer(m.GetMexId(), "")}}
+		who = ui.Stack{Top: who, Under: ui.Link{Text: "or " + ui.Plural(int64(n), "other", "others"), Href: v.ofCustomer(m.GetMexId(), "")}}
 	}
 	row := ui.Row{Cells: []any{v.giacomCell(m), who, best.GetScore(), why, m.GetSubscriptions(), costCell(m.GetMonthly(), m.GetUnpriced())}}
 	if !v.operator() {
