@@ -21,7 +21,7 @@ func showCustomerImport(v *visit) error {
 	if err != nil {
 		return v.noCustomerImport(err)
 	}
-	return v.customerPreview(http.StatusOK, p, nil, nil)
+	return v.customerPreview(http.StatusOK, p, p, nil, nil)
 }
 
 // noCustomerImport says why there is no preview; an import that cannot be planned is no broken page.
@@ -30,7 +30,7 @@ func (v *visit) noCustomerImport(err error) error {
 	if !known {
 		return err
 	}
-	return v.showAs(httpStatus(e.Code), customerImportHeader(v), *ui.ErrorNotice(err))
+	return v.showAs(httpStatus(e.Code), customerImportHeader(v), *refusal(err))
 }
 
 func customerImportHeader(v *visit) ui.Header {
@@ -75,8 +75,9 @@ func (a answers) request(connection string) (*mappingv1.ImportCustomersRequest, 
 	return req, nil
 }
 
-// customerPreview draws a preview, with what was answered before.
-func (v *visit) customerPreview(status int, p *mappingv1.CustomerImport, given answers, notice *ui.Notice) error {
+// customerPreview draws a preview p, with what was answered before. plain is the preview without answers,
+// whose questions have all their candidates: an answer may be changed again.
+func (v *visit) customerPreview(status int, p, plain *mappingv1.CustomerImport, given answers, notice *ui.Notice) error {
 	var blocks []ui.Block
 	if notice != nil {
 		blocks = append(blocks, *notice)
@@ -89,7 +90,7 @@ func (v *visit) customerPreview(status int, p *mappingv1.CustomerImport, given a
 		{Label: "Questions", Value: p.GetAsk(), Note: "link or create?", Tone: toneIf(p.GetAsk() > 0, ui.Warn)}, {Label: "Skipped", Value: p.GetSkip()}, {Label: "Need nothing", Value: p.GetUnchanged(), Note: "mapped already"},
 	})
 	if v.operator() {
-		blocks = append(blocks, v.customerQuestions(p, given))
+		blocks = append(blocks, v.customerQuestions(p, plain, given))
 	}
 	l := v.listing()
 	l.path = v.at("/imports/customers")
@@ -108,18 +109,16 @@ func (v *visit) underTopLevel(p *mappingv1.CustomerImport) any {
 }
 
 // customerQuestions is the form that starts an import: with a question for each near match.
-func (v *visit) customerQuestions(p *mappingv1.CustomerImport, given answers) ui.Block {
+func (v *visit) customerQuestions(p, plain *mappingv1.CustomerImport, given answers) ui.Block {
 	form := ui.Form{Action: v.at("/imports/customers"), Cancel: v.at("/imports")}
 	hidden := []ui.Field{{Name: "etag", Kind: "hidden", Value: p.GetEtag()}}
 	var questions []ui.Field
 	asked := map[string]bool{}
-	for _, r := range p.GetRows() {
-		said, answered := given[r.GetMexId()]
-		if r.GetAction() != mappingv1.ImportAction_IMPORT_ACTION_ASK && !answered {
-			continue
+	for _, r := range plain.GetRows() {
+		if r.GetAction() == mappingv1.ImportAction_IMPORT_ACTION_ASK {
+			asked[r.GetMexId()] = true
+			questions = append(questions, customerQuestion(r, given[r.GetMexId()]))
 		}
-		asked[r.GetMexId()] = true
-		questions = append(questions, customerQuestion(r, said))
 	}
 	for id, said := range given { // answered, and asked no longer: it goes along all the same
 		if !asked[id] {
@@ -197,20 +196,18 @@ func startCustomerImport(v *visit) error {
 		return err
 	}
 	again := func(status int, notice *ui.Notice) error {
-		p, err := v.mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: req.GetConnection(), Answers: req.GetAnswers()})
-		if err == nil {
-			return v.customerPreview(status, p, given, notice)
-		}
-		e, known := rpc.ErrorFrom(err)
-		if !known {
-			return err
-		}
-		// An answer cannot be carried out: the questions are asked again, with what was answered.
-		plain, plainErr := v.mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: req.GetConnection()})
-		if plainErr != nil {
+		plain, err := v.mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: req.GetConnection()})
+		if err != nil {
 			return v.noCustomerImport(err)
 		}
-		return v.customerPreview(httpStatus(e.Code), plain, given, ui.ErrorNotice(err))
+		p, err := v.mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: req.GetConnection(), Answers: req.GetAnswers()})
+		if e, known := rpc.ErrorFrom(err); err != nil && known { // an answer cannot be carried out: it is asked again
+			return v.customerPreview(httpStatus(e.Code), plain, plain, given, refusal(err))
+		}
+		if err != nil {
+			return err
+		}
+		return v.customerPreview(status, p, plain, given, notice)
 	}
 	if v.form("do") == "preview" {
 		return again(http.StatusOK, nil)
@@ -222,7 +219,7 @@ func startCustomerImport(v *visit) error {
 		if !known {
 			return err
 		}
-		notice := ui.ErrorNotice(err)
+		notice := refusal(err)
 		if e.Code == codes.Aborted {
 			notice.Title, notice.Text, notice.Next = "Look again first", "What the import would do is not what was shown: your answers, or something else, changed it. Nothing was imported.", "This is what it would do now. Start it if that is right."
 		}

@@ -31,7 +31,7 @@ func TestCustomersAreImportedWithAnswers(t *testing.T) {
 
 	// Answers make another preview; it lists what they do, and keeps them.
 	answered := m.olga.post(at, at, "do", "preview", "etag", preview.field(t, "etag"), "answer.N", "link:8", "answer.Z", "create", "answer.H", "skip").
-		says(t, 200, "What your answers do", "Import 3 customers", `<option value="link:8" selected>`, `<option value="create" selected>`, "Left for now, as you said.")
+		says(t, 200, "What your answers do", "Import 3 customers", `<option value="link:8" selected>Link to “Northwind Bakery Ltd” (no. 8,`, `<option value="create" selected>`, "Left for now, as you said.")
 	// The button with answers that were not looked at asks to look first.
 	m.olga.post(at, at, "etag", preview.field(t, "etag"), "answer.N", "link:8").says(t, 409, "Look again first", "Nothing was imported.", "Import 2 customers")
 	m.olga.post(at, at, "etag", preview.field(t, "etag"), "answer.N", "link:10", "answer.Z", "create").

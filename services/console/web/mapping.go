@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"seatline.dev/pkg/rpc"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
@@ -169,7 +171,21 @@ func (v *visit) mappingRefused(err error, again func(status int, m *mappingv1.Ma
 	if readErr != nil {
 		return err
 	}
-	return again(httpStatus(e.Code), m, ui.ErrorNotice(err))
+	return again(httpStatus(e.Code), m, refusal(err))
+}
+
+// refusal is an error as a notice in whole sentences: services say what happened within one.
+func refusal(err error) *ui.Notice {
+	n := ui.ErrorNotice(err)
+	for _, text := range []*string{&n.Text, &n.Next} {
+		if first, size := utf8.DecodeRuneInString(*text); size > 0 {
+			*text = string(unicode.ToUpper(first)) + (*text)[size:]
+			if !strings.ContainsAny((*text)[len(*text)-1:], ".!?") {
+				*text += "."
+			}
+		}
+	}
+	return n
 }
 
 // pickHaloCustomer chooses the Halo customer that a Giacom customer is; with ?to= it asks first.

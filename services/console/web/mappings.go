@@ -236,7 +236,7 @@ func (v *visit) haloCell(m *mappingv1.Mapping) any {
 		if m.GetAmbiguity() != "" {
 			under = "one of several, " + strconv.Itoa(int(best.GetScore())) + " of 100"
 		}
-		return ui.Stack{Top: ui.Quiet{Value: best.GetHaloClientName() + "?"}, Under: under}
+		return ui.Lines{ui.Quiet{Value: best.GetHaloClientName() + "?"}, small(under)}
 	}
 	return nil
 }
@@ -250,8 +250,11 @@ func (v *visit) inHalo(id int64, name string) any {
 	if to := halo.CustomerPage(v.connection.GetHalo().GetBaseUrl(), id); to != "" {
 		top = ui.Link{Text: name, Href: to, Out: true}
 	}
-	return ui.Stack{Top: top, Under: ui.Sentence{"no. ", ui.Mono(strconv.FormatInt(id, 10))}}
+	return ui.Lines{top, small(ui.Sentence{"no. ", ui.Mono(strconv.FormatInt(id, 10))})}
 }
+
+// small is a second line that takes no more room than it needs: tables of mappings have many columns.
+func small(v any) any { return ui.Quiet{Value: v} }
 
 func standingBadge(m *mappingv1.Mapping) ui.Badge {
 	switch m.GetStanding() {
@@ -312,7 +315,7 @@ func originCell(m *mappingv1.Mapping) any {
 		return nil
 	}
 	if m.GetWho() != "" {
-		return ui.Stack{Top: word, Under: m.GetWho()}
+		return ui.Lines{word, small(m.GetWho())}
 	}
 	return word
 }

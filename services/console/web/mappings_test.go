@@ -278,8 +278,8 @@ func TestAMappingToAHaloCustomerThatIsDeleted(t *testing.T) {
 	state, events := estateOf()
 	m := startMapped(t, state, events...)
 	at := "/c/acme/mappings/X/map"
-	m.olga.post(at, at, "to", "4711", "etag", m.mapping("X").GetEtag()).says(t, 409, "Halo has no customer 4711", "look the number up in Halo", "Find a Halo customer")
-	m.olga.post(at, at, "to", "10", "etag", m.mapping("X").GetEtag()).says(t, 409, "customer 10 of Halo (Old &lt;i&gt;one&lt;/i&gt;) is inactive", "choose another")
+	m.olga.post(at, at, "to", "4711", "etag", m.mapping("X").GetEtag()).says(t, 409, "Halo has no customer 4711", "Look the number up in Halo", "Find a Halo customer")
+	m.olga.post(at, at, "to", "10", "etag", m.mapping("X").GetEtag()).says(t, 409, "Customer 10 of Halo (Old &lt;i&gt;one&lt;/i&gt;) is inactive", "choose another.")
 	m.olga.post(at, at, "to", "seven").says(t, 422, "is no number of a Halo customer")
 	if x := m.mapping("X"); x.GetHaloClientId() != 0 {
 		t.Errorf("it is mapped all the same: %v", x)

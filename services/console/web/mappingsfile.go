@@ -78,7 +78,7 @@ func uploadMappings(v *visit) error {
 		if !known {
 			return err
 		}
-		return v.mappingsFilePage(httpStatus(e.Code), "", *ui.ErrorNotice(err))
+		return v.mappingsFilePage(httpStatus(e.Code), "", *refusal(err))
 	}
 	changed, same := ui.Plural(int64(resp.GetImported()), "mapping", "mappings"), ui.Count(int64(resp.GetUnchanged()))
 	switch {
@@ -112,7 +112,7 @@ func (v *visit) upload(field string) (content []byte, name string, err error) {
 const maxFaults = 500
 
 func faultsOf(name string, faults []*mappingv1.RowError) []ui.Block {
-	t := ui.Table{Caption: "Lines at fault", Columns: []ui.Column{{Title: "Line", Num: true}, {Title: "What is wrong", Wide: true}}}
+	t := ui.Table{Caption: "Lines at fault", Columns: []ui.Column{{Title: "Line"}, {Title: "What is wrong"}}}
 	for _, f := range faults[:min(len(faults), maxFaults)] {
 		t.Rows = append(t.Rows, ui.Row{Tone: ui.Bad, Cells: []any{f.GetLine(), f.GetText()}})
 	}

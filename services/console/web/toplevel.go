@@ -37,7 +37,7 @@ func (v *visit) topLevelPage(status int, c *connectionv1.Connection, chosen int6
 	now := c.GetCustomers().GetTopLevelId()
 	levels, err := v.topLevels(c)
 	if err != nil {
-		problem := ui.ErrorNotice(err)
+		problem := refusal(err)
 		if v.ctx().Err() == nil && status == http.StatusOK {
 			status = http.StatusServiceUnavailable
 		}
@@ -107,7 +107,7 @@ func setTopLevel(v *visit) error {
 		if !known {
 			return err
 		}
-		notice := ui.ErrorNotice(err)
+		notice := refusal(err)
 		if e.Code == codes.Aborted {
 			notice.Text = v.connectionChanged(now)
 			notice.Next = "What you chose is still selected below: save it again if it is right."
