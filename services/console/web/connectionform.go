@@ -46,7 +46,7 @@ func joinedSettings(create bool) []settings {
 	giacom := settings{title: "Giacom", help: "Where subscriptions and customers come from.", all: []setting{
 		{Field: ui.Field{Name: giacomKey, Label: "API key", Kind: "password", Autocomplete: "off", Required: true, Help: whereKey, Wide: true}},
 		{Field: ui.Field{Name: "giacom.version", Label: "Giacom API version", Kind: "radio"}, choices: []string{"GIACOM_VERSION_V1", "v1", "GIACOM_VERSION_V2", "v2"}, explain: map[string]string{"GIACOM_VERSION_V2": warningV2}},
-		{Field: ui.Field{Name: "giacom.base_url", Label: "Address", Kind: "url", Wide: true, Placeholder: "https://cloudmarket-services.azure-api.net/Billing/v1", Help: "Leave it empty for Giacom’s own."}},
+		{Field: ui.Field{Name: "giacom.base_url", Label: "Address of the API", Kind: "url", Wide: true, Placeholder: "https://cloudmarket-services.azure-api.net/Billing/v1", Help: "Leave it empty for Giacom’s own."}},
 		method,
 		{Field: ui.Field{Name: "giacom.all_products_feed", Label: "Feed of all products", Kind: "select", Help: "Which of Giacom’s lists serves the products that are not in the report."}, choices: feedChoices},
 		{Field: ui.Field{Name: "giacom.customers_from", Label: "Customers come from", Kind: "select", Help: "Derived ones are those that have a subscription."}, choices: []string{"CUSTOMERS_FROM_ENDPOINT", "Giacom’s list of customers", "CUSTOMERS_FROM_DERIVED", "The subscriptions (derived)"}},
@@ -54,7 +54,7 @@ func joinedSettings(create bool) []settings {
 		{Field: ui.Field{Name: "giacom.annual_price_basis", Label: "Price of annual and longer terms", Kind: "select", Help: "What Giacom’s price buys. Compare one with an invoice of Giacom’s."}, choices: basisChoices},
 	}}
 	halo := settings{title: "Halo", help: "Where licences and invoices are. In Halo make an API application under Configuration > Integrations > Halo PSA API, with the method client id and secret.", all: []setting{
-		{Field: ui.Field{Name: "halo.base_url", Label: "Address", Kind: "url", Required: true, Placeholder: "https://example.halopsa.com", Help: "Of the instance itself, without /api or /auth."}},
+		{Field: ui.Field{Name: "halo.base_url", Label: "Address of Halo", Kind: "url", Required: true, Placeholder: "https://example.halopsa.com", Help: "Of the instance itself, without /api or /auth."}},
 		{Field: ui.Field{Name: "halo.tenant", Label: "Tenant", Help: "Halo shows it beside the API details; empty for a Halo of your own."}},
 		{Field: ui.Field{Name: "halo.client_id", Label: "Client id", Required: true, Autocomplete: "off"}},
 		{Field: ui.Field{Name: haloSecret, Label: "Client secret", Kind: "password", Required: true, Autocomplete: "off", Help: "Halo shows it once, when the application is made."}},
@@ -67,45 +67,45 @@ func joinedSettings(create bool) []settings {
 		giacom.all = append([]setting{account}, giacom.all...)
 		return []settings{name, giacom, halo}
 	}
-	giacom.all = append(giacom.all[:3:3], giacom.all[4:]...) // the method has a page of its own
+	giacom.all = append(giacom.all[:3:3], giacom.all[5:]...) // the method and its feed have a page of their own
 	return []settings{name, giacom, halo}
 }
 
 // ruleSettings say what becomes of customers, licences and lines. The top level has a page of its own.
 func ruleSettings() []settings {
-	check := func(name, label, help string) setting {
-		return setting{Field: ui.Field{Name: name, Label: label, Kind: "checkbox", Help: help, Wide: true}}
+	check := func(name, brief, label, help string) setting {
+		return setting{Field: ui.Field{Name: name, Label: label, Kind: "checkbox", Help: help, Wide: true}, brief: brief}
 	}
-	byName, native := check("customers.map_by_name", "Map customers of exactly the same name by themselves", "Only where exactly one of each has it; a name that two have is never guessed."),
-		check("customers.map_from_native", "Follow the mappings of Halo’s own Giacom integration", "")
+	byName, native := check("customers.map_by_name", "Map exactly equal names", "Map customers of exactly the same name by themselves", "Only where exactly one of each has it; a name that two have is never guessed."),
+		check("customers.map_from_native", "Follow Halo’s own mappings", "Follow the mappings of Halo’s own Giacom integration", "")
 	byName.absentIsOn, native.absentIsOn = true, true
-	created := check("customers.follow_name_of_created", "Customers that Seatline created follow their name in Giacom", "")
+	created := check("customers.follow_name_of_created", "Rename created ones", "Customers that Seatline created follow their name in Giacom", "")
 	created.absentIsOn = true
-	across := check("licences.adopt_across_methods", "Take licences over when another import method names their subscription differently", "Otherwise each is held until somebody says adopt or create.")
+	across := check("licences.adopt_across_methods", "Take over across methods", "Take licences over when another import method names their subscription differently", "Otherwise each is held until somebody says adopt or create.")
 	across.absentIsOn = true
 	return []settings{
 		{title: "Customers", all: []setting{
-			check("customers.create", "Create customers in Halo", "For Giacom customers that have none and nearly match none. Otherwise they wait, unbilled, until you map them."),
-			{Field: ui.Field{Name: "customers.unmapped_alert_after", Label: "Alarm when one with subscriptions stays unmapped for", Kind: "number", Min: "0", After: "hours", Placeholder: "24"}, unit: time.Hour},
+			check("customers.create", "Create in Halo", "Create customers in Halo", "For Giacom customers that have none and nearly match none. Otherwise they wait, unbilled, until you map them."),
+			{Field: ui.Field{Name: "customers.unmapped_alert_after", Label: "Alarm when one with subscriptions stays unmapped for", Kind: "number", Min: "0", After: "hours", Placeholder: "24"}, brief: "Alarm when unmapped for", unit: time.Hour},
 			byName, native, created,
-			check("customers.follow_name_of_mapped", "Customers that were mapped follow their name in Giacom", "Seatline then renames customers that you made yourself."),
-			{Field: ui.Field{Name: "customers.custom_field", Label: "Custom field of Halo for our mark", Placeholder: "CFGiacomCustomerId"}},
+			check("customers.follow_name_of_mapped", "Rename mapped ones", "Customers that were mapped follow their name in Giacom", "Seatline then renames customers that you made yourself."),
+			{Field: ui.Field{Name: "customers.custom_field", Label: "Custom field of Halo for our mark", Placeholder: "CFGiacomCustomerId"}, brief: "Custom field"},
 		}},
 		{title: "Licences", all: []setting{
-			check("licences.deactivate_removed", "Deactivate licences in Halo when they are deleted from Giacom", "On scheduled runs, and only once they are proven gone."), across,
+			check("licences.deactivate_removed", "Deactivate deleted ones", "Deactivate licences in Halo when they are deleted from Giacom", "On scheduled runs, and only once they are proven gone."), across,
 		}},
 		{title: "Billing", all: []setting{
-			{Field: ui.Field{Name: "billing.pro_rata", Label: "Pro rata of links that Seatline makes", Kind: "select", Help: "How Halo bills seats that come or go within a period. Not said: a link is held where the line has none to copy."},
+			{Field: ui.Field{Name: "billing.pro_rata", Label: "Pro rata of links that Seatline makes", Kind: "select", Help: "How Halo bills seats that come or go within a period. Not said: a link is held where the line has none to copy."}, brief: "Pro rata of new links",
 				choices: []string{"", "Not said yet", "0", "None", "1", "From the date of change", "2", "Exclude", "3", "Invoice at once", "4", "Ready for invoicing"}},
-			{Field: ui.Field{Name: "billing.quiet_before_run", Label: "Leave an invoice alone before its run for", Kind: "number", Min: "0", After: "hours", Placeholder: "2"}, unit: time.Hour},
-			{Field: ui.Field{Name: "billing.refresh_interval", Label: "Read invoices again every", Kind: "number", Min: "0", After: "hours", Placeholder: "6", Help: "To see what people edited in Halo by hand."}, unit: time.Hour},
+			{Field: ui.Field{Name: "billing.quiet_before_run", Label: "Leave an invoice alone before its run for", Kind: "number", Min: "0", After: "hours", Placeholder: "2"}, brief: "Quiet before a run", unit: time.Hour},
+			{Field: ui.Field{Name: "billing.refresh_interval", Label: "Read invoices again every", Kind: "number", Min: "0", After: "hours", Placeholder: "6", Help: "To see what people edited in Halo by hand."}, brief: "Invoices read every", unit: time.Hour},
 		}},
 		{title: "Guards", help: "A subscription that Giacom does not list is not believed gone at once; and a run that finds too many gone waits for a person.", all: []setting{
 			{Field: ui.Field{Name: "guards.removal_confirmations", Label: "Pulls that must miss it", Kind: "number", Min: "1", Placeholder: "2"}},
 			{Field: ui.Field{Name: "guards.removal_interval", Label: "At least this long apart", Kind: "number", Min: "0", After: "minutes", Placeholder: "60"}, unit: time.Minute},
 			{Field: ui.Field{Name: "guards.max_removals", Label: "Hold a run with more removals than", Kind: "number", Min: "0", Placeholder: "3"}},
 			{Field: ui.Field{Name: "guards.max_removal_percent", Label: "And more than", Kind: "number", Min: "0", Max: "100", Step: "any", After: "% of all", Placeholder: "2"}},
-			check("guards.allow_customer_removal", "Do not hold a run because a whole customer vanishes", ""),
+			check("guards.allow_customer_removal", "Let whole customers go", "Do not hold a run because a whole customer vanishes", ""),
 		}},
 	}
 }

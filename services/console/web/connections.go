@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -123,16 +124,18 @@ func showConnection(v *visit) error {
 			{Term: "Account", Value: c.GetGiacom().GetAccount(), Help: "Part of the mark of every licence in Halo."},
 			{Term: "API key", Value: secretWords(c.GetGiacom().GetApiKey())},
 			{Term: "Import method", Value: v.methodValue()},
+			{Term: "Feed of all products", Value: feedSetting.words(c.GetGiacom().GetAllProductsFeed().String())},
 		}, settingValues(c, groups[1].all[1:])...)}},
 		ui.Section{Title: "Halo", Actions: edit(0), Blocks: []ui.Block{append(settingValues(c, groups[2].all[:3]),
 			ui.Definition{Term: "Client secret", Value: secretWords(c.GetHalo().GetClientSecret())})}},
 	}
+	rules := map[string]ui.Block{}
 	for _, g := range ruleSettings() {
 		values := settingValues(c, g.all)
 		if g.title == "Customers" {
-			values = append(values, ui.Definition{Term: "Top level for new ones", Value: v.topLevelValue()})
+			values = append(values, ui.Definition{Term: "Top level of new ones", Value: v.topLevelValue()})
 		}
-		main = append(main, ui.Section{Title: g.title, Actions: edit(1), Blocks: []ui.Block{values}})
+		rules[g.title] = ui.Section{Title: g.title, Actions: edit(1), Blocks: []ui.Block{values}}
 	}
 	side := []ui.Block{ui.Section{Title: "About it", Blocks: []ui.Block{ui.Definitions{
 		{Term: "Short name", Value: ui.Mono(c.GetSlug())},
@@ -144,7 +147,8 @@ func showConnection(v *visit) error {
 	if v.operator() {
 		side = append(side, v.ends())
 	}
-	return v.show(header, append(blocks, ui.Split{Main: main, Side: side}, ui.Section{Title: "Who changed it", Blocks: []ui.Block{changes}})...)
+	return v.show(header, append(blocks, ui.Split{Main: main, Side: side},
+		ui.Split{Main: []ui.Block{rules["Customers"], rules["Licences"]}, Side: []ui.Block{rules["Billing"], rules["Guards"]}}, ui.Section{Title: "Who changed it", Blocks: []ui.Block{changes}})...)
 }
 
 // methodValue leads to where it is changed.
@@ -171,7 +175,7 @@ func settingValues(c *connectionv1.Connection, all []setting) ui.Definitions {
 	var out ui.Definitions
 	for _, s := range all {
 		if !s.secret() {
-			out = append(out, ui.Definition{Term: s.Label, Value: s.words(s.of(c))})
+			out = append(out, ui.Definition{Term: cmp.Or(s.brief, s.Label), Value: s.words(s.of(c))})
 		}
 	}
 	return out
@@ -223,7 +227,10 @@ func settingChanges(fields []*itemv1.FieldChange, why string) any {
 		x := ui.Change{Field: sentence(strings.ReplaceAll(f.GetField(), ".", " ")), Before: f.GetBefore(), After: f.GetAfter()}
 		if s, ok := known[f.GetField()]; ok {
 			x.Field = s.Label
-			if len(s.choices) > 0 {
+			switch {
+			case s.Kind == "checkbox":
+				x.Before, x.After = onOff[x.Before], onOff[x.After]
+			case len(s.choices) > 0:
 				x.Before, x.After = s.words(x.Before), s.words(x.After)
 			}
 		}
@@ -238,6 +245,9 @@ func settingChanges(fields []*itemv1.FieldChange, why string) any {
 		return ui.Quiet{Value: why}
 	}
 }
+
+// onOff are words for a switch as the record has it; one that is off is left out there.
+var onOff = map[string]string{"true": "yes", "false": "no", "": "no"}
 
 // knownSettings by their path.
 func knownSettings() map[string]setting {

@@ -39,11 +39,13 @@ func (e editor) show(v *visit) error {
 
 // draw the form with a draft in it. was is what is stored, which the draft began from.
 func (e editor) draw(v *visit, status int, d, was draft, err error, above []ui.Block) error {
-	form := ui.Form{Action: v.at(e.path), Cancel: v.at(e.back), Submit: "Save", Groups: d.fields(e.groups(v))}
+	form := ui.Form{Action: v.at(e.path), Submit: "Save", Groups: d.fields(e.groups(v))}
+	if e.back != e.path {
+		form.Cancel = v.at(e.back)
+	}
 	e.tellSecrets(v, form)
-	form.Groups = append(form.Groups, ui.Group{Fields: []ui.Field{
-		{Name: "etag", Kind: "hidden", Value: v.connection.GetEtag()}, {Name: "was", Kind: "hidden", Value: was.encode()},
-	}})
+	last := &form.Groups[len(form.Groups)-1]
+	last.Fields = append(last.Fields, ui.Field{Name: "etag", Kind: "hidden", Value: v.connection.GetEtag()}, ui.Field{Name: "was", Kind: "hidden", Value: was.encode()})
 	var blocks []ui.Block
 	if e.above != nil {
 		blocks = e.above(v)

@@ -45,7 +45,7 @@ func scheduleSettings() []settings {
 	return []settings{
 		{all: []setting{check("schedule.enabled", "Enable the integrator for this connection", "Customers and subscriptions are then imported by themselves.")}},
 		{title: "What to import", all: []setting{
-			check("schedule.customers", "Customers", ""), check("schedule.subscriptions", "Subscriptions", ""),
+			{Field: ui.Field{Name: "schedule.customers", Label: "Customers", Kind: "checkbox"}}, {Field: ui.Field{Name: "schedule.subscriptions", Label: "Subscriptions", Kind: "checkbox"}},
 			check("licences.deactivate_removed", "Deactivate licences in Halo when they are deleted from Giacom", "Only what a scheduled run finds, once it is proven gone. Otherwise they stay active, go on to be billed, and are shown with their money."),
 		}},
 		{title: "Schedule", all: []setting{
@@ -228,7 +228,7 @@ func (v *visit) runHistory() (ui.Section, error) {
 	}
 	t := ui.Table{
 		Caption: "Runs, the newest first, with what each changed",
-		Columns: []ui.Column{{Title: "Started"}, {Title: "Outcome"}, {Title: "By"}, {Title: "Took"}, {Title: "Found", Wide: true}, {Title: "Changed in Halo", Wide: true}, {Title: "Report"}},
+		Columns: []ui.Column{{Title: "Started"}, {Title: "Outcome"}, {Title: "By"}, {Title: "Took"}, {Title: "Found"}, {Title: "Changed in Halo"}, {Title: "Report"}},
 		Empty:   ui.Empty{Title: "No runs yet", Text: "The first one shows here, with what it changed in Halo."},
 		Pager:   l.pager(resp.GetNextPageToken(), len(resp.GetRuns())),
 	}

@@ -21,6 +21,8 @@ import (
 // seatline.connection.v1.Connection, so that what the service says is wrong finds its field.
 type setting struct {
 	ui.Field
+	// brief names it where it is only shown; empty: its label does.
+	brief string
 	// choices are values and words in turns, for a select or radio; help of a choice goes into explain.
 	choices []string
 	explain map[string]string

@@ -49,11 +49,19 @@ func TestValidationSaysCheckByCheckWhatToDo(t *testing.T) {
 	if a := olga.get("/c/acme/validate?whole=1"); !a.says("failed") || !a.says("tenant") || !a.says("Needs a token first.") {
 		t.Errorf("a wrong tenant: %s", a.text())
 	}
+	// A right is missing.
+	olga.send(edit, olga.form(edit, edit), "halo.tenant", "sim")
+	if err := h.halo.Inject(halosim.Fault{Name: "forbidden", Method: "GET", Route: "/SoftwareLicence"}); err != nil {
+		t.Fatal(err)
+	}
+	if a := olga.get("/c/acme/validate?whole=1"); !a.says("Read licences Failed") || !a.says("right") {
+		t.Errorf("a missing right: %s", a.text())
+	}
+	h.halo.Clear("forbidden")
 	// Halo is down.
 	olga.send(edit, olga.form(edit, edit), "halo.tenant", "sim", "halo.base_url", "http://127.0.0.1:1")
 	a = olga.get("/c/acme/validate?whole=1")
 	if a.status != http.StatusOK || !a.says("failed") || !a.says("Halo token Failed") {
 		t.Errorf("Halo down: %d %s", a.status, a.text())
 	}
-	t.Log(a.text())
 }

@@ -1,0 +1,78 @@
+package browser
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	accessv1 "seatline.dev/proto/seatline/access/v1"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	"seatline.dev/services/estate"
+)
+
+// The guide says that swapping the method creates new subscriptions. Here the licences that match are adopted in place:
+// the preview says how many, and afterwards Halo has the same licences, with the same links.
+func TestTheMethodIsChangedAndLicencesAdopted(t *testing.T) {
+	data := estate.Plain(estate.Config{Seed: 3, Customers: 4, Subscriptions: 12, Now: time.Now()}, estate.LinkedLines)
+	data.Giacom.Subscriptions[2].Name = hostile
+	s := tell(t, data, accessv1.Role_ROLE_OPERATOR)
+	s.connect(func(c *connectionv1.Connection) {
+		c.Giacom.Method = connectionv1.ImportMethod_IMPORT_METHOD_SUBSCRIPTIONS
+	})
+	for range 2 {
+		_, err := s.w.Run(t.Context(), "acme", true)
+		s.must(err)
+		s.must(s.w.Settle(t.Context(), "acme"))
+	}
+	licences, linked := s.licencesAndLinks()
+	if len(licences) == 0 || len(linked) == 0 {
+		t.Fatal("a story about nothing")
+	}
+
+	s.must(s.Go("/c/acme/connection"))
+	s.must(s.Press("See what another method would change"))
+	s.must(s.Await("create every licence a second time"))
+	s.must(s.Look("method"))
+	s.must(s.Click(`input[value="IMPORT_METHOD_BOTH"]`))
+	s.must(s.Press("Show what would change"))
+	s.must(s.Await("Match across methods")) // once the account is read
+	s.must(s.Await("they go on as they are in Halo, under their new ids"))
+	s.must(s.Await("Adopt them in place"))
+	s.must(s.Look("method-preview"))
+	if now, _ := s.licencesAndLinks(); !slices.Equal(licences, now) {
+		t.Fatal("looking changed Halo")
+	}
+
+	s.must(s.Press("Change the import method"))
+	s.must(s.Await("The import method is both from the next run on."))
+	_, err := s.w.Run(t.Context(), "acme", true)
+	s.must(err)
+	s.must(s.w.Settle(t.Context(), "acme"))
+	now, links := s.licencesAndLinks()
+	if !slices.Equal(licences, now) || !maps.EqualFunc(linked, links, slices.Equal[[]int64]) {
+		t.Errorf("licences %v and links %v, and they were %v and %v", now, links, licences, linked)
+	}
+	s.must(s.Go("/c/acme/integrator"))
+	s.must(s.Await("under another id"))
+	s.must(s.Await("adopt"))
+	s.must(s.Look("method-changed"))
+}
+
+// licencesAndLinks of Halo: the ids of all licences, and which each line links.
+func (s *story) licencesAndLinks() (licences []int64, links map[int64][]int64) {
+	links = map[int64][]int64{}
+	state := s.w.Halo.State()
+	for _, l := range state.Licences {
+		licences = append(licences, l.ID)
+	}
+	slices.Sort(licences)
+	for _, i := range state.Invoices {
+		for _, line := range i.Lines {
+			for _, row := range line.Subscriptions {
+				links[line.ID] = append(links[line.ID], row.LicenceID)
+			}
+		}
+	}
+	return licences, links
+}
