@@ -134,7 +134,7 @@ func (p *picture) repoint() *intyv1.Step {
 	if p.ReadTime.IsZero() {
 		return step(kind, toDo, "Inty's licences were not read from Halo yet.", "Have Halo read first.")
 	}
-	left, moved, moving, adopted := 0, 0, 0, 0
+	left, moved, moving, adopted, ready := 0, 0, 0, 0, 0
 	for _, x := range p.inScope() {
 		if x.State == inty.Adopted {
 			adopted++
@@ -148,6 +148,9 @@ func (p *picture) repoint() *intyv1.Step {
 				moving++
 			case intyv1.LineState_LINE_STATE_LINKED, intyv1.LineState_LINE_STATE_BY_HAND:
 				left++
+				if x.State == inty.Ready && l.state == intyv1.LineState_LINE_STATE_LINKED {
+					ready++
+				}
 			}
 		}
 	}
@@ -155,5 +158,12 @@ func (p *picture) repoint() *intyv1.Step {
 	if adopted > 0 {
 		text += fmt.Sprintf(" %d licences were taken over in place: their lines need no re-pointing.", adopted)
 	}
-	return step(kind, progress(left+moving, left+moving+moved), text, "Look at the preview, then apply it.")
+	how := "Look at the preview, then apply it."
+	switch {
+	case ready == 0 && left == 0:
+		how = "Wait until the lines are written, or look why they are not."
+	case ready == 0:
+		how = "No line that is left can be re-pointed yet: decide about its licence, or leave that alone."
+	}
+	return step(kind, progress(left+moving, left+moving+moved), text, how)
 }

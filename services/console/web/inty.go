@@ -189,7 +189,7 @@ func stepBadge(state intyv1.StepState) ui.Badge {
 // turn it is stand out.
 func (v *visit) guideStep(ctx context.Context, m *intyv1.Migration, s *intyv1.Step, now bool) (ui.Section, error) {
 	section := ui.Section{Title: ui.Count(int64(s.GetKind())) + ". " + stepTitle(s.GetKind()), Lead: ui.Beside{stepBadge(s.GetState()), s.GetText()}}
-	if s.GetHow() != "" {
+	if s.GetHow() != "" && (s.GetKind() != intyv1.StepKind_STEP_KIND_DISABLE_MODULE || m.GetModule() == nil) { // else the points say it
 		section.Blocks = append(section.Blocks, ui.Paragraph{Text: ui.Sentence{"Next: ", s.GetHow()}})
 	}
 	var buttons []ui.Button
@@ -213,8 +213,12 @@ func (v *visit) guideStep(ctx context.Context, m *intyv1.Migration, s *intyv1.St
 		section.Blocks = append(section.Blocks, v.moduleBlocks(m.GetModule())...)
 		offer(true, ui.Button{Label: "Check it in Halo", Href: v.atInty("/module"), Post: true, Kind: kind})
 	case intyv1.StepKind_STEP_KIND_MAP:
+		if m.GetReadTime() == nil && m.GetMappingsTime() != nil { // what Halo knows of the customers is wanted first
+			offer(true, ui.Button{Label: "Read Halo", Href: v.atInty("/refresh"), Post: true, Kind: kind})
+			kind = ""
+		}
 		offer(false, ui.Button{Label: "Old mappings and proposals", Href: v.atInty("/mappings"), Kind: kind})
-		if m.GetAsked() > 0 {
+		if m.GetAsked() > 0 && m.GetReadTime() != nil {
 			offer(false, ui.Button{Label: "Answer for " + ui.Plural(int64(m.GetAsked()), "customer", "customers"), Href: v.atInty("/where")})
 		}
 		if to := v.entry(navMappings); to != "" {
@@ -233,11 +237,9 @@ func (v *visit) guideStep(ctx context.Context, m *intyv1.Migration, s *intyv1.St
 		} else {
 			offer(true, ui.Button{Label: "Import now", Href: v.at("/runs"), Post: true, Kind: kind})
 		}
-		read := "Read Halo again"
-		if m.GetReadTime() == nil {
-			read = "Read Halo"
+		if m.GetReadTime() != nil {
+			offer(true, ui.Button{Label: "Read Halo again", Href: v.atInty("/refresh"), Post: true})
 		}
-		offer(true, ui.Button{Label: read, Href: v.atInty("/refresh"), Post: true})
 		if duplicates > 0 {
 			offer(false, ui.Button{Label: "Decide on " + ui.Plural(duplicates, "possible duplicate", "possible duplicates"), Href: v.atInty("/pairs?state=duplicate"), Kind: decide})
 		}
@@ -362,5 +364,5 @@ func checkIntyModule(v *visit) error {
 	if m.GetDone() {
 		return v.done(v.atInty(""), said("The Inty module is cleared and disabled."))
 	}
-	return v.done(v.atInty(""), ui.Notice{Tone: ui.Warn, Title: "The Inty module is not cleared and disabled yet", Items: m.GetToDo(), Next: "Do that in Halo, then have it checked again."})
+	return v.done(v.atInty(""), ui.Notice{Tone: ui.Warn, Title: "The Inty module is not cleared and disabled yet", Text: "What is left to do in Halo stands at step 2.", Next: "Do that in Halo, then have it checked again."})
 }

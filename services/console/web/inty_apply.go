@@ -101,7 +101,7 @@ func (v *visit) previewRow(x *intyv1.PreviewItem) ui.Row {
 		proRata = ui.Quiet{Value: r.GetText()}
 		if a, ok := ui.Known(r.GetAmount()); ok {
 			a.Signed = true
-			proRata = ui.Stack{Top: a, Under: r.GetText()}
+			proRata = ui.Stack{Top: a, Under: "estimate for " + strings.Replace(r.GetQuantity(), "-", "−", 1) + " seats over the days left, if Halo makes the row"}
 		}
 	}
 	if n := x.GetProRataWaiting(); n > 0 {
@@ -114,7 +114,7 @@ func (v *visit) previewRow(x *intyv1.PreviewItem) ui.Row {
 	return ui.Row{Cells: []any{
 		ui.Stack{Top: v.lineNamed(line), Under: ui.Sentence{"No. " + id + " · ", ui.Link{Text: "only this customer", Href: v.asksApply("/preview", id)}}},
 		counted, monthly(x.GetMonthlyBefore(), x.GetMonthlyAfter()),
-		ui.Lines{ui.Change{Field: "links", Before: x.GetFromName(), After: "No. " + strconv.FormatInt(x.GetToLicence(), 10)}, whatChanged(x.GetChanges(), nil)},
+		ui.Stack{Top: whatChanged(x.GetChanges(), nil), Under: "instead of " + x.GetFromName()},
 		proRata, when,
 	}}
 }

@@ -212,7 +212,7 @@ func (v *visit) pairGiacom(x *intyv1.Pair) ui.Block {
 		if g.GetHaloId() != 0 {
 			in = "No. " + strconv.FormatInt(g.GetHaloId(), 10)
 		}
-		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Stack{Top: g.GetName(), Under: ui.Mono(g.GetKey())}, g.GetCount(), orNothing(g.GetTerm()), in, orNothing(g.GetWhyNot())}[:len(t.Columns)]})
+		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Stack{Top: ui.Link{Text: g.GetName(), Href: v.toLicence(g.GetKey())}, Under: ui.Mono(g.GetKey())}, g.GetCount(), orNothing(g.GetTerm()), in, orNothing(g.GetWhyNot())}[:len(t.Columns)]})
 	}
 	return ui.Section{Title: title, Blocks: []ui.Block{t}}
 }

@@ -2,8 +2,6 @@ package web
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,15 +111,8 @@ func sendIntyReport(v *visit) error {
 	if err != nil {
 		return err
 	}
-	h := v.w.Header()
-	h.Set("Content-Type", "text/csv; charset=utf-8")
-	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="inty-migration-%s-%d.csv"`, v.connection.GetSlug(), r.GetId()))
-	v.w.WriteHeader(http.StatusOK)
-	_, err = io.WriteString(v.w, "\ufeff"+r.GetCsv()) // spreadsheets take it for UTF-8 by the mark
-	if err != nil {
-		v.s.log.DebugContext(v.ctx(), "report not sent", "err", err)
-	}
-	return nil
+	name := fmt.Sprintf("inty-migration-%s-%d.csv", v.connection.GetSlug(), r.GetId())
+	return v.download(name, "text/csv; charset=utf-8", []byte("\ufeff"+r.GetCsv())) // spreadsheets take it for UTF-8 by the mark
 }
 
 // allWords tells whether each word of a search occurs in one of the texts, upper or lower case.

@@ -143,7 +143,7 @@ func TestFromIntyInTheBrowser(t *testing.T) {
 	s.must(s.w.Settle(t.Context(), "acme"))
 
 	// 5. Re-point: one customer first, then all, then back.
-	s.visit(inty+"/preview", "Halo may create a pro-rata row", "inty-preview")
+	s.visit(inty+"/preview", "estimate for −3 seats over the days left", "inty-preview")
 	s.must(s.Press("Apply …"))
 	s.must(s.Await("Re-point 3 lines?"))
 	s.must(s.Look("inty-apply"))
