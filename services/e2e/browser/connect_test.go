@@ -10,7 +10,7 @@ import (
 	"seatline.dev/services/estate"
 )
 
-const hostile = `Müller & Söhne <b>"O'Neill"</b> 🌱`
+const strangeName = `Müller & Söhne <b>"O'Neill"</b> 🌱`
 
 // another person, with a browser of their own.
 func (s *story) beside(name string, role accessv1.Role) *webtest.Person {
@@ -54,7 +54,7 @@ func TestConnectAndValidate(t *testing.T) {
 	s.must(s.Await("v2 of the Giacom API is not available for production accounts yet"))
 	s.must(s.Look("connection-new"))
 
-	s.must(s.Fill("Name", hostile))
+	s.must(s.Fill("Name", strangeName))
 	s.must(s.Fill("Short name", "acme"))
 	s.must(s.Fill("Name of the account", "acme"))
 	s.must(s.Fill("API key", "a-wrong-key"))
@@ -92,7 +92,7 @@ func TestConnectAndValidate(t *testing.T) {
 	s.must(s.Press("Try and store"))
 	s.must(s.Await("Tried and stored."))
 	s.must(s.Await("One is set"))
-	s.must(s.Await(hostile))
+	s.must(s.Await(strangeName))
 	s.must(s.Look("connection"))
 	s.noSecrets(s.Person)
 

@@ -15,7 +15,7 @@ import (
 // the preview says how many, and afterwards Halo has the same licences, with the same links.
 func TestTheMethodIsChangedAndLicencesAdopted(t *testing.T) {
 	data := estate.Plain(estate.Config{Seed: 3, Customers: 4, Subscriptions: 12, Now: time.Now()}, estate.LinkedLines)
-	data.Giacom.Subscriptions[2].Name = hostile
+	data.Giacom.Subscriptions[2].Name = strangeName
 	s := tell(t, data, accessv1.Role_ROLE_OPERATOR)
 	s.connect(func(c *connectionv1.Connection) {
 		c.Giacom.Method = connectionv1.ImportMethod_IMPORT_METHOD_SUBSCRIPTIONS
