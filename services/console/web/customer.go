@@ -25,8 +25,8 @@ func showCustomer(v *visit) error {
 	m := d.GetCustomer()
 	header := ui.Header{
 		Title: nameOr(m.GetGiacomName(), m.GetMexId()), Crumbs: []ui.Link{{Text: "Mappings", Href: v.at("/mappings")}},
-		Badges: []ui.Badge{mappingBadge(m)}, Lead: overview.Headline(d.GetParity()),
-		Actions: []ui.Button{{Label: "Its mapping", Href: v.to("mappings", m.GetMexId())}, {Label: "Its plan", Href: v.asking("/plan", "customer", m.GetGiacomName())}},
+		Badges: []ui.Badge{standingBadge(m)}, Lead: overview.Headline(d.GetParity()),
+		Actions: []ui.Button{{Label: "Its mapping", Href: v.ofCustomer(m.GetMexId(), "")}, {Label: "Its plan", Href: v.asking("/plan", "customer", m.GetGiacomName())}},
 	}
 	blocks := []ui.Block{mappingNotice(m)}
 	for _, x := range d.GetMargin() {
@@ -37,7 +37,7 @@ func showCustomer(v *visit) error {
 			blocks = append(blocks, tiles)
 		}
 	}
-	rows := parityTable(v, d.GetRows())
+	rows := parityTable(v, d.GetRows(), true)
 	rows.Empty = ui.Empty{Title: "No subscriptions", Text: "Giacom has none for this customer."}
 	if len(d.GetRows()) >= 1000 {
 		rows.Pager.Note = "the first 1,000"
@@ -53,24 +53,6 @@ func showCustomer(v *visit) error {
 	return v.show(header, append(blocks, subscriptions, billed, aboutCustomer(d), changesOf(v, d.GetChanges()), historyOf(v, d.GetHistory()))...)
 }
 
-// mappingBadge says how the customer stands to Halo.
-func mappingBadge(m *mappingv1.Mapping) ui.Badge {
-	b := ui.Badge{Text: ui.Word(m.GetStanding().String(), "STANDING_"), Tone: ui.Warn}
-	switch m.GetStanding() {
-	case mappingv1.Standing_STANDING_MAPPED:
-		b.Tone = ui.Good
-	case mappingv1.Standing_STANDING_CREATING:
-		b.Tone = ui.Busy
-	case mappingv1.Standing_STANDING_IGNORED:
-		b.Tone = ui.Muted
-	case mappingv1.Standing_STANDING_REMAP:
-		b.Tone = ui.Bad
-	case mappingv1.Standing_STANDING_UNSPECIFIED:
-		b.Text = ui.Word(m.GetState().String(), "STATE_")
-	}
-	return b
-}
-
 // mappingNotice tells why it is mapped to nobody; nil when it is.
 func mappingNotice(m *mappingv1.Mapping) ui.Block {
 	if m.GetReason().GetText() == "" {
@@ -80,7 +62,7 @@ func mappingNotice(m *mappingv1.Mapping) ui.Block {
 	if m.GetState() == mappingv1.State_STATE_IGNORED {
 		tone = ui.Info
 	}
-	return ui.Notice{Tone: tone, Title: ui.Word(m.GetStanding().String(), "STANDING_"), Text: m.GetReason().GetText()}
+	return ui.Notice{Tone: tone, Title: standingBadge(m).Text, Text: m.GetReason().GetText()}
 }
 
 // costTiles say what Giacom charges where nothing is billed yet.
@@ -98,23 +80,11 @@ func aboutCustomer(d *overviewv1.CustomerDetail) ui.Section {
 		defs = append(defs, ui.Definition{Term: "Customer in Halo", Value: ui.Stack{Top: m.GetHaloClientName(), Under: strconv.FormatInt(m.GetHaloClientId(), 10)}})
 	}
 	if m.GetOrigin() != mappingv1.Origin_ORIGIN_UNSPECIFIED {
-		defs = append(defs, ui.Definition{Term: "Mapped by", Value: mappedBy(m)})
+		defs = append(defs, ui.Definition{Term: "Mapped by", Value: originCell(m)})
 	}
 	if m.GetPreviousGiacomName() != "" {
 		defs = append(defs, ui.Definition{Term: "Renamed in Giacom", Value: ui.When(m.GetRenameTime()), Help: "before it was called " + m.GetPreviousGiacomName()})
 	}
 	defs = append(defs, ui.Definition{Term: "Changed", Value: ui.When(m.GetUpdateTime())}, haloLinks(d.GetLinks()))
 	return ui.Section{Title: "The customer", Blocks: []ui.Block{defs}}
-}
-
-// mappedBy says what decided the mapping, and who.
-func mappedBy(m *mappingv1.Mapping) any {
-	word := map[mappingv1.Origin]string{
-		mappingv1.Origin_ORIGIN_MARK: "our mark on the Halo customer", mappingv1.Origin_ORIGIN_NATIVE: "Halo’s own Giacom integration", mappingv1.Origin_ORIGIN_NAME: "exactly equal names",
-		mappingv1.Origin_ORIGIN_CREATED: "Seatline created it", mappingv1.Origin_ORIGIN_FILE: "a file", mappingv1.Origin_ORIGIN_OPERATOR: "a person", mappingv1.Origin_ORIGIN_SUGGESTION: "an accepted suggestion",
-	}[m.GetOrigin()]
-	if m.GetWho() == "" {
-		return word
-	}
-	return ui.Stack{Top: word, Under: m.GetWho()}
 }

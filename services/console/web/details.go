@@ -24,7 +24,7 @@ func (v *visit) to(kind, key string) string {
 
 func (v *visit) toLicence(key string) string  { return v.to("licences", key) }
 func (v *visit) toLine(key string) string     { return v.to("lines", key) }
-func (v *visit) toCustomer(mex string) string { return v.to("customers", mex) }
+func (v *visit) toCustomer(mex string) string { return v.at("/customers/" + url.PathEscape(mex)) }
 
 // asking is the address of a list with something asked of it: name and value in turns; empty values are left out.
 func (v *visit) asking(list string, pairs ...string) string {
@@ -146,7 +146,11 @@ func whyNot(s *itemv1.Status, actions ...ui.Button) ui.Block {
 	case itemv1.State_STATE_FAILED:
 		tone = ui.Bad
 	}
-	n := ui.Notice{Tone: tone, Title: ui.State(s.GetState()).Title, Text: s.GetReason().GetText(), Actions: actions}
+	title := ui.State(s.GetState()).Title
+	if code := s.GetReason().GetCode(); code == "observe" || code == "canary" {
+		tone, title = ui.Info, "Only shown, not written"
+	}
+	n := ui.Notice{Tone: tone, Title: title, Text: s.GetReason().GetText(), Actions: actions}
 	if len(s.GetDrifted()) > 0 {
 		n.Items = append(n.Items, "Somebody changed it in Halo by hand: "+strings.Join(s.GetDrifted(), ", "))
 	}
@@ -195,7 +199,7 @@ func tellable(fields []*itemv1.FieldChange) []*itemv1.FieldChange {
 	var out []*itemv1.FieldChange
 	for _, f := range fields {
 		name := f.GetField()
-		if strings.HasSuffix(name, "update_time") || strings.HasSuffix(name, "etag") || strings.HasSuffix(name, ".currency") || strings.HasSuffix(name, ".basis") || strings.HasPrefix(name, "status.run") {
+		if strings.HasSuffix(name, "update_time") || strings.HasSuffix(name, "etag") || strings.HasSuffix(name, ".currency") || strings.HasSuffix(name, ".basis") || strings.HasPrefix(name, "status.run") || strings.HasPrefix(name, "candidates[") {
 			continue
 		}
 		for _, p := range parts {

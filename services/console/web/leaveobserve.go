@@ -172,8 +172,8 @@ func sentenceCase(text string) string {
 func settingOf(c *connectionv1.Connection, setting string) string {
 	switch setting {
 	case "billing.pro_rata":
-		if n := c.GetBilling().ProRata; n != nil {
-			return strconv.Itoa(int(*n))
+		if c.GetBilling() != nil && c.GetBilling().ProRata != nil {
+			return strconv.Itoa(int(c.GetBilling().GetProRata()))
 		}
 	case "giacom.annual_price_basis":
 		switch c.GetGiacom().GetAnnualPriceBasis() {

@@ -42,9 +42,10 @@ func showLicence(v *visit) error {
 	}
 	blocks = append(blocks,
 		ui.Split{
-			Main: []ui.Block{licenceFields(x), ui.Section{Title: "Invoice lines that bill it", Blocks: []ui.Block{lineTable(v, d.GetLines())}}},
-			Side: []ui.Block{v.subscriptionOf(x), v.customerOf(d)},
+			Main: []ui.Block{licenceFields(x), v.customerOf(d)},
+			Side: []ui.Block{v.subscriptionOf(x)},
 		},
+		ui.Section{Title: "Invoice lines that bill it", Blocks: []ui.Block{lineTable(v, d.GetLines())}},
 		changesOf(v, d.GetChanges()), historyOf(v, d.GetHistory()))
 	return v.show(header, blocks...)
 }
@@ -183,7 +184,7 @@ func licenceFields(x *licencev1.Licence) ui.Section {
 			}
 			row.Cells = append(row.Cells, f.of(fields))
 		}
-		if fmt.Sprint(row.Cells[1]) != fmt.Sprint(row.Cells[3]) {
+		if x.GetDesired() != nil && x.GetObserved() != nil && fmt.Sprint(row.Cells[1]) != fmt.Sprint(row.Cells[3]) {
 			row.Tone = ui.Warn
 		}
 		t.Rows = append(t.Rows, row)

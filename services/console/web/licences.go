@@ -91,7 +91,7 @@ func seatsOf(x *licencev1.Licence) any {
 	case want == nil:
 		return ui.Stack{Top: nil, Under: ui.Sentence{is.GetCount(), " in Halo"}}
 	case is == nil:
-		return ui.Stack{Top: want.GetCount(), Under: "none in Halo"}
+		return ui.Stack{Top: want.GetCount(), Under: "none of ours in Halo"}
 	case is.GetCount() != want.GetCount():
 		return ui.Stack{Top: want.GetCount(), Under: ui.Sentence{is.GetCount(), " in Halo"}}
 	default:

@@ -149,9 +149,10 @@ func showLine(v *visit) error {
 		Lead: ui.Sentence{"Invoiced to ", ui.Link{Text: nameOr(x.GetClientName(), "customer "+strconv.FormatInt(x.GetClientId(), 10)), Href: v.asking("/lines", "client", strconv.FormatInt(x.GetClientId(), 10))}}}
 	return v.show(header, whyNot(x.GetStatus(), actions...), moneyTiles(d.GetCost(), d.GetPrice(), d.GetMargin()),
 		ui.Split{
-			Main: []ui.Block{lineFields(x), ui.Section{Title: "Licences that it bills", Blocks: []ui.Block{licences}}},
+			Main: []ui.Block{lineFields(x)},
 			Side: []ui.Block{ui.Section{Title: "The line", Blocks: []ui.Block{about}}},
 		},
+		ui.Section{Title: "Licences that it bills", Blocks: []ui.Block{licences}},
 		changesOf(v, d.GetChanges()), historyOf(v, d.GetHistory()))
 }
 
@@ -197,7 +198,7 @@ func lineFields(x *invoicelinev1.Line) ui.Section {
 			}
 			row.Cells = append(row.Cells, f.of(fields))
 		}
-		if want := row.Cells[1]; want != nil && want != "" && fmt.Sprint(want) != fmt.Sprint(row.Cells[3]) {
+		if want := row.Cells[1]; want != nil && want != "" && x.GetObserved() != nil && fmt.Sprint(want) != fmt.Sprint(row.Cells[3]) {
 			row.Tone = ui.Warn
 		}
 		t.Rows = append(t.Rows, row)

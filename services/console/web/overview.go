@@ -84,7 +84,11 @@ func showOverview(v *visit) error {
 	if v.operator() && v.connection.GetEnabled() {
 		header.Actions = []ui.Button{{Label: "Run now", Href: v.at("/runs"), Post: true, Kind: "primary", Icon: "runs"}}
 		if v.connection.GetMode() != connectionv1.Mode_MODE_AUTO || v.connection.GetCanary() != nil {
-			header.Actions = append(header.Actions, ui.Button{Label: "Leave observe", Href: v.at("/leave-observe")})
+			label := "Leave observe"
+			if v.connection.GetMode() == connectionv1.Mode_MODE_AUTO {
+				label = "Write everything"
+			}
+			header.Actions = append(header.Actions, ui.Button{Label: label, Href: v.at("/leave-observe")})
 		}
 	}
 	verdict, rest := v.composedOverview(v.ctx())
@@ -218,6 +222,8 @@ func modeBadge(c *connectionv1.Connection) ui.Badge {
 	switch {
 	case !c.GetEnabled():
 		return ui.Badge{Text: "Disabled", Tone: ui.Muted, Title: "Nothing runs"}
+	case c.GetMode() == connectionv1.Mode_MODE_AUTO && c.GetCanary() != nil:
+		return ui.Badge{Text: "Canary", Tone: ui.Info, Title: "Only what concerns a few customers is written to Halo"}
 	case c.GetMode() == connectionv1.Mode_MODE_AUTO:
 		return ui.Badge{Text: "Auto", Tone: ui.Good, Title: "Differences are written to Halo"}
 	default:
@@ -229,6 +235,8 @@ func modeLead(c *connectionv1.Connection) string {
 	switch {
 	case !c.GetEnabled():
 		return "This connection is disabled: nothing is imported, and nothing is written to Halo."
+	case c.GetMode() == connectionv1.Mode_MODE_AUTO && c.GetCanary() != nil:
+		return "Only what concerns its canary customers is written to Halo. All else is shown, as in observe."
 	case c.GetMode() == connectionv1.Mode_MODE_AUTO:
 		return "Differences between Giacom and Halo are written to Halo, unless a rule holds them."
 	default:

@@ -23,7 +23,7 @@ func (v *visit) composedOverview(ctx context.Context) (verdict ui.Block, rest []
 	if err != nil {
 		return nil, []ui.Block{*ui.ErrorNotice(err)}
 	}
-	rest = append(rest, ui.Split{Main: []ui.Block{v.invoiceRuns(o), v.unmapped(o)}, Side: []ui.Block{v.freshness(o), v.goneAndBilling(o)}})
+	rest = append(rest, v.invoiceRuns(o), ui.Split{Main: []ui.Block{v.unmapped(o), v.goneAndBilling(o)}, Side: []ui.Block{v.freshness(o)}})
 	if o.GetParity() != nil {
 		rest = append(rest, v.parityAtAGlance(o.GetParity()))
 	}

@@ -127,7 +127,7 @@ func showParityRows(v *visit) error {
 	if err != nil {
 		return err
 	}
-	t := parityTable(v, resp.GetRows())
+	t := parityTable(v, resp.GetRows(), false)
 	for i, field := range map[int]string{0: "customer_name", 4: "cost", 5: "billed", 6: "wanted"} {
 		t.Columns[i] = l.sorted(t.Columns[i], field)
 	}
@@ -142,11 +142,15 @@ func showParityRows(v *visit) error {
 	return v.show(header, l.form(shownFields(search, class, customer)...), t)
 }
 
-func parityTable(v *visit, rows []*licencev1.ParityRow) ui.Table {
+// parityTable of rows; ofOne leaves out the customer, who is the same in all of them.
+func parityTable(v *visit, rows []*licencev1.ParityRow, ofOne bool) ui.Table {
 	t := ui.Table{
 		Caption: "Subscriptions and how they stand",
 		Columns: []ui.Column{{Title: "Customer and product", Wide: true}, {Title: "Seats in Giacom", Num: true}, {Title: "In Halo", Num: true}, {Title: "How it stands"}, {Title: "Costs", Num: true}, {Title: "Bills", Num: true}, {Title: "Should bill", Num: true}, {Title: "Why, and on which line", Wide: true}},
 		Empty:   ui.Empty{Title: "No subscriptions yet", Text: "They come with the first run."},
+	}
+	if ofOne {
+		t.Columns[0].Title = "Product"
 	}
 	for _, r := range rows {
 		row := ui.Row{}
@@ -177,8 +181,12 @@ func parityTable(v *visit, rows []*licencev1.ParityRow) ui.Table {
 			}
 			why = append(why, ui.Link{Text: "line " + key, Href: v.toLine(key)})
 		}
+		which := any(ui.Stack{Top: customer, Under: name})
+		if ofOne {
+			which = name
+		}
 		row.Cells = []any{
-			ui.Stack{Top: customer, Under: name}, seats(r.SeatsGiacom), seats(r.SeatsHalo), ui.Badge{Text: className(r.GetClass()), Tone: classTone(r.GetClass())},
+			which, seats(r.SeatsGiacom), seats(r.SeatsHalo), ui.Badge{Text: className(r.GetClass()), Tone: classTone(r.GetClass())},
 			ui.Bare(r.GetCost()), ui.Bare(r.GetBilled()), ui.Bare(r.GetWanted()), orNone(why),
 		}
 		t.Rows = append(t.Rows, row)

@@ -19,8 +19,8 @@ import (
 	"seatline.dev/services/seatline/ctl"
 )
 
-// hostile is a customer's name that a careless page would make something of.
-const hostile = `O'Neill & "Söhne" <b>Ltd</b> 🦷`
+// awkward is a customer's name that a careless page would make something of.
+const awkward = `O'Neill & "Söhne" <b>Ltd</b> 🦷`
 
 // untidy is an estate of six customers with ten subscriptions each, of which much is not in order. By the place among the
 // customer's ten: 2 has three seats more in Halo than in Giacom, 3 too and the licence is not known to be the same, 4 is
@@ -28,7 +28,7 @@ const hostile = `O'Neill & "Söhne" <b>Ltd</b> 🦷`
 // otherwise in Halo.
 func untidy() estate.Data {
 	data := estate.Plain(estate.Config{Seed: 11, Customers: 6, Subscriptions: 60, Now: time.Now()}, estate.LinkedLines)
-	data.Giacom.Customers[0].Name, data.Halo.Clients[0].Name = hostile, hostile
+	data.Giacom.Customers[0].Name, data.Halo.Clients[0].Name = awkward, awkward
 	data.Giacom.Customers[1].Name, data.Halo.Clients[1].Name = "Harbour Dental", "Harbour Dental"
 	data.Halo.Clients[5].Name = "Somebody else altogether"
 	offLine := map[int64]bool{}
@@ -104,13 +104,13 @@ func TestTheFirstHour(t *testing.T) {
 	s.says("27 of 57 subscriptions agree with Halo", "On no invoice line", "What was measured when")
 	s.must(s.Look("parity"))
 	s.must(s.Click(`a[href="/c/acme/parity/rows?class=no_line"]`))
-	s.says("Microsoft 365 Plan 0006", hostile)
+	s.says("Microsoft 365 Plan 0006", awkward)
 	s.must(s.Look("parity-rows"))
 
 	s.must(s.Go("/c/acme/licences"))
 	s.must(s.Fill("Search", "söhne"))
 	s.must(s.Choose("State", "held"))
-	s.says(hostile)
+	s.says(awkward)
 	s.must(s.Look("licences"))
 
 	// A licence that may be there already: a person says that it is.
@@ -152,8 +152,8 @@ func TestTheFirstHour(t *testing.T) {
 	s.says("Licences that it bills", "The recurring invoice in Halo", "are a guess")
 	s.must(s.Look("line"))
 	s.must(s.Go("/c/acme/parity/rows?class=cost"))
-	s.must(s.Press(hostile))
-	s.says("of 9 subscriptions agree with Halo", "Its mapping", hostile)
+	s.must(s.Press(awkward))
+	s.says("of 9 subscriptions agree with Halo", "Its mapping", awkward)
 	s.must(s.Look("customer"))
 	s.must(s.Go("/c/acme/margins"))
 	s.says("Harbour Dental")
