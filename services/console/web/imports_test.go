@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
 	"seatline.dev/pkg/event"
@@ -16,6 +17,7 @@ import (
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/console/web/ui"
 )
 
 func TestCustomersAreImportedWithAnswers(t *testing.T) {
@@ -102,7 +104,7 @@ func TestSubscriptionsArePreviewedImportedAndReported(t *testing.T) {
 		Rows: []*runv1.ImportRow{{Kind: runv1.ImportRow_KIND_UPDATE, Key: "giacom/1", MexId: "Z", CustomerName: hostile, HaloClientName: hostile, Name: `365 "E3" <b>`, QuantityBefore: "5", QuantityAfter: "7"},
 			{Kind: runv1.ImportRow_KIND_SKIP, Key: "giacom/2", MexId: "X", CustomerName: "Nobody", Name: "Exchange", QuantityAfter: "1", Reason: &itemv1.Reason{Text: "not mapped"}}},
 	}
-	run := &runv1.Run{Id: "r1", Connection: "acme", Trigger: runv1.Trigger_TRIGGER_MANUAL, Who: "olga", Outcome: runv1.Outcome_OUTCOME_SUCCEEDED, Complete: true, StartTime: stamp("2026-11-23T14:00:00Z"), EndTime: stamp("2026-11-23T14:01:00Z"), Subscriptions: &runv1.Counts{Seen: 1958, New: 12}}
+	run := &runv1.Run{Id: "r1", Connection: "acme", Trigger: runv1.Trigger_TRIGGER_MANUAL, Who: "olga", ImportSubscriptions: true, Outcome: runv1.Outcome_OUTCOME_SUCCEEDED, Complete: true, StartTime: stamp("2026-11-23T14:00:00Z"), EndTime: stamp("2026-11-23T14:01:00Z"), Subscriptions: &runv1.Counts{Seen: 1958, New: 12}}
 	m.runs = map[string]*runv1.Run{"r1": run, "other": {Id: "other", Connection: "globex"}, "held": {Id: "held", Connection: "acme", Outcome: runv1.Outcome_OUTCOME_HELD, Reason: &itemv1.Reason{Text: "A whole customer would be removed."}}}
 	m.settings.report = &runv1.RunReport{Run: run, Counts: []*runv1.ChangeCount{{Kind: "licence", Outcome: "applied", Action: "create", Count: 12}},
 		Changes: []*itemv1.Change{{Kind: "licence", Key: "giacom/1", Title: "=cmd()", Outcome: "applied", Action: "update", Run: "r1", Time: stamp("2026-11-23T14:01:00Z"), Changes: []*itemv1.FieldChange{{Field: "count", Before: "5", After: "7"}}}},
@@ -133,5 +135,13 @@ func TestSubscriptionsArePreviewedImportedAndReported(t *testing.T) {
 	m.services.fail = rpc.FailedPrecondition("RUN_OPEN", "acme", "a run of acme is under way").Do("wait for it")
 	if r := m.olga.postWith(tokenField.FindStringSubmatch(preview.body)[1], at); r.status != 409 || !strings.Contains(r.body, "a run of acme is under way") {
 		t.Errorf("while one is under way: %d\n%s", r.status, r.body)
+	}
+}
+
+func TestStagesWithoutWorkHaveNoBar(t *testing.T) {
+	got := importStages(&mappingv1.CustomerImport{Create: 40, Created: 12, Link: 3, Linked: 3})
+	want := []ui.Block{ui.Progress{Label: "Link to Halo’s customers", Done: 3, Total: 3}, ui.Progress{Label: "Create in Halo", Done: 12, Total: 40}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stages (-want +got):\n%s", diff)
 	}
 }

@@ -68,8 +68,8 @@ func (v *visit) mappingTerms(l *listing) []ui.Field {
 	search := l.search("Search", "Either name, or Giacom’s id")
 	standing := l.choice("standing", "Standing", "standing", "", "All", "mapped", "Mapped", "creating", "To be created", "suggested", "Suggested", "unmapped", "Unmapped", "remap", "To be remapped", "ignored", "Ignored")
 	origin := l.choice("origin", "Origin", "origin", "", "All", "mark", "Seatline’s mark", "native", "Halo’s integration", "name", "Exact name", "created", "Created", "file", "File", "operator", "A person", "suggestion", "Suggestion")
-	only := l.choice("only", "Only", "", "", "All", "billing", "With subscriptions", "overdue", "Unmapped too long", "renamed", "Renamed in Giacom", "unpriced", "Cost not known")
-	if term := map[string]string{"billing": "subscriptions > 0", "overdue": "overdue = true", "renamed": "renamed = true", "unpriced": "unpriced > 0"}[l.values.Get("only")]; term != "" {
+	only := l.choice("only", "Only", "", "", "All", "billing", "With subscriptions", "waiting", "With subscriptions, unmapped", "overdue", "Unmapped too long", "renamed", "Renamed in Giacom", "unpriced", "Cost not known")
+	if term := map[string]string{"billing": "subscriptions > 0", "waiting": `subscriptions > 0 AND (standing = "unmapped" OR standing = "suggested")`, "overdue": "overdue = true", "renamed": "renamed = true", "unpriced": "unpriced > 0"}[l.values.Get("only")]; term != "" {
 		l.and(term)
 	}
 	return []ui.Field{search, standing, origin, only}

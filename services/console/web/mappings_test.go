@@ -222,6 +222,7 @@ func TestTheTableOfMappings(t *testing.T) {
 	m.olga.get("/c/acme/mappings").says(t, 200, "Quite Unlike Any", "£50.00", "Zoë&#39;s &#34;Café&#34; &lt;b&gt;&amp;&lt;/b&gt; 🌱", "!<b>&", "Customers stay unmapped", "2 customers with 2 subscriptions (£62.50 ex VAT a month)",
 		"Northwind Bakery Ltd?", "one of several", `href="/c/acme/mappings/generate"`, `href="/c/acme/top-level"`, ">Accept")
 	m.olga.get("/c/acme/mappings?standing=unmapped&only=billing&order=monthly+desc").says(t, 200, "Quite Unlike Any", "!Harbour Dental")
+	m.olga.get("/c/acme/mappings?only=waiting").says(t, 200, "Quite Unlike Any", "Zoë&#39;s", "!Harbour Dental")
 	m.olga.get("/c/acme/mappings?q=harbour").says(t, 200, "Harbour Dental", "!Quite Unlike")
 	m.olga.get("/c/acme/mappings?q=nobody+at+all").says(t, 200, "No customer matches what you asked for.")
 	m.olga.get("/c/acme/mappings?order=nonsense").says(t, 422, "nonsense")

@@ -29,7 +29,7 @@ func showSubscriptionImport(v *visit) error {
 	}
 	return v.show(header,
 		ui.Split{
-			Main: []ui.Block{ui.Section{Title: "What is imported", Lead: methodLead(v.connection.GetGiacom()), Blocks: []ui.Block{importedFields(v.connection.GetGiacom())}}},
+			Main: []ui.Block{ui.Section{Title: "What is imported", Lead: methodLead(v.connection.GetGiacom()), Blocks: []ui.Block{importedFields(v.connection.GetGiacom()), ui.Paragraph{Text: ui.Quiet{Value: ui.Sentence{"Subscriptions have other ids in the other method. Here licences are carried over when ", ui.Link{Text: "the method is changed", Href: v.at("/method")}, "; they are not created a second time."}}}}}},
 			Side: []ui.Block{ui.Section{Title: "In steps", Blocks: []ui.Block{ui.Steps{
 				{Title: "Look", Text: "The preview reads Giacom and changes nothing."}, {Title: "Import", Text: "With progress, stage by stage."}, {Title: "Report", Text: "What came of it, to be kept and downloaded."},
 			}}}},
@@ -73,6 +73,9 @@ func (v *visit) subscriptionImportsTable(runs []*runv1.Run) ui.Table {
 		Empty:   ui.Empty{Title: "No imports by hand yet", Text: "Each import leaves its report here; those of the schedule are among the runs."},
 	}
 	for _, r := range runs {
+		if !r.GetImportSubscriptions() { // of customers only
+			continue
+		}
 		s := r.GetSubscriptions()
 		t.Rows = append(t.Rows, ui.Row{Cells: []any{ui.Link{Text: ui.DateTime(r.GetStartTime().AsTime()), Href: v.at("/imports/subscriptions/" + r.GetId())}, startedBy(r), ui.Outcome(r.GetOutcome()), took(r, v.now()),
 			s.GetSeen(), s.GetNew(), s.GetChanged(), s.GetRemoved()}})
@@ -134,8 +137,10 @@ func (v *visit) previewBlocks(x *runv1.SubscriptionImport) []ui.Block {
 	blocks = append(blocks, ui.Tiles{
 		{Label: "Would be created", Value: x.GetCreate(), Note: "or taken over, where Halo has them"}, {Label: "Would be updated", Value: x.GetUpdate()}, {Label: "Unchanged", Value: x.GetUnchanged()},
 		{Label: "Skipped", Value: x.GetSkip(), Tone: toneIf(x.GetSkip() > 0, ui.Warn)}, {Label: "Missing", Value: x.GetMissing(), Note: "not proven gone"}, {Label: "Removed", Value: x.GetRemoved(), Note: "proven gone", Tone: toneIf(x.GetRemoved() > 0, ui.Warn)},
-		{Label: "Unreadable", Value: x.GetBad(), Tone: toneIf(x.GetBad() > 0, ui.Bad)},
 	})
+	if n := x.GetBad(); n > 0 {
+		blocks = append(blocks, ui.Notice{Tone: ui.Bad, Title: "Unreadable", Text: ui.Plural(n, "row names", "rows name") + " no customer, or cannot be read. They are not imported.", Next: "Ask Giacom about them."})
+	}
 	action := ui.Section{Title: "Start the import", Lead: x.GetNote()}
 	switch {
 	case !v.connection.GetEnabled():
@@ -148,21 +153,6 @@ func (v *visit) previewBlocks(x *runv1.SubscriptionImport) []ui.Block {
 		blocks = append(blocks, ui.Section{Title: "What is skipped, and why", Blocks: []ui.Block{v.skipsTable(x.GetSkips())}})
 	}
 	return append(blocks, ui.Section{Title: "What would change", Blocks: []ui.Block{v.previewTable(x)}})
-}
-
-func (v *visit) skipsTable(skips []*runv1.SkipCount) ui.Table {
-	t := ui.Table{Caption: "Subscriptions that are skipped", Columns: []ui.Column{{Title: "Why", Wide: true}, {Title: "Subscriptions", Num: true}, {Title: "What to do"}}}
-	for _, s := range skips {
-		do := any(nil)
-		switch s.GetCode() {
-		case "customer_not_mapped", "near_match", "customer_new":
-			do = ui.Link{Text: "Map their customers", Href: v.at("/mappings?only=billing&standing=unmapped")}
-		case "customer_ignored":
-			do = ui.Link{Text: "See who is ignored", Href: v.at("/mappings?standing=ignored")}
-		}
-		t.Rows = append(t.Rows, ui.Row{Cells: []any{s.GetText(), s.GetCount(), do}})
-	}
-	return t
 }
 
 func (v *visit) previewTable(x *runv1.SubscriptionImport) ui.Table {
@@ -265,7 +255,7 @@ func (v *visit) subscriptionReport(ctx context.Context, r *runv1.Run) (blocks []
 	if !imported(r.GetOutcome()) {
 		return v.runBlocks(r), finished(r), nil
 	}
-	report, err := v.integrator().GetRunReport(ctx, &runv1.GetRunReportRequest{Id: r.GetId(), Limit: previewRows})
+	report, err := v.integrator().GetRunReport(ctx, &runv1.GetRunReportRequest{Id: r.GetId(), Limit: shownChanges})
 	if err != nil {
 		return nil, true, err
 	}
@@ -280,17 +270,11 @@ func (v *visit) subscriptionReport(ctx context.Context, r *runv1.Run) (blocks []
 	if len(report.GetSkips()) > 0 {
 		blocks = append(blocks, ui.Section{Title: "Subscriptions that are billed to nobody", Blocks: []ui.Block{v.skipsTable(report.GetSkips())}})
 	}
+	blocks = append(blocks, v.runBlocks(r)...)
 	if len(report.GetChanges()) > 0 {
-		t := ui.Table{Caption: "What it changed", Columns: []ui.Column{{Title: "What", Wide: true}, {Title: "When"}, {Title: "Outcome"}, {Title: "What changed"}, {Title: "A month, ex VAT", Num: true}, {Title: "Who"}}}
-		for _, c := range report.GetChanges() {
-			t.Rows = append(t.Rows, changeRow(v, c))
-		}
-		if report.GetTruncated() {
-			t.Pager = ui.Pager{Note: "The first " + ui.Count(int64(len(report.GetChanges()))) + "; the files have them all", Next: v.at("/changes?run=" + r.GetId())}
-		}
-		blocks = append(blocks, ui.Section{Title: "What it changed", Blocks: []ui.Block{t}})
+		blocks = append(blocks, v.reportedChanges(report))
 	}
-	return append(blocks, v.runBlocks(r)...), last, nil
+	return blocks, last, nil
 }
 
 func reportLead(c *connectionv1.Connection, last bool) string {
@@ -301,14 +285,6 @@ func reportLead(c *connectionv1.Connection, last bool) string {
 		return "The connection observes: nothing was written to Halo. The plan shows what would be."
 	}
 	return "Everything that could happen by itself has happened. What waits for a person is in the plan."
-}
-
-func changeCounts(counts []*runv1.ChangeCount) ui.Table {
-	t := ui.Table{Caption: "Changes by kind", Columns: []ui.Column{{Title: "Of"}, {Title: "What"}, {Title: "Outcome"}, {Title: "How many", Num: true}}, Empty: ui.Empty{Title: "Nothing had to change", Text: "Halo holds what was found, or nothing may be written."}}
-	for _, c := range counts {
-		t.Rows = append(t.Rows, ui.Row{Cells: []any{kindWord(c.GetKind()), sentence(actionWord(c.GetAction())), sentence(c.GetOutcome()), c.GetCount()}})
-	}
-	return t
 }
 
 // afterRun is how far the services are that follow the fetcher, and whether all of them are at rest.
