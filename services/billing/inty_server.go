@@ -89,7 +89,8 @@ func (y *intyServer) SaveMappings(ctx context.Context, req *intyv1.SaveMappingsR
 	if err != nil {
 		return nil, err
 	}
-	from, list := "csv", []inty.Mapping{}
+	var list []inty.Mapping
+	from := "csv"
 	if len(req.GetRows()) > 0 {
 		if list, err = y.s.savedRows(ctx, c.GetHalo().GetInstance(), req.GetRows()); err != nil {
 			return nil, err

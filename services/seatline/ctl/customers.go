@@ -120,7 +120,7 @@ func importOutcome(p *mappingv1.CustomerImport) error {
 	case p.GetEndTime() == nil:
 		return &rpc.Exit{Code: rpc.ExitFailed, Err: errors.New("the mapper ended the watch without saying how the import ended; look with `seatline customers imports`")}
 	case p.GetFailed() > 0:
-		return &rpc.Exit{Code: rpc.ExitFailed, Err: fmt.Errorf("Halo refused %s\n%s", plural(int(p.GetFailed()), "customer", "customers"), look)}
+		return &rpc.Exit{Code: rpc.ExitFailed, Err: fmt.Errorf("%s refused by Halo\n%s", plural(int(p.GetFailed()), "customer was", "customers were"), look)}
 	case p.GetWaiting()+p.GetAsk() > 0:
 		return &rpc.Exit{Code: rpc.ExitHeld, Err: fmt.Errorf("%s for a person\n%s", plural(int(p.GetWaiting()+p.GetAsk()), "customer waits", "customers wait"), look)}
 	}

@@ -133,7 +133,7 @@ func TestImportOfCustomersIsFollowedToItsEnd(t *testing.T) {
 		says string
 	}{
 		"done":     {end(&mappingv1.CustomerImport{Create: 2, Created: 2}), rpc.ExitOK, ""},
-		"failed":   {end(&mappingv1.CustomerImport{Create: 2, Created: 1, Failed: 1}), rpc.ExitFailed, "Halo refused 1 customer"},
+		"failed":   {end(&mappingv1.CustomerImport{Create: 2, Created: 1, Failed: 1}), rpc.ExitFailed, "1 customer was refused by Halo"},
 		"asked":    {end(&mappingv1.CustomerImport{Ask: 2}), rpc.ExitHeld, "2 customers wait for a person"},
 		"cut off":  {&mappingv1.CustomerImport{Id: "i1"}, rpc.ExitFailed, "without saying how the import ended"},
 		"no words": {nil, rpc.ExitFailed, "without saying how the import ended"},
@@ -162,7 +162,7 @@ func TestTopLevelIsChosenFromHalosOwn(t *testing.T) {
 	s := &mapper{}
 	dir := s.start(t)
 	out, code, message := seatline(t, dir, "top-levels", "list", "demo")
-	if code != 0 || !strings.Contains(out, "Customers / Giacom") || !strings.Contains(out, "Halo has no top level 9") {
+	if code != 0 || !strings.Contains(out, "Customers / Giacom") || !strings.Contains(out, "no top level 9 in Halo") {
 		t.Errorf("exit %d: %s%s", code, out, message)
 	}
 	if _, code, _ := seatline(t, dir, "top-levels", "set", "demo", "3"); code != rpc.ExitNotFound || s.saved != nil {

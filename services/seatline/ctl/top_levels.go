@@ -75,7 +75,7 @@ func (cmd *TopLevelsSet) Run(ctx context.Context, c *Client) error {
 			}
 		}
 		if name == "" {
-			return &rpc.Exit{Code: rpc.ExitNotFound, Err: fmt.Errorf("Halo has no top level %d; list them with `seatline top-levels list %s`", cmd.ID, cmd.Connection)}
+			return &rpc.Exit{Code: rpc.ExitNotFound, Err: fmt.Errorf("no top level %d in Halo; list them with `seatline top-levels list %s`", cmd.ID, cmd.Connection)}
 		}
 	}
 	return c.connections(ctx, func(ctx context.Context, client connectionv1.ConnectionServiceClient) error {
