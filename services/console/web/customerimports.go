@@ -299,9 +299,9 @@ func (v *visit) customerReport(p *mappingv1.CustomerImport) []ui.Block {
 	}
 	blocks = append(blocks, ui.Tiles{
 		{Label: "Created", Value: p.GetCreated(), Note: ofPlanned(p.GetCreate())}, {Label: "Updated", Value: p.GetUpdated(), Note: ofPlanned(p.GetUpdate())}, {Label: "Linked", Value: p.GetLinked(), Note: ofPlanned(p.GetLink())},
-		{Label: "Failed", Value: p.GetFailed(), Tone: toneIf(p.GetFailed() > 0, ui.Bad)}, {Label: "Waiting", Value: p.GetWaiting(), Tone: toneIf(p.GetWaiting() > 0, ui.Warn)}, {Label: "Skipped", Value: p.GetSkip() + p.GetAsk()}, {Label: "Needed nothing", Value: p.GetUnchanged()},
+		{Label: "Failed", Value: p.GetFailed(), Tone: toneIf(p.GetFailed() > 0, ui.Bad)}, {Label: "Waiting", Value: p.GetWaiting(), Tone: toneIf(p.GetWaiting() > 0, ui.Warn)}, {Label: "Skipped", Value: p.GetSkip() + p.GetAsk()},
 	}, ui.Section{Blocks: []ui.Block{ui.Definitions{
-		{Term: "Started by", Value: p.GetWho()}, {Term: "Began", Value: ui.When(p.GetStartTime())}, {Term: "Ended", Value: ui.When(p.GetEndTime())}, {Term: "Created under", Value: topLevelName(nil, p.GetTopLevelId())},
+		{Term: "Started by", Value: p.GetWho()}, {Term: "Began", Value: ui.When(p.GetStartTime())}, {Term: "Ended", Value: ui.When(p.GetEndTime())}, {Term: "Created under", Value: topLevelName(nil, p.GetTopLevelId())}, {Term: "Needed nothing", Value: ui.Plural(int64(p.GetUnchanged()), "customer", "customers")},
 	}}})
 	l := v.listing()
 	l.path = v.at("/imports/customers/" + p.GetId())

@@ -49,14 +49,14 @@ func (v *visit) importRows(l *listing, rows []*mappingv1.CustomerImportRow, repo
 }
 
 func (v *visit) importTable(rows []*mappingv1.CustomerImportRow, report bool) ui.Table {
-	t := ui.Table{Caption: "Customers of the import", Columns: []ui.Column{{Title: "Giacom customer", Wide: true}, {Title: "What"}, {Title: "Halo customer"}, {Title: "Why"}, {Title: "Subscriptions", Num: true}}}
+	t := ui.Table{Caption: "Customers of the import", Columns: []ui.Column{{Title: "Giacom customer"}, {Title: "What"}, {Title: "Halo customer"}, {Title: "Why"}, {Title: "Subscriptions", Num: true}}}
 	if report {
 		t.Columns = slices.Insert(t.Columns, 2, ui.Column{Title: "Outcome"})
 	}
 	for _, r := range rows {
 		row := ui.Row{Cells: []any{
 			ui.Stack{Top: ui.Link{Text: cmp.Or(r.GetGiacomName(), r.GetMexId()), Href: v.ofCustomer(r.GetMexId(), "")}, Under: ui.Mono(r.GetMexId())},
-			actionBadge(r.GetAction()), v.importedTo(r), ui.Quiet{Value: whyOf(r)}, r.GetSubscriptions(),
+			actionBadge(r.GetAction()), v.importedTo(r), whyOf(r), r.GetSubscriptions(),
 		}}
 		if report {
 			row.Cells = slices.Insert(row.Cells, 2, any(outcomeBadge(r.GetOutcome())))
@@ -82,7 +82,7 @@ func (v *visit) importedTo(r *mappingv1.CustomerImportRow) any {
 
 func whyOf(r *mappingv1.CustomerImportRow) any {
 	if text := r.GetReason().GetText(); text != "" {
-		return text
+		return ui.Quiet{Value: text}
 	}
 	return nil
 }
