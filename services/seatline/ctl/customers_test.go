@@ -162,7 +162,7 @@ func TestTopLevelIsChosenFromHalosOwn(t *testing.T) {
 	s := &mapper{}
 	dir := s.start(t)
 	out, code, message := seatline(t, dir, "top-levels", "list", "demo")
-	if code != 0 || !strings.Contains(out, "Customers / Giacom") || !strings.Contains(out, "no top level 9 in Halo") {
+	if code != 0 || !strings.Contains(out, "Customers / Giacom") || !strings.Contains(out, "Halo has no top level 9") {
 		t.Errorf("exit %d: %s%s", code, out, message)
 	}
 	if _, code, _ := seatline(t, dir, "top-levels", "set", "demo", "3"); code != rpc.ExitNotFound || s.saved != nil {
