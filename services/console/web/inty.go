@@ -143,6 +143,10 @@ func (v *visit) guide(ctx context.Context, m *intyv1.Migration) ([]ui.Block, err
 		ui.Notice{Tone: ui.Info, Title: "Not for customers in the United States", Text: "Inty’s customers there do not move to Giacom. They are found by country or currency and left as they are; where neither says, you are asked.",
 			Actions: []ui.Button{{Label: "Where customers are", Href: v.atInty("/where"), Small: true}}},
 	}
+	side = append(side, ui.Section{Title: "Trouble in Halo itself?", Blocks: []ui.Block{ui.Definitions{
+		{Term: "Halo’s support", Value: ui.Stack{Top: ui.Link{Text: "support@halopsa.com", Href: "mailto:support@halopsa.com"}, Under: "+44 (0)1449 833 111"}},
+		{Term: "To send along", Value: ui.Link{Text: "A report of what is left", Href: v.atInty("/reports")}},
+	}}})
 	return []ui.Block{ui.Split{Main: append(main, report), Side: side}}, nil
 }
 
