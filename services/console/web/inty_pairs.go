@@ -146,7 +146,7 @@ func showIntyPair(v *visit) error {
 	}
 	header := v.intyHeader(x.GetInty().GetName(), ui.Sentence{x.GetInty().GetClientName(), ", ", seats(x.GetInty().GetCount()), ", licence ", strconv.FormatInt(x.GetInty().GetHaloId(), 10), " in Halo"})
 	header.Crumbs = append(header.Crumbs, ui.Link{Text: "Licences and lines", Href: v.atInty("/pairs")})
-	return v.show(header, ui.Live{URL: v.toPair(x) + "/live", Blocks: v.pairBlocks(x)})
+	return v.show(header, ui.Live{URL: v.toPair(x) + "/live", Blocks: v.pairBlocks(v.ctx(), x)})
 }
 
 func streamIntyPair(v *visit) error {
@@ -155,11 +155,11 @@ func streamIntyPair(v *visit) error {
 		if err != nil {
 			return nil, true, err
 		}
-		return v.pairBlocks(x), false, nil
+		return v.pairBlocks(ctx, x), false, nil
 	})
 }
 
-func (v *visit) pairBlocks(x *intyv1.Pair) []ui.Block {
+func (v *visit) pairBlocks(ctx context.Context, x *intyv1.Pair) []ui.Block {
 	base, y := v.connection.GetHalo().GetBaseUrl(), x.GetInty()
 	facts := ui.Definitions{{Term: "State", Value: ui.Stack{Top: pairWords[x.GetState()], Under: x.GetWhy()}}}
 	if x.GetWho() != "" {
@@ -180,7 +180,7 @@ func (v *visit) pairBlocks(x *intyv1.Pair) []ui.Block {
 	main := []ui.Block{v.pairGiacom(x), v.pairLines(x)}
 	side := []ui.Block{ui.Section{Title: "Inty’s licence", Blocks: []ui.Block{facts}}}
 	if v.operator() {
-		main = append(main, v.pairDecisions(x)...)
+		main = append(main, v.pairDecisions(ctx, x)...)
 	}
 	return []ui.Block{ui.Split{Main: main, Side: side}}
 }
@@ -230,7 +230,7 @@ func (v *visit) pairLines(x *intyv1.Pair) ui.Block {
 }
 
 // pairDecisions are what a person may decide about a pair as it stands.
-func (v *visit) pairDecisions(x *intyv1.Pair) []ui.Block {
+func (v *visit) pairDecisions(ctx context.Context, x *intyv1.Pair) []ui.Block {
 	press := func(label, kind, do string) ui.Button {
 		return ui.Button{Label: label, Kind: kind, Href: v.toPair(x), Post: true, Send: []string{"do", do, "etag", x.GetEtag(), "key", x.GetGiacom().GetKey()}}
 	}
@@ -251,12 +251,23 @@ func (v *visit) pairDecisions(x *intyv1.Pair) []ui.Block {
 		return []ui.Block{ui.Actions{Buttons: []ui.Button{press("Pair it after all", "", "auto")}}}
 	}
 	var blocks []ui.Block
-	if len(x.GetCandidates()) > 0 {
-		choice := ui.Field{Name: "key", Label: "Which one stands for it?", Kind: "radio"}
-		for _, g := range x.GetCandidates() {
-			choice.Options = append(choice.Options, ui.Option{Value: g.GetKey(), Label: g.GetName() + ", " + seats(g.GetCount()), Help: strings.TrimSpace(g.GetKey() + " " + g.GetWhyNot()), Selected: x.GetGiacom().GetKey() == g.GetKey()})
+	choice := ui.Field{Name: "key", Label: "Which one stands for it?", Kind: "radio"}
+	offer := func(g *intyv1.GiacomLicence, help string) {
+		if !slices.ContainsFunc(choice.Options, func(o ui.Option) bool { return o.Value == g.GetKey() }) {
+			choice.Options = append(choice.Options, ui.Option{Value: g.GetKey(), Label: g.GetName() + ", " + seats(g.GetCount()), Help: strings.TrimSpace(g.GetKey() + " " + help), Selected: x.GetGiacom().GetKey() == g.GetKey()})
 		}
-		blocks = append(blocks, ui.Section{Title: "Choose its Giacom licence", Blocks: []ui.Block{ui.Form{Action: v.toPair(x), Submit: "Choose", Groups: ui.Fields(
+	}
+	for _, g := range x.GetCandidates() {
+		offer(g, g.GetWhyNot())
+	}
+	if x.GetGiacom() != nil {
+		offer(x.GetGiacom(), "")
+	}
+	for _, g := range v.giacomOf(ctx, x.GetInty().GetClientId()) {
+		offer(g, "")
+	}
+	if len(choice.Options) > 1 || len(choice.Options) == 1 && x.GetGiacom() == nil {
+		blocks = append(blocks, ui.Section{Title: "Choose its Giacom licence", Lead: "Any licence that Giacom has of this customer may stand for it: a product may have another name by now.", Blocks: []ui.Block{ui.Form{Action: v.toPair(x), Submit: "Choose", Groups: ui.Fields(
 			ui.Field{Name: "do", Kind: "hidden", Value: "choose"}, ui.Field{Name: "etag", Kind: "hidden", Value: x.GetEtag()}, choice)}}})
 	}
 	buttons := []ui.Button{press("Leave it alone", "", "leave")}
@@ -264,6 +275,21 @@ func (v *visit) pairDecisions(x *intyv1.Pair) []ui.Block {
 		buttons = append(buttons, press("Go back to what was found", "", "auto"))
 	}
 	return append(blocks, ui.Actions{Buttons: buttons})
+}
+
+// giacomOf lists licences that Giacom has of a customer, as far as the licence service answers.
+func (v *visit) giacomOf(ctx context.Context, client int64) []*intyv1.GiacomLicence {
+	resp, err := licencev1.NewLicenceServiceClient(v.Licence).ListLicences(ctx, &licencev1.ListLicencesRequest{
+		PageSize: pageSize, Filter: fmt.Sprintf("connection = %s AND halo_client_id = %d", quote(v.connection.GetSlug()), client), OrderBy: "name",
+	})
+	if err != nil { // what was found by itself can be chosen all the same
+		return nil
+	}
+	var out []*intyv1.GiacomLicence
+	for _, l := range resp.GetLicences() {
+		out = append(out, &intyv1.GiacomLicence{Key: l.GetKey(), Name: l.GetSubscription().GetGiacom().GetName(), Count: l.GetDesired().GetCount()})
+	}
+	return out
 }
 
 func decideIntyPair(v *visit) error {

@@ -54,6 +54,11 @@ func (b *beside) SetMapping(ctx context.Context, req *mappingv1.SetMappingReques
 	return &mappingv1.Mapping{MexId: req.GetMexId(), GiacomName: hostile, HaloClientName: "Client"}, nil
 }
 
+func (b *beside) ListLicences(_ context.Context, req *licencev1.ListLicencesRequest) (*licencev1.ListLicencesResponse, error) {
+	b.note("lists %s", req.GetFilter())
+	return &licencev1.ListLicencesResponse{Licences: []*licencev1.Licence{{Key: "giacom/9", Desired: &licencev1.Fields{Count: 3}, Subscription: &subscriptionv1.Subscription{Giacom: &giacomv1.Subscription{Name: "Renamed " + hostile}}}}}, nil
+}
+
 // migrant is a web console with a real billing service behind it, whose provider comes from Inty: customer
 // n has a licence of Inty's (700+n, 7 seats) on a line, and one of Giacom's (500+n, 5 seats) on none.
 type migrant struct {
@@ -233,7 +238,10 @@ func TestIntyLinesAreRepointedAndPutBack(t *testing.T) {
 	m.olga.get(inty+"/users?q=per").says(t, 200, "Support &lt;per&gt; user", "nothing syncs them any more")
 
 	// Two people decide at once: the second is told what the first did.
-	page := m.olga.get(inty+"/pairs/702").says(t, 200, "Leave it alone", "Product 2 (Active)")
+	page := m.olga.get(inty+"/pairs/702").says(t, 200, "Leave it alone", "Product 2 (Active)", "Renamed "+escaped+", 3 seats")
+	if asked := m.beside.all(); asked[0] != `lists connection = "acme" AND halo_client_id = 2` {
+		t.Errorf("asked for the customer's licences: %q", asked)
+	}
 	otto := m.enter(t, "otto", rpc.RoleOperator)
 	otto.post(inty+"/pairs/702", inty+"/pairs/702", "do", "leave", "etag", page.field(t, "etag"))
 	m.olga.post(inty+"/pairs/702", inty+"/pairs/702", "do", "choose", "key", "giacom/2", "etag", page.field(t, "etag"))

@@ -136,6 +136,7 @@ func TestFromIntyInTheBrowser(t *testing.T) {
 	s.must(s.Press("Take over in place"))
 	s.must(s.Await("its lines bill it already"))
 	s.must(s.Go(fmt.Sprintf("%s/pairs/%d", inty, without[0].LicenceID)))
+	s.must(s.Await("Choose its Giacom licence"))
 	s.must(s.Look("inty-unpaired"))
 	s.must(s.Press("Leave it alone"))
 	s.must(s.Await("Left alone"))
