@@ -80,7 +80,7 @@ func changeRow(v *visit, c *itemv1.Change) ui.Row {
 		who = ui.Stack{Top: who, Under: ui.Link{Text: "in a run", Href: v.at("/runs/" + c.GetRun())}}
 	}
 	row.Cells = []any{
-		ui.Stack{Top: c.GetTitle(), Under: kindWord(c.GetKind()) + " · " + actionWord(c.GetAction())},
+		ui.Stack{Top: v.thing(c.GetKind(), c.GetKey(), c.GetTitle()), Under: kindWord(c.GetKind()) + " · " + actionWord(c.GetAction())},
 		ui.When(c.GetTime()), outcome, whatChanged(c.GetChanges(), c.GetReason()), monthly(c.GetMonthlyBefore(), c.GetMonthlyAfter()), who,
 	}
 	return row

@@ -26,6 +26,15 @@ func (v *visit) toLicence(key string) string  { return v.to("licences", key) }
 func (v *visit) toLine(key string) string     { return v.to("lines", key) }
 func (v *visit) toCustomer(mex string) string { return v.at("/customers/" + url.PathEscape(mex)) }
 
+// thing is a name that leads to the thing's own page.
+func (v *visit) thing(kind, key, title string) any {
+	to := map[string]func(string) string{"licence": v.toLicence, "invoice-line": v.toLine, "customer": v.toCustomer}[kind]
+	if to == nil || key == "" || title == "" {
+		return title
+	}
+	return ui.Link{Text: title, Href: to(key)}
+}
+
 // asking is the address of a list with something asked of it: name and value in turns; empty values are left out.
 func (v *visit) asking(list string, pairs ...string) string {
 	q := url.Values{}
@@ -101,10 +110,14 @@ func difference(before, after []*moneyv1.Money) any {
 			out = append(out, ui.Amount{Value: by[currency], Currency: currency, Bare: true, Signed: true})
 		}
 	}
-	if len(out) == 0 {
+	switch len(out) {
+	case 0:
 		return nil
+	case 1: // it may stand in a sentence
+		return out[0]
+	default:
+		return out
 	}
-	return out
 }
 
 // each is a price of one seat: it has up to four places.

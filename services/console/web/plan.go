@@ -52,7 +52,7 @@ func showPlan(v *visit) error {
 		t.Empty = ui.Empty{Title: "Nothing found", Text: "No part of the plan matches what you asked for.", Actions: []ui.Button{{Label: "Show the whole plan", Href: v.at("/plan")}}}
 	}
 	for _, x := range items {
-		t.Rows = append(t.Rows, planRow(x))
+		t.Rows = append(t.Rows, planRow(v, x))
 	}
 	form := l.form(search, state, reason, customer)
 	if kind != "" {
@@ -82,7 +82,7 @@ func planTabs(l *listing, whole planTotals, kind string) ui.Tabs {
 	return tabs
 }
 
-func planRow(x *itemv1.PlanItem) ui.Row {
+func planRow(v *visit, x *itemv1.PlanItem) ui.Row {
 	row := ui.Row{}
 	action := sentence(x.GetAction())
 	switch {
@@ -99,7 +99,7 @@ func planRow(x *itemv1.PlanItem) ui.Row {
 		under += " · " + x.GetCustomer()
 	}
 	row.Cells = []any{
-		ui.Stack{Top: x.GetTitle(), Under: under}, action, whatChanged(x.GetChanges(), nil), monthly(x.GetMonthlyBefore(), x.GetMonthlyAfter()),
+		ui.Stack{Top: v.thing(x.GetKind(), x.GetKey(), x.GetTitle()), Under: under}, action, whatChanged(x.GetChanges(), nil), monthly(x.GetMonthlyBefore(), x.GetMonthlyAfter()),
 		ui.Stack{Top: ui.State(x.GetStatus().GetState()), Under: x.GetStatus().GetReason().GetText()},
 	}
 	return row
