@@ -139,7 +139,7 @@ func showConnection(v *visit) error {
 	}
 	side := []ui.Block{ui.Section{Title: "About it", Blocks: []ui.Block{ui.Definitions{
 		{Term: "Short name", Value: ui.Mono(c.GetSlug())},
-		{Term: "State", Value: modeBadge(c)},
+		{Term: "State", Value: ui.Stack{Top: modeBadge(c), Under: ui.Link{Text: "What is written to Halo", Href: v.at("/leave-observe")}}},
 		{Term: "Imports", Value: ui.Stack{Top: importsWord(c), Under: ui.Link{Text: "Integrator", Href: v.at("/integrator")}}},
 		{Term: "Added", Value: ui.When(c.GetCreateTime())},
 		{Term: "Changed", Value: ui.Stack{Top: ui.When(c.GetUpdateTime()), Under: c.GetUpdatedBy()}},
@@ -175,7 +175,11 @@ func settingValues(c *connectionv1.Connection, all []setting) ui.Definitions {
 	var out ui.Definitions
 	for _, s := range all {
 		if !s.secret() {
-			out = append(out, ui.Definition{Term: cmp.Or(s.brief, s.Label), Value: s.words(s.of(c))})
+			value := any(s.words(s.of(c)))
+			if value == "" && s.unit != 0 && s.Placeholder != "" {
+				value = ui.Quiet{Value: s.words(s.Placeholder) + ", by default"}
+			}
+			out = append(out, ui.Definition{Term: cmp.Or(s.brief, s.Label), Value: value})
 		}
 	}
 	return out

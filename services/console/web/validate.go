@@ -92,6 +92,7 @@ func (v *visit) validation(checks []*connectionv1.Check, done bool) []ui.Block {
 // checkVerdict is what it comes to.
 func (v *visit) checkVerdict(count map[connectionv1.Check_Outcome]int64, done bool) ui.Block {
 	failed, warned, ok := count[connectionv1.Check_OUTCOME_FAILED], count[connectionv1.Check_OUTCOME_WARNING], count[connectionv1.Check_OUTCOME_OK]
+	onward := []ui.Button{{Label: "Go on to imports", Href: v.at("/imports"), Small: true}, {Label: "Look at the connection", Href: v.at("/connection"), Small: true}}
 	switch {
 	case !done:
 		note := []string{}
@@ -108,9 +109,9 @@ func (v *visit) checkVerdict(count map[connectionv1.Check_Outcome]int64, done bo
 			Next: "Mend it, and check again.", Actions: []ui.Button{{Label: "Edit the connection", Href: v.at(editParts[0].path), Small: true}, {Label: "New keys", Href: v.at("/connection/keys"), Small: true}},
 		}
 	case warned > 0:
-		return ui.Notice{Tone: ui.Warn, Title: "It works, with " + ui.Plural(warned, "warning", "warnings"), Text: "Nothing that is needed is missing. Read the warnings before you let Seatline write to Halo."}
+		return ui.Notice{Tone: ui.Warn, Title: "It works, with " + ui.Plural(warned, "warning", "warnings"), Text: "Nothing that is needed is missing. Read the warnings before you let Seatline write to Halo.", Actions: onward}
 	default:
-		return ui.Notice{Tone: ui.Good, Title: "Everything works", Text: "Giacom and Halo answer, and whatever is needed of them is allowed."}
+		return ui.Notice{Tone: ui.Good, Title: "Everything works", Text: "Giacom and Halo answer, and whatever is needed of them is allowed.", Actions: onward}
 	}
 }
 
