@@ -213,7 +213,11 @@ func startCustomerImport(v *visit) error {
 		return again(http.StatusOK, nil)
 	}
 	req.Etag = v.form("etag")
-	started, err := v.mappings().ImportCustomers(v.ctx(), req)
+	var started *mappingv1.CustomerImport
+	err = v.askHaloForAll(func(ctx context.Context) (err error) {
+		started, err = v.mappings().ImportCustomers(ctx, req)
+		return err
+	})
 	if err != nil {
 		e, known := rpc.ErrorFrom(err)
 		if !known {

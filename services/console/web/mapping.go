@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -82,7 +83,7 @@ func (v *visit) mappingActions(m *mappingv1.Mapping) []ui.Button {
 func (v *visit) mappingFacts(m *mappingv1.Mapping) ui.Definitions {
 	why := m.GetReason().GetText()
 	facts := ui.Definitions{{Term: "Giacom’s id", Value: ui.Mono(m.GetMexId())}, {Term: "Halo customer", Value: v.haloCell(m)}}
-	if why != "" {
+	if why != "" && m.GetStanding() != mappingv1.Standing_STANDING_REMAP { // the notice says it
 		facts = append(facts, ui.Definition{Term: "Why", Value: why})
 	}
 	facts = append(facts,
@@ -150,7 +151,11 @@ func reasonLines(reasons []string) ui.Lines {
 
 func acceptSuggestion(v *visit) error {
 	to, _ := strconv.ParseInt(v.form("to"), 10, 64) // 0 lets the mapper take the one that stands out
-	m, err := v.mappings().AcceptSuggestion(v.ctx(), &mappingv1.AcceptSuggestionRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex"), HaloClientId: to, Etag: v.form("etag")})
+	var m *mappingv1.Mapping
+	err := v.askHalo(func(ctx context.Context) (err error) {
+		m, err = v.mappings().AcceptSuggestion(ctx, &mappingv1.AcceptSuggestionRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex"), HaloClientId: to, Etag: v.form("etag")})
+		return err
+	})
 	if err != nil {
 		return v.mappingRefused(err, v.mappingPage)
 	}
@@ -293,7 +298,11 @@ func setMapping(v *visit) error {
 	if err != nil {
 		return rpc.InvalidArgument("to", "%q is no number of a Halo customer", v.form("to")).Do("go back and choose one from the list")
 	}
-	m, err := v.mappings().SetMapping(v.ctx(), &mappingv1.SetMappingRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex"), HaloClientId: to, Etag: v.form("etag")})
+	var m *mappingv1.Mapping
+	err = v.askHalo(func(ctx context.Context) (err error) {
+		m, err = v.mappings().SetMapping(ctx, &mappingv1.SetMappingRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex"), HaloClientId: to, Etag: v.form("etag")})
+		return err
+	})
 	if err != nil {
 		return v.mappingRefused(err, v.mapPage)
 	}

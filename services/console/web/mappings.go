@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -68,8 +69,9 @@ func (v *visit) mappingTerms(l *listing) []ui.Field {
 	search := l.search("Search", "Either name, or Giacom’s id")
 	standing := l.choice("standing", "Standing", "standing", "", "All", "mapped", "Mapped", "creating", "To be created", "suggested", "Suggested", "unmapped", "Unmapped", "remap", "To be remapped", "ignored", "Ignored")
 	origin := l.choice("origin", "Origin", "origin", "", "All", "mark", "Seatline’s mark", "native", "Halo’s integration", "name", "Exact name", "created", "Created", "file", "File", "operator", "A person", "suggestion", "Suggestion")
-	only := l.choice("only", "Only", "", "", "All", "billing", "With subscriptions", "waiting", "With subscriptions, unmapped", "overdue", "Unmapped too long", "renamed", "Renamed in Giacom", "unpriced", "Cost not known")
-	if term := map[string]string{"billing": "subscriptions > 0", "waiting": `subscriptions > 0 AND (standing = "unmapped" OR standing = "suggested")`, "overdue": "overdue = true", "renamed": "renamed = true", "unpriced": "unpriced > 0"}[l.values.Get("only")]; term != "" {
+	only := l.choice("only", "Only", "", "", "All", "open", "Not mapped", "waiting", "Not mapped, with subscriptions", "billing", "With subscriptions", "overdue", "Unmapped too long", "renamed", "Renamed in Giacom", "unpriced", "Cost not known")
+	const open = `(standing = "unmapped" OR standing = "suggested")`
+	if term := map[string]string{"open": open, "waiting": "subscriptions > 0 AND " + open, "billing": "subscriptions > 0", "overdue": "overdue = true", "renamed": "renamed = true", "unpriced": "unpriced > 0"}[l.values.Get("only")]; term != "" {
 		l.and(term)
 	}
 	return []ui.Field{search, standing, origin, only}
@@ -94,7 +96,7 @@ func showMappings(v *visit) error {
 	t := ui.Table{
 		Caption: "Giacom customers and the Halo customers that they are",
 		Columns: []ui.Column{
-			l.sorted(ui.Column{Title: "Giacom customer", Wide: true}, "giacom_name"), l.sorted(ui.Column{Title: "Halo customer"}, "halo_client_name"), l.sorted(ui.Column{Title: "Standing"}, "standing"),
+			l.sorted(ui.Column{Title: "Giacom customer"}, "giacom_name"), l.sorted(ui.Column{Title: "Halo customer"}, "halo_client_name"), l.sorted(ui.Column{Title: "Standing"}, "standing"),
 			l.sorted(ui.Column{Title: "Origin"}, "origin"), l.sorted(ui.Column{Title: "Subscriptions", Num: true}, "subscriptions"), l.sorted(ui.Column{Title: "A month, ex VAT", Num: true}, "monthly"),
 		},
 		Empty: ui.Empty{Title: "No customers yet", Text: "Customers come from Giacom with the first run.", Actions: []ui.Button{{Label: "Go to runs", Href: v.at("/runs")}}},
@@ -110,8 +112,13 @@ func showMappings(v *visit) error {
 		t.Rows = append(t.Rows, v.mappingRow(m))
 	}
 	header := ui.Header{Title: "Mappings", Lead: "Which Halo customer each Giacom customer is. Subscriptions are imported for customers that are mapped; what the others cost is billed to nobody."}
+	file := ui.Button{Label: "Download CSV", Href: v.at("/mappings/file/download")}
+	if kept := l.kept(); len(kept) > 0 { // what is looked at, and no more
+		file.Href += "?" + kept.Encode()
+	}
+	header.Actions = []ui.Button{file}
 	if v.operator() {
-		header.Actions = []ui.Button{{Label: "Read Halo again", Href: v.at("/mappings/refresh"), Post: true, Icon: "runs"}}
+		header.Actions = []ui.Button{{Label: "Add a mapping", Href: v.at("/mappings?only=open&order=monthly+desc"), Kind: "primary"}, file, {Label: "Read Halo again", Href: v.at("/mappings/refresh"), Post: true, Icon: "runs"}}
 	}
 	blocks := append(v.mappingNotices(summary), v.mappingTabs("Customers", summary), v.mappingTiles(summary))
 	return v.show(header, append(blocks, l.form(fields...), t)...)
@@ -354,7 +361,11 @@ func inWords(all []*moneyv1.Money) string {
 }
 
 func refreshMappings(v *visit) error {
-	resp, err := v.mappings().RefreshMappings(v.ctx(), &mappingv1.RefreshMappingsRequest{Connection: v.connection.GetSlug()})
+	var resp *mappingv1.RefreshMappingsResponse
+	err := v.askHaloForAll(func(ctx context.Context) (err error) {
+		resp, err = v.mappings().RefreshMappings(ctx, &mappingv1.RefreshMappingsRequest{Connection: v.connection.GetSlug()})
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,9 @@ func (s *settingsOfAcme) GetRunReport(context.Context, *runv1.GetRunReportReques
 	return s.report, nil
 }
 
+// patience of a test with Halo: more than the simulator ever needs.
+const patience = 3 * time.Second
+
 // mapped is a web console with a real mapper behind it, which maps against a simulated Halo.
 type mapped struct {
 	*site
@@ -124,7 +127,9 @@ func startMapped(t *testing.T, state halosim.State, events ...event.Event) *mapp
 		connectionv1.RegisterConnectionServiceServer(server, m.settings)
 		runv1.RegisterIntegratorServiceServer(server, m.settings)
 	})
-	m.site = start(t, func(cfg *Config) { cfg.Services.Console, cfg.Services.Mapper = console, dial(serviceToken) })
+	m.site = start(t, func(cfg *Config) {
+		cfg.Services.Console, cfg.Services.Mapper, cfg.Patience = console, dial(serviceToken), patience
+	})
 	eventtest.Send(t, env.Bus, append([]event.Event{{Type: "seatline.connection.changed.v1", Entity: "connection", Connection: "acme", Key: "acme", Data: m.settings.connection}}, events...)...)
 	m.settle()
 	m.olga = m.enter(t, "olga", rpc.RoleOperator)
@@ -222,6 +227,7 @@ func TestTheTableOfMappings(t *testing.T) {
 	m.olga.get("/c/acme/mappings").says(t, 200, "Quite Unlike Any", "£50.00", "Zoë&#39;s &#34;Café&#34; &lt;b&gt;&amp;&lt;/b&gt; 🌱", "!<b>&", "Customers stay unmapped", "2 customers with 2 subscriptions (£62.50 ex VAT a month)",
 		"Northwind Bakery Ltd?", "one of several", `href="/c/acme/mappings/generate"`, `href="/c/acme/top-level"`, ">Accept")
 	m.olga.get("/c/acme/mappings?standing=unmapped&only=billing&order=monthly+desc").says(t, 200, "Quite Unlike Any", "!Harbour Dental")
+	m.olga.get("/c/acme/mappings?only=open&order=monthly+desc").says(t, 200, "Quite Unlike Any", "Harbour Dental")
 	m.olga.get("/c/acme/mappings?only=waiting").says(t, 200, "Quite Unlike Any", "Zoë&#39;s", "!Harbour Dental")
 	m.olga.get("/c/acme/mappings?q=harbour").says(t, 200, "Harbour Dental", "!Quite Unlike")
 	m.olga.get("/c/acme/mappings?q=nobody+at+all").says(t, 200, "No customer matches what you asked for.")
@@ -299,6 +305,18 @@ func TestAMappingToAHaloCustomerThatIsDeleted(t *testing.T) {
 	m.settle()
 	m.olga.get("/c/acme/mappings?standing=remap").says(t, 200, "To be remapped", "Remap …", "1 customer is mapped to a Halo customer that is gone")
 	m.olga.get("/c/acme/mappings/X").says(t, 200, "To be remapped", "Map to another …")
+}
+
+func TestHaloThatIsDownIsSaid(t *testing.T) {
+	state, events := estateOf()
+	m := startMapped(t, state, events...)
+	m.api.Close()
+	began := time.Now()
+	m.olga.get("/c/acme/mappings").says(t, 200, "Quite Unlike Any") // what was last read of Halo is enough
+	m.olga.post("/c/acme/mappings/X/map", "/c/acme/mappings/X/map", "to", "7").says(t, 503, "Halo did not answer within 3 seconds.", "Check the connection, and look how things stand before you try again.", "Find a Halo customer")
+	if took := time.Since(began); took > 4*patience {
+		t.Errorf("it is said after %v", took)
+	}
 }
 
 func TestTwoOperatorsAtOnceLoseNoUpdate(t *testing.T) {
@@ -386,6 +404,8 @@ func TestMappingsGoOutAndComeInAsCSV(t *testing.T) {
 	}
 	m.olga.upload(at, at, "", nil).says(t, 422, "Choose a file first.")
 	m.olga.upload(at, at, "empty.csv", nil).says(t, 422, "is empty")
+	m.olga.get("/c/acme/mappings?q=quite").says(t, 200, "/mappings/file/download?q=quite")
+	m.olga.get(at+"/download?q=quite").says(t, 200, "Quite Unlike Any", "!Harbour")
 	half := "mex_id,halo_client_id\nH,7\nX,1"
 	m.olga.upload(at, at, `half "<b>.csv`, []byte(half)).says(t, 422, "Nothing was imported", "the file ends within this line: it may be cut off", "!<b>.csv")
 	wrong := "mex_id,halo_client_id,ignore_reason\nH,7,\nX,4711,\nN,10,\nT,,\nZ,9\nH,8,\n"

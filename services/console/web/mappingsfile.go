@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -72,7 +73,11 @@ func uploadMappings(v *visit) error {
 		return v.mappingsFilePage(http.StatusUnprocessableEntity, wrong)
 	}
 	check := v.form("check") != ""
-	resp, err := v.mappings().ImportMappings(v.ctx(), &mappingv1.ImportMappingsRequest{Connection: v.connection.GetSlug(), Csv: content, ValidateOnly: check})
+	var resp *mappingv1.ImportMappingsResponse
+	err = v.askHaloForAll(func(ctx context.Context) (err error) {
+		resp, err = v.mappings().ImportMappings(ctx, &mappingv1.ImportMappingsRequest{Connection: v.connection.GetSlug(), Csv: content, ValidateOnly: check})
+		return err
+	})
 	if err != nil {
 		e, known := rpc.ErrorFrom(err)
 		if !known {

@@ -20,7 +20,7 @@ type mapMany struct {
 	none     ui.Empty
 	question func(v *visit) mapQuestion
 	preview  func(v *visit, q mapQuestion) (*mappingv1.MappingChanges, error)
-	apply    func(v *visit, q mapQuestion, etag string) (*mappingv1.MappingChanges, error)
+	apply    func(ctx context.Context, v *visit, q mapQuestion, etag string) (*mappingv1.MappingChanges, error)
 }
 
 // mapQuestion is what a person asks for; only suggestions need a score.
@@ -52,9 +52,9 @@ func previewAll(call mapAllCall) func(*visit, mapQuestion) (*mappingv1.MappingCh
 	}
 }
 
-func applyAll(call mapAllCall) func(*visit, mapQuestion, string) (*mappingv1.MappingChanges, error) {
-	return func(v *visit, _ mapQuestion, etag string) (*mappingv1.MappingChanges, error) {
-		return call(v.mappings(), v.ctx(), v.mapAll(etag))
+func applyAll(call mapAllCall) func(context.Context, *visit, mapQuestion, string) (*mappingv1.MappingChanges, error) {
+	return func(ctx context.Context, v *visit, _ mapQuestion, etag string) (*mappingv1.MappingChanges, error) {
+		return call(v.mappings(), ctx, v.mapAll(etag))
 	}
 }
 
@@ -153,7 +153,11 @@ func (p mapMany) lists(l *listing, m *mappingv1.MappingChanges) []ui.Block {
 // carryOut what was shown; when something else would be done now, that is shown instead.
 func (p mapMany) carryOut(v *visit) error {
 	q := p.asked(v)
-	done, err := p.apply(v, q, v.form("etag"))
+	var done *mappingv1.MappingChanges
+	err := v.askHaloForAll(func(ctx context.Context) (err error) {
+		done, err = p.apply(ctx, v, q, v.form("etag"))
+		return err
+	})
 	if err != nil {
 		if e, known := rpc.ErrorFrom(err); known && e.Code == codes.Aborted {
 			now, previewErr := p.preview(v, q)

@@ -43,6 +43,9 @@ type Config struct {
 	OpenID *access.OpenID
 	// Services are connections to all of them, with a token of the role service.
 	Services Services
+	// Patience is how long a page waits for Halo before it says that Halo does not answer; default 15 s.
+	// What reads all of Halo's customers may take four times as long.
+	Patience time.Duration
 	// Listening is called with the URL once pages are served; may be nil.
 	Listening func(url string)
 	Log       *slog.Logger
@@ -72,6 +75,9 @@ type Server struct {
 func New(cfg Config, store *access.Store) (*Server, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = clockwork.NewRealClock()
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = 15 * time.Second
 	}
 	s := &Server{cfg: cfg, store: store, services: cfg.Services.forPeople(), secure: cfg.TLSCert != "" || cfg.Proxy, clock: cfg.Clock, log: cfg.Log}
 	if !loopback(cfg.Addr) && !s.secure {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -33,8 +34,8 @@ var acceptSuggestions = mapMany{
 	preview: func(v *visit, q mapQuestion) (*mappingv1.MappingChanges, error) {
 		return v.mappings().GetAcceptableSuggestions(v.ctx(), &mappingv1.AcceptSuggestionsRequest{Connection: v.connection.GetSlug(), MinScore: q.score})
 	},
-	apply: func(v *visit, q mapQuestion, etag string) (*mappingv1.MappingChanges, error) {
-		return v.mappings().AcceptSuggestions(v.ctx(), &mappingv1.AcceptSuggestionsRequest{Connection: v.connection.GetSlug(), MinScore: q.score, Etag: etag})
+	apply: func(ctx context.Context, v *visit, q mapQuestion, etag string) (*mappingv1.MappingChanges, error) {
+		return v.mappings().AcceptSuggestions(ctx, &mappingv1.AcceptSuggestionsRequest{Connection: v.connection.GetSlug(), MinScore: q.score, Etag: etag})
 	},
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -62,16 +61,11 @@ func (v *visit) topLevelPage(status int, c *connectionv1.Connection, chosen int6
 	return v.showAs(status, header, append(blocks, ui.Split{Main: []ui.Block{ui.Section{Blocks: []ui.Block{form}}}, Side: []ui.Block{side}})...)
 }
 
-// haloPatience is how long a page waits for Halo before it says that Halo does not answer.
-const haloPatience = 8 * time.Second
-
-func (v *visit) topLevels(c *connectionv1.Connection) (*mappingv1.ListTopLevelsResponse, error) {
-	ctx, cancel := context.WithTimeout(v.ctx(), haloPatience)
-	defer cancel()
-	levels, err := v.mappings().ListTopLevels(ctx, &mappingv1.ListTopLevelsRequest{Connection: c.GetSlug()})
-	if ctx.Err() != nil {
-		return nil, rpc.Unavailable("HALO_SILENT", 0, "Halo did not answer within %s, so its top levels cannot be listed", ui.Span(haloPatience)).Do("Check the connection, then reload the page.")
-	}
+func (v *visit) topLevels(c *connectionv1.Connection) (levels *mappingv1.ListTopLevelsResponse, err error) {
+	err = v.askHalo(func(ctx context.Context) error {
+		levels, err = v.mappings().ListTopLevels(ctx, &mappingv1.ListTopLevelsRequest{Connection: c.GetSlug()})
+		return err
+	})
 	return levels, err
 }
 
