@@ -394,7 +394,7 @@ func TestRulesAreTriedBeforeTheyAreSaved(t *testing.T) {
 	if req := last[*pricingv1.SetPriceRulesRequest](d); !req.GetValidateOnly() {
 		t.Fatalf("the rules were saved: %v", req)
 	}
-	p.get(rules).tells(t, "the draft", "Of 2,011 lines these 212 would change, by ", "&#43;£384.20", "Line by line", "products a*, b", "19.90 a seat", `name="etag" value="e1"`)
+	p.get(rules).tells(t, "the draft", "Of 2,011 lines these 212 would change, by ", "&#43;£384.20", "Line by line", "products a*, b", "19.90 ex VAT a seat", `name="etag" value="e1"`)
 	if req := last[*pricingv1.GetPriceRuleTrialRequest](d); len(req.GetRules().GetRules()) != 2 {
 		t.Errorf("tried %v", req)
 	}
@@ -420,7 +420,7 @@ func TestRulesAreTriedBeforeTheyAreSaved(t *testing.T) {
 	if r.status != http.StatusConflict {
 		t.Errorf("second: answers %d", r.status)
 	}
-	r.tells(t, "the conflict", "Nothing was saved", "olga set them on 23 November", "Somebody else changed the rules", "19.90 a seat", "Go on with mine")
+	r.tells(t, "the conflict", "Nothing was saved", "olga set them on 23 November", "Somebody else changed the rules", "19.90 ex VAT a seat", "Go on with mine")
 	if r := other.post(draft, rules, "do", "go-on", "etag", "e1"); r.status != http.StatusConflict {
 		t.Errorf("going on from what is not the newest: answers %d", r.status)
 	}

@@ -122,7 +122,7 @@ func (v *visit) wouldChange(draft, saved *pricingv1.PriceRules, t *pricingv1.Pri
 func (v *visit) rulesTable(rules *pricingv1.PriceRules, trial *pricingv1.PriceRuleTrial) ui.Table {
 	t := ui.Table{
 		Caption: "Price rules, in the order in which they are asked",
-		Columns: []ui.Column{{Title: "", Num: true}, {Title: "Rule", Wide: true}, {Title: "Price"}, {Title: "Where no line bills it"}, {Title: "Decides", Num: true}},
+		Columns: []ui.Column{{Title: "Rule", Wide: true}, {Title: "Price"}, {Title: "Where no line bills it"}, {Title: "Decides", Num: true}},
 		Empty:   ui.Empty{Title: "No price rule", Text: "Every line keeps its price, and a licence that is on no line is shown as not billed."},
 	}
 	if v.operator() {
@@ -144,7 +144,7 @@ func (v *visit) rulesTable(rules *pricingv1.PriceRules, trial *pricingv1.PriceRu
 		if r.GetAddLine() != nil {
 			adds = ui.Stack{Top: "a line is added", Under: addWords(r.GetAddLine())}
 		}
-		row := ui.Row{Cells: []any{i + 1, ui.Stack{Top: r.GetName(), Under: "for " + matchWords(r)}, ui.Stack{Top: priceWords(r), Under: seatWords(r)}, adds, decides(r.GetName())}}
+		row := ui.Row{Cells: []any{ui.Stack{Top: fmt.Sprintf("%d. %s", i+1, r.GetName()), Under: "for " + matchWords(r)}, ui.Stack{Top: priceWords(r), Under: seatWords(r)}, adds, decides(r.GetName())}}
 		if v.operator() {
 			do := func(label, what string) ui.Button {
 				return ui.Button{Label: label, For: r.GetName(), Href: v.at("/rules/draft"), Post: true, Send: []string{"do", what, "rule", r.GetName()}, Small: true}
@@ -161,7 +161,7 @@ func (v *visit) rulesTable(rules *pricingv1.PriceRules, trial *pricingv1.PriceRu
 		t.Rows = append(t.Rows, row)
 	}
 	if n := uses[""]; n > 0 && len(t.Rows) > 0 {
-		row := ui.Row{Cells: []any{nil, ui.Quiet{Value: "No rule matches"}, ui.Quiet{Value: "the line’s price is kept"}, ui.Quiet{Value: "it is shown"}, decides("")}}
+		row := ui.Row{Cells: []any{ui.Quiet{Value: "No rule matches"}, ui.Quiet{Value: "the line’s price is kept"}, ui.Quiet{Value: "it is shown"}, decides("")}}
 		if v.operator() {
 			row.Cells = append(row.Cells, nil)
 		}
@@ -236,7 +236,7 @@ func priceWords(r *pricingv1.PriceRule) string {
 	case *pricingv1.PriceRule_Rrp:
 		return "recommended retail price"
 	case *pricingv1.PriceRule_Fixed:
-		return p.Fixed + " a seat and billing cycle"
+		return p.Fixed + " ex VAT a seat and billing cycle"
 	}
 	return "no price"
 }
