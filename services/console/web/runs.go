@@ -194,6 +194,7 @@ func (v *visit) runBlocks(r *runv1.Run) []ui.Block {
 			{Term: "Complete", Value: complete},
 			{Term: "Requests to Giacom", Value: r.GetRequests()},
 			{Term: "Changes", Value: ui.Link{Text: "What it changed in Halo", Href: v.at("/changes?run=" + r.GetId())}},
+			{Term: "Report", Value: ui.Link{Text: "To be kept", Href: v.at("/runs/" + r.GetId() + "/report")}},
 			{Term: "Id", Value: ui.Mono(r.GetId())},
 		}}}},
 	})
