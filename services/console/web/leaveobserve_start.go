@@ -152,11 +152,14 @@ func (v *visit) askBegin(status int, with []string, reason string, notice *ui.No
 			}
 		}
 	}
-	c.Consequences = append(c.Consequences, "What is written is in the change log. Going back to observe stops further writes; it undoes none.")
 	totals, _, err := v.planTotals(v.ctx(), filter)
 	if err != nil {
 		return err
 	}
+	if len(with) > 0 {
+		c.Consequences = append(c.Consequences, "Of theirs, "+ui.Plural(totals.count("licence"), "licence", "licences")+" and "+ui.Plural(totals.count("invoice-line"), "invoice line", "invoice lines")+" would be written.")
+	}
+	c.Consequences = append(c.Consequences, "What is written is in the change log. Going back to observe stops further writes; it undoes none.")
 	var blocks []ui.Block
 	if notice != nil {
 		blocks = append(blocks, *notice)

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"seatline.dev/pkg/rpc"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
@@ -48,7 +49,7 @@ func (v *visit) decisionPage(status int, s *subscriptionv1.Subscription, notice 
 	decided := true
 	switch {
 	case s.GetReason().GetCode() == "excluded":
-		now.Text = "It is left unbilled. " + s.GetReason().GetText()
+		now.Text = "It is left unbilled: " + strings.TrimPrefix(s.GetReason().GetText(), "excluded: ")
 	case s.GetAssigned():
 		now.Text = "A person gave it to " + nameOr(s.GetHaloClientName(), "customer "+strconv.FormatInt(s.GetHaloClientId(), 10)) + ", against its customer’s mapping."
 	case s.GetHaloClientId() != 0:
