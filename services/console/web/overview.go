@@ -83,13 +83,15 @@ func showOverview(v *visit) error {
 	header := ui.Header{Title: connectionName(v.connection), Badges: []ui.Badge{modeBadge(v.connection)}, Lead: modeLead(v.connection)}
 	if v.operator() && v.connection.GetEnabled() {
 		header.Actions = []ui.Button{{Label: "Run now", Href: v.at("/runs"), Post: true, Kind: "primary", Icon: "runs"}}
-		if v.connection.GetMode() != connectionv1.Mode_MODE_AUTO || v.connection.GetCanary() != nil {
-			label := "Leave observe"
-			if v.connection.GetMode() == connectionv1.Mode_MODE_AUTO {
-				label = "Write everything"
-			}
-			header.Actions = append(header.Actions, ui.Button{Label: label, Href: v.at("/leave-observe")})
+		label := "Leave observe"
+		switch {
+		case v.connection.GetMode() != connectionv1.Mode_MODE_AUTO:
+		case v.connection.GetCanary() != nil:
+			label = "Write everything"
+		default:
+			label = "Back to observe"
 		}
+		header.Actions = append(header.Actions, ui.Button{Label: label, Href: v.at("/leave-observe")})
 	}
 	verdict, rest := v.composedOverview(v.ctx())
 	live := ui.Live{URL: v.at("/live"), Blocks: v.glance(v.ctx())}
