@@ -150,14 +150,23 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// 5,000 customers with 25,000 licences are decided about while a page waits.
+// Four times the customers take about four times as long to decide about: a page waits for it, also for 5,000 of them.
 func TestALargeProvider(t *testing.T) {
-	const customers, each = 5000, 5
+	small := min(migrate(t, 1_250), migrate(t, 1_250))
+	if large := migrate(t, 5_000); large > 10*small {
+		t.Errorf("5,000 customers took %s, 1,250 only %s", large, small)
+	}
+}
+
+// migrate proposes and pairs all of a provider with so many customers, five licences each.
+func migrate(t *testing.T, customers int64) time.Duration {
+	t.Helper()
+	const each = 5
 	var mappings []Mapping
 	var known []Customer
 	var found []Licence
 	var giacom []Giacom
-	for c := range int64(customers) {
+	for c := range customers {
 		mappings = append(mappings, Mapping{IntyID: fmt.Sprint(c), IntyName: fmt.Sprintf("Customer %d Ltd", c), ClientID: c + 1})
 		known = append(known, Customer{MexID: fmt.Sprint("MEX", c), Name: fmt.Sprintf("CUSTOMER %d Limited", c)})
 		for p := range int64(each) {
@@ -172,7 +181,7 @@ func TestALargeProvider(t *testing.T) {
 		}
 	}
 	regions := map[int64]Region{}
-	for c := range int64(customers) {
+	for c := range customers {
 		regions[c+1] = Elsewhere
 	}
 	for _, p := range PairUp(found, giacom, regions, nil) {
@@ -180,7 +189,5 @@ func TestALargeProvider(t *testing.T) {
 			t.Fatalf("not paired: %+v", p)
 		}
 	}
-	if took := time.Since(began); took > 20*time.Second {
-		t.Errorf("it took %s", took)
-	}
+	return time.Since(began)
 }

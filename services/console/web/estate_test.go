@@ -147,8 +147,8 @@ func (d *desk) GetMapping(context.Context, *mappingv1.GetMappingRequest) (*mappi
 	return &mappingv1.Mapping{MexId: "MEX/1?", GiacomName: awkward, State: mappingv1.State_STATE_MAPPED, Standing: mappingv1.Standing_STANDING_MAPPED, HaloClientId: 12, HaloClientName: awkward}, nil
 }
 
-func (d *desk) ListMappings(_ context.Context, req *mappingv1.ListMappingsRequest) (*mappingv1.ListMappingsResponse, error) {
-	m, _ := d.GetMapping(nil, nil)
+func (d *desk) ListMappings(ctx context.Context, req *mappingv1.ListMappingsRequest) (*mappingv1.ListMappingsResponse, error) {
+	m, _ := d.GetMapping(ctx, nil)
 	return &mappingv1.ListMappingsResponse{Mappings: []*mappingv1.Mapping{m}}, d.note(req)
 }
 

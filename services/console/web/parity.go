@@ -154,7 +154,7 @@ func parityTable(v *visit, rows []*licencev1.ParityRow, ofOne bool) ui.Table {
 	}
 	for _, r := range rows {
 		row := ui.Row{}
-		name := any(r.GetName())
+		var name any
 		if !strings.HasPrefix(r.GetKey(), "halo/") {
 			name = ui.Link{Text: nameOr(r.GetName(), r.GetKey()), Href: v.toLicence(r.GetKey())}
 		} else {

@@ -83,13 +83,6 @@ func (s *story) says(texts ...string) {
 	}
 }
 
-func (s *story) at(path string) {
-	s.Helper()
-	if at, err := s.Location(); err != nil || !strings.HasPrefix(at, path) {
-		s.Fatalf("the page is %q (%v), want %q", at, err, path)
-	}
-}
-
 // TestTheFirstHour is a person who finds out how things stand, clears up what is unclear, and begins with one customer.
 func TestTheFirstHour(t *testing.T) {
 	s := tell(t, untidy(), accessv1.Role_ROLE_OPERATOR)
