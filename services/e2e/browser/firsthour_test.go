@@ -2,7 +2,6 @@ package browser
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
