@@ -32,6 +32,7 @@ func (s *server) apply(ctx context.Context, tx pgx.Tx, req *connectionv1.ApplyCo
 	for _, x := range secrets {
 		v.secret(x.path, x.secret.Reveal())
 	}
+	v.moved(old, c, req)
 	if err := s.checkAccount(ctx, tx, c, v); err != nil {
 		return nil, "", err
 	}

@@ -300,12 +300,12 @@ func TestAccountIsForGoodAndOnceInAHalo(t *testing.T) {
 func TestDefaultAuthAddressFollowsTheInstance(t *testing.T) {
 	r := start(t)
 	c := r.apply(t, acme("acme"))
-	c = r.apply(t, edit(c, func(c *connectionv1.Connection) { c.Halo.BaseUrl = "https://halo.acme.example/" }))
+	c = r.apply(t, withSecrets(edit(c, func(c *connectionv1.Connection) { c.Halo.BaseUrl = "https://halo.acme.example/" })))
 	if got := c.GetHalo(); got.GetAuthUrl() != "https://halo.acme.example/auth" || got.GetInstance() != "halo.acme.example/acme" {
 		t.Errorf("got %v", got)
 	}
-	c = r.apply(t, edit(c, func(c *connectionv1.Connection) { c.Halo.AuthUrl = "https://login.acme.example" }))
-	c = r.apply(t, edit(c, func(c *connectionv1.Connection) { c.Halo.BaseUrl = "https://psa.acme.example" }))
+	c = r.apply(t, withSecrets(edit(c, func(c *connectionv1.Connection) { c.Halo.AuthUrl = "https://login.acme.example" })))
+	c = r.apply(t, withSecrets(edit(c, func(c *connectionv1.Connection) { c.Halo.BaseUrl = "https://psa.acme.example" })))
 	if got := c.GetHalo().GetAuthUrl(); got != "https://login.acme.example" {
 		t.Errorf("a chosen address became %s", got)
 	}

@@ -110,7 +110,7 @@ func TestValidationOfAGoodConnection(t *testing.T) {
 		t.Error("the edit of somebody who read before the validation undid what it found")
 	}
 	// They are true of this instance only.
-	moved := r.apply(t, edit(after, func(c *connectionv1.Connection) { c.Halo.BaseUrl = "https://elsewhere.halopsa.com" }))
+	moved := r.apply(t, withSecrets(edit(after, func(c *connectionv1.Connection) { c.Halo.BaseUrl = "https://elsewhere.halopsa.com" })))
 	if moved.GetHalo().GetCapabilities() != nil {
 		t.Errorf("another instance is believed to have %v", moved.GetHalo().GetCapabilities())
 	}

@@ -113,6 +113,13 @@ func edit(c *connectionv1.Connection, change func(*connectionv1.Connection)) *co
 	return &connectionv1.ApplyConnectionRequest{Connection: c}
 }
 
+// withSecrets says the stored secrets again, as one must to send them elsewhere.
+func withSecrets(req *connectionv1.ApplyConnectionRequest) *connectionv1.ApplyConnectionRequest {
+	given := acme(req.GetConnection().GetSlug())
+	req.GiacomApiKey, req.HaloClientSecret = given.GiacomApiKey, given.HaloClientSecret
+	return req
+}
+
 func slug(s string) *connectionv1.GetConnectionRequest {
 	return &connectionv1.GetConnectionRequest{Slug: s}
 }

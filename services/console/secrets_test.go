@@ -64,6 +64,35 @@ func TestSecretsAreWriteOnlyAndForServices(t *testing.T) {
 	})
 }
 
+// Who may change addresses may not read secrets, so a stored one goes to no other host unless it is known.
+func TestAStoredSecretFollowsNoChangeOfAddress(t *testing.T) {
+	r := start(t)
+	c := r.apply(t, acme("acme"))
+	for name, x := range map[string]struct {
+		field  string
+		change func(*connectionv1.Connection)
+	}{
+		"Halo":                {"halo.client_secret", func(c *connectionv1.Connection) { c.Halo.BaseUrl = "https://mine.example" }},
+		"Halo's token":        {"halo.client_secret", func(c *connectionv1.Connection) { c.Halo.AuthUrl = "https://mine.example/auth" }},
+		"another port":        {"halo.client_secret", func(c *connectionv1.Connection) { c.Halo.AuthUrl = "https://acme.halopsa.com:8443/auth" }},
+		"Giacom":              {"giacom.api_key", func(c *connectionv1.Connection) { c.Giacom.BaseUrl = "https://mine.example/Billing/v1" }},
+		"Giacom's token":      {"giacom.api_key", func(c *connectionv1.Connection) { c.Giacom.AuthUrl = "https://mine.example/token" }},
+		"in spite of a force": {"giacom.api_key", func(c *connectionv1.Connection) { c.Etag, c.Giacom.BaseUrl = "", "https://mine.example/v1" }},
+	} {
+		req := edit(c, x.change)
+		req.Force = req.GetConnection().GetEtag() == ""
+		_, err := r.operator.ApplyConnection(t.Context(), req)
+		if e, ok := rpc.ErrorFrom(err); !ok || len(e.Violations) != 1 || e.Violations[0].Field != x.field || !strings.Contains(e.Violations[0].Description, "enter it again") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	moved := r.apply(t, withSecrets(edit(c, func(c *connectionv1.Connection) { c.Halo.BaseUrl = "https://halo.acme.example" })))
+	if moved.GetHalo().GetClientSecret().GetVersion() != 1 {
+		t.Error("saying the same secret again made it another one")
+	}
+	r.apply(t, edit(moved, func(c *connectionv1.Connection) { c.Giacom.BaseUrl += "x" })) // the same host
+}
+
 // Whatever is done, and whatever goes wrong, no secret shows in a row, a message, a log line or an error.
 func TestSecretsShowNowhere(t *testing.T) {
 	r := start(t)

@@ -169,6 +169,38 @@ func (v *violations) guards(g *connectionv1.Guards) {
 	}
 }
 
+// moved asks for a secret again when it would be sent to a host that it was not sent to before: otherwise
+// whoever may change an address could have the stored secret delivered to themselves, and nobody may read it.
+func (v *violations) moved(old, c *connectionv1.Connection, req *connectionv1.ApplyConnectionRequest) {
+	ask := func(field string, ref *connectionv1.SecretRef, given string, before, after []string) {
+		if ref.GetVersion() == 0 || given != "" {
+			return
+		}
+		known := map[string]bool{}
+		for _, address := range before {
+			known[origin(address)] = true
+		}
+		for _, address := range after {
+			if to := origin(address); to != "" && !known[to] {
+				v.add(field, "would be sent to %s from now on, where it never was: enter it again, so that nobody gets at what is stored by changing an address", to)
+				return
+			}
+		}
+	}
+	g, h := old.GetGiacom(), old.GetHalo()
+	ask("giacom.api_key", g.GetApiKey(), req.GetGiacomApiKey(), []string{g.GetBaseUrl(), g.GetAuthUrl()}, []string{c.GetGiacom().GetBaseUrl(), c.GetGiacom().GetAuthUrl()})
+	ask("halo.client_secret", h.GetClientSecret(), req.GetHaloClientSecret(), []string{h.GetBaseUrl(), h.GetAuthUrl()}, []string{c.GetHalo().GetBaseUrl(), c.GetHalo().GetAuthUrl()})
+}
+
+// origin of an address: its scheme and host; "" of none.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
+}
+
 // address reads a URL, nil if it is wrong. It is not repeated in the message where it may hold a password.
 func (v *violations) address(field, raw, example string) *url.URL {
 	u, err := url.Parse(raw)

@@ -115,6 +115,9 @@ func technicalSettings() []settings {
 	text := func(name, label, help string) setting {
 		return setting{Field: ui.Field{Name: name, Label: label, Help: help}}
 	}
+	again := func(name, label string) setting {
+		return setting{Field: ui.Field{Name: name, Label: label, Kind: "password", Autocomplete: "off", Help: "Needed only where the address is at another host than before."}}
+	}
 	return []settings{
 		{title: "Giacom’s API", help: "Empty means what Seatline knows of it.", all: []setting{
 			text("giacom.key_header", "Header of the key", ""), text("giacom.customers_path", "Path of customers", ""),
@@ -123,9 +126,10 @@ func technicalSettings() []settings {
 			text("giacom.page_number_argument", "Argument of the page number", ""),
 			{Field: ui.Field{Name: "giacom.page_size", Label: "Page size", Kind: "number", Min: "0", Help: "0 for the default."}},
 			text("giacom.auth_url", "Token address of v2", "With it the API key is the client secret."), text("giacom.client_id", "Client id of v2", ""),
+			again(giacomKey, "API key"),
 		}},
 		{title: "Halo’s API", all: []setting{
-			{Field: ui.Field{Name: "halo.auth_url", Label: "Authorisation server", Kind: "url", Help: "Empty for the instance’s own, at /auth."}},
+			{Field: ui.Field{Name: "halo.auth_url", Label: "Authorisation server", Kind: "url", Help: "Empty for the instance’s own, at /auth."}}, again(haloSecret, "Client secret"),
 			{Field: ui.Field{Name: "halo.budget_requests", Label: "Requests allowed", Kind: "number", Min: "10", Placeholder: "250"}},
 			{Field: ui.Field{Name: "halo.budget_window", Label: "Within", Kind: "number", Min: "0", After: "minutes", Placeholder: "5"}, unit: time.Minute},
 		}},

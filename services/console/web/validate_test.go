@@ -59,7 +59,14 @@ func TestValidationSaysCheckByCheckWhatToDo(t *testing.T) {
 	}
 	h.halo.Clear("forbidden")
 	// Halo is down.
-	olga.send(edit, olga.form(edit, edit), "halo.tenant", "sim", "halo.base_url", "http://127.0.0.1:1")
+	if a := olga.send(edit, olga.form(edit, edit), "halo.base_url", "http://127.0.0.1:1"); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.wrong("halo.client_secret"), "enter it again") {
+		t.Errorf("the stored secret goes to another host: %d %s", a.status, a.text())
+	}
+	technical := edit + "/technical"
+	if a := olga.send(technical, olga.form(technical, technical), "halo.auth_url", "http://127.0.0.1:1/auth"); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.wrong("halo.client_secret"), "enter it again") {
+		t.Errorf("the stored secret goes to another host for a token: %d %s", a.status, a.text())
+	}
+	olga.send(edit, olga.form(edit, edit), "halo.base_url", "http://127.0.0.1:1", "halo.client_secret", clientSecret)
 	a = olga.get("/c/acme/validate?whole=1")
 	if a.status != http.StatusOK || !a.says("failed") || !a.says("Halo token Failed") {
 		t.Errorf("Halo down: %d %s", a.status, a.text())
