@@ -38,6 +38,9 @@ type Licence struct {
 	Term      giacomv1.Term
 	MexID     string
 	SKU, Name string
+	// Creating: on its way into Halo, and not decided about before. Lines that might be meant for it are not
+	// given to another of its product meanwhile; else nothing is decided about it until it is there.
+	Creating bool `json:",omitempty"`
 	// Waits, where it is not in Halo because a licence there may be the same: those. It is no licence for
 	// the rules then.
 	Waits *Waits `json:",omitempty"`
@@ -50,7 +53,7 @@ type Licence struct {
 // it: lines do not run ahead of it. ok is false when there is none.
 func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 	g, want, has := p.GetSubscription().GetGiacom(), p.GetDesired(), p.GetApplied()
-	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED || beingCreated(p.GetStatus()) {
+	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED {
 		return Licence{}, false, nil
 	}
 	if waits(p.GetStatus()) {
@@ -64,6 +67,7 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 		ClientID: want.GetClientId(), ClientName: p.GetSubscription().GetHaloClientName(),
 		Count: want.GetCount(), Active: want.GetActive(),
 		Cycle: g.GetCycle(), Term: g.GetTerm(), MexID: g.GetMexId(), SKU: g.GetSku(), Name: g.GetName(),
+		Creating: beingCreated(p.GetStatus()),
 	}
 	if has.GetActive() {
 		l.Holds = has.GetCount()

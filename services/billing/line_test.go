@@ -77,6 +77,7 @@ func told(d Decision) string {
 }
 
 func TestLines(t *testing.T) {
+	creating := func(l *Licence) { l.HaloID, l.Holds, l.Creating = 0, 0, true }
 	second := func(change ...func(*Licence)) Licence {
 		return aLicence(append([]func(*Licence){func(l *Licence) { l.Key, l.HaloID, l.Count, l.Holds = "giacom/2", 502, 3, 3 }}, change...)...)
 	}
@@ -120,6 +121,13 @@ func TestLines(t *testing.T) {
 		{"two fixed lines of one product are ambiguous", []func(*world){with(fixedLine(910, "5"), fixedLine(911, "5"))}, []string{"add/giacom/1: parked not_billed"}},
 		{"two licences of one product are ambiguous", []func(*world){licences(aLicence(), second()), with(fixedLine(910, "5"))},
 			[]string{"add/giacom/1: parked not_billed", "add/giacom/2: parked not_billed"}},
+		{"a fixed line that may be meant for a licence that is being created is not given to another of its product",
+			[]func(*world){licences(aLicence(), second(creating)), with(fixedLine(910, "10"))}, []string{"add/giacom/1: parked not_billed"}},
+		{"a line that counts subscriptions and names none waits for those that are being created, too",
+			[]func(*world){licences(aLicence(), second(creating)), with(linked(910))}, []string{"add/giacom/1: parked not_billed"}},
+		{"a pair stays one while its licence is created", []func(*world){licences(aLicence(func(l *Licence) { l.HaloID = 0 }), second()), with(fixedLine(910, "5")), known},
+			[]string{"-94/910: write quantity=7", "add/giacom/2: parked not_billed"}},
+		{"nothing is said of a licence that is being created before it is there", []func(*world){licences(aLicence(creating)), with(fixedLine(910, "5"))}, nil},
 		{"of two licences of one product the one that is not linked gets the fixed line", []func(*world){licences(aLicence(), second()), with(linked(910, 501), fixedLine(911, "5"))},
 			[]string{"-94/910: in sync", "-94/911: write quantity=3"}},
 		{"a pair stays one when a second licence of the product comes", []func(*world){licences(aLicence(), second()), with(fixedLine(910, "5")), known}, []string{"-94/910: write quantity=7", "add/giacom/2: parked not_billed"}},

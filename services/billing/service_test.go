@@ -11,6 +11,7 @@ import (
 
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/halo/halosim"
+	"seatline.dev/pkg/reconcile"
 	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
@@ -152,6 +153,66 @@ func TestObserveShowsWhatAutoDoes(t *testing.T) {
 	}
 	if s := b.state("add/giacom/3"); !strings.HasPrefix(s, "retired") {
 		t.Errorf("the addition is %s, want retired", s)
+	}
+}
+
+// Two licences of one product are created, one of them later: a line that may be meant for either is neither's meanwhile.
+func TestALicenceThatIsBeingCreatedIsNotTakenForAbsent(t *testing.T) {
+	st := estate(1)
+	st.Invoices[0].Lines[0] = halosim.Line{ID: 1001, ItemID: 77, Name: "product 1", Quantity: halosim.Pounds("12"), UnitCost: halosim.Pounds("10"), UnitPrice: halosim.Pounds("12")}
+	b := newBench(t, halosim.Config{}, st)
+	b.start()
+	b.connection(connectionv1.Mode_MODE_AUTO)
+	late := func(change func(*licencev1.Licence)) *licencev1.Licence {
+		l := aLicenceEvent(2, 1, 7, "10")
+		l.Subscription.Giacom.Name, l.Subscription.Giacom.Sku = "Product 1", "SKU-1"
+		change(l)
+		return l
+	}
+	b.licence(late(func(l *licencev1.Licence) {
+		l.Applied, l.Status = nil, &itemv1.Status{State: itemv1.State_STATE_PENDING}
+	}))
+	b.settled()
+	if lines := b.lines(); len(lines) != 0 {
+		t.Errorf("decided about %v before the licence is there", lines)
+	}
+	b.licence(aLicenceEvent(1, 1, 5, "10"))
+	b.settled()
+	if s := b.state("add/giacom/1"); s != "parked not_billed" {
+		t.Errorf("the first is %s, want parked not_billed", s)
+	}
+	b.licence(late(func(*licencev1.Licence) {}))
+	b.settled()
+	if s := b.state("add/giacom/2"); s != "parked not_billed" {
+		t.Errorf("the second is %s, want parked not_billed", s)
+	}
+	if q := b.invoice(-1).Lines[0].Quantity.String(); q != "12" {
+		t.Errorf("the line bills %s seats, want the 12 that a person set", q)
+	}
+}
+
+// What was planned while a connection observes is not taken back when it begins to write.
+func TestALinePlannedForALicenceStaysPlannedWhileThatIsCreated(t *testing.T) {
+	st := estate(1)
+	st.Invoices[0].Lines = st.Invoices[0].Lines[1:]
+	b := newBench(t, halosim.Config{}, st)
+	b.start()
+	b.connection(connectionv1.Mode_MODE_AUTO)
+	b.settled()
+	b.rules(keep("keep", func(r *pricingv1.PriceRule) { r.AddLine = &pricingv1.AddLine{} }))
+	for _, status := range []*itemv1.Status{
+		{State: itemv1.State_STATE_HELD, Reason: &itemv1.Reason{Code: reconcile.ReasonObserve.Code}},
+		{State: itemv1.State_STATE_PENDING},
+		{State: itemv1.State_STATE_APPLYING},
+		{State: itemv1.State_STATE_FAILED, Reason: &itemv1.Reason{Code: "refused"}},
+	} {
+		l := aLicenceEvent(1, 1, 5, "10")
+		l.Applied, l.Status = nil, status
+		b.licence(l)
+		b.settled()
+		if s := b.state("add/giacom/1"); !strings.HasPrefix(s, "held") && !strings.HasPrefix(s, "parked") {
+			t.Errorf("with its licence %s the addition is %s", status.GetState(), s)
+		}
 	}
 }
 
