@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -225,6 +226,20 @@ func TestAnAddressGetsFewAttemptsOverAllAccounts(t *testing.T) {
 			t.Fatalf("attempt %d: %v", i, err)
 		}
 	}
+	for i := range attemptsPerAddress { // each from another address of one network
+		if _, err := s.attempt(t.Context(), "six"+string(rune('a'+i)), fmt.Sprintf("2001:db8:0:1::%x", i)); err != nil {
+			t.Fatalf("attempt %d by IPv6: %v", i, err)
+		}
+	}
+	if _, err := s.attempt(t.Context(), "sixth", "2001:db8:0:1:ffff::1"); !errors.As(err, &tooMany) {
+		t.Errorf("a network of addresses guesses without end: %v", err)
+	}
+	if _, err := s.attempt(t.Context(), "sixth", "2001:db8:0:2::1"); err != nil {
+		t.Errorf("from another network: %v", err)
+	}
+	if _, err := s.SignIn(t.Context(), "ol\x00ga", bad, "c"); !errors.Is(err, ErrWrong) {
+		t.Errorf("a name that no database takes: %v", err)
+	}
 	// One's own account gave no more guesses at others'.
 	if _, err := s.attempt(t.Context(), "olga", "a"); !errors.As(err, &tooMany) {
 		t.Errorf("got %v", err)
@@ -324,6 +339,9 @@ func TestWhoMayEnterByOpenID(t *testing.T) {
 		case c.want != "" && (err != nil || p.Role != c.want || p.Name != c.called):
 			t.Errorf("%s: %v, %v", name, p, err)
 		}
+	}
+	if p, err := o.person(claims("sub", strings.Repeat("é", 150), "groups", "Billing")); err != nil || len(p.Name) != 200 {
+		t.Errorf("a name that no change log takes: %d bytes, %v", len(p.Name), err)
 	}
 	o.TrustEmail = true
 	if p, err := o.person(claims("sub", "1", "email", "zoe@example.com")); err != nil || p.Role != rpc.RoleOperator {

@@ -145,7 +145,7 @@ const nobody = "$argon2id$v=19$m=65536,t=3,p=2$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAA
 // SignIn checks a password. The error is ErrWrong, a *TooMany, or something of our own.
 func (s *Store) SignIn(ctx context.Context, name string, password telemetry.Secret, address string) (Person, error) {
 	name = strings.ToLower(strings.TrimSpace(name))
-	if len(name) > 64 || len(password) > maxPassword {
+	if !accountName.MatchString(name) || len(password) > maxPassword { // no account is called that
 		return Person{}, ErrWrong
 	}
 	counted, err := s.attempt(ctx, name, address)

@@ -131,6 +131,7 @@ func (o *OpenID) person(claims map[string]any) (Person, error) {
 	}
 	if len(p.Name) > 200 { // what the change log takes
 		p.Name = first(email, text("sub"))
+		p.Name = strings.ToValidUTF8(p.Name[:min(len(p.Name), 200)], "")
 	}
 	if !verified {
 		email = ""

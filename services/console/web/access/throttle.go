@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,8 +26,17 @@ func (e *TooMany) Error() string {
 	return fmt.Sprintf("too many attempts to sign in: wait %s", e.Wait.Round(time.Second))
 }
 
-func accountKey(name string) string    { return "account " + name }
-func addressKey(address string) string { return "address " + address }
+func accountKey(name string) string { return "account " + name }
+
+// addressKey counts a network of IPv6 as one address: whoever has one has 2^64 to choose from.
+func addressKey(address string) string {
+	if ip, err := netip.ParseAddr(address); err == nil && ip.Unmap().Is6() {
+		if network, err := ip.WithZone("").Prefix(64); err == nil {
+			address = network.Masked().String()
+		}
+	}
+	return "address " + address
+}
 
 // attempt counts one before the password is looked at: of a hundred at the same time, through whatever
 // replicas, only as many as are allowed get further. It returns the ids of what it counted.
