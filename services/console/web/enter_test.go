@@ -230,7 +230,7 @@ func TestThrottleAcrossReplicas(t *testing.T) {
 	}
 	for _, p := range []*person{here, there} {
 		r := p.post("/sign-in", "/sign-in", "name", "OLGA", "password", "correct horse battery")
-		if r.status != http.StatusTooManyRequests || !strings.Contains(r.body, "Try again in 15 minutes") || r.header.Get("Retry-After") == "" {
+		if r.status != http.StatusTooManyRequests || !strings.Contains(r.body, "Try again in 15 minutes") || r.header.Get("Retry-After") != "900" {
 			t.Errorf("the sixth: answers %d, Retry-After %q", r.status, r.header.Get("Retry-After"))
 		}
 	}

@@ -2,8 +2,10 @@ package web
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +92,7 @@ func signInByPassword(v *visit) error {
 	case errors.As(err, &tooMany):
 		v.s.log.WarnContext(v.ctx(), "sign-in throttled", "account", name, "address", v.address())
 		notice := ui.Notice{Tone: ui.Bad, Title: "Too many attempts", Text: "From here, or for this account, there were too many wrong passwords.", Next: "Try again in " + ui.Span(tooMany.Wait+time.Second) + "."}
-		v.w.Header().Set("Retry-After", strings.TrimSuffix(tooMany.Wait.Round(time.Second).String(), "s"))
+		v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(tooMany.Wait.Seconds()))))
 		return v.signInPage(http.StatusTooManyRequests, back, name, &notice)
 	case errors.Is(err, access.ErrWrong):
 		v.s.log.WarnContext(v.ctx(), "sign-in refused", "account", name, "address", v.address())

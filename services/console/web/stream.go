@@ -14,6 +14,10 @@ import (
 // streamLife ends a stream so that the browser opens another one, whose session is looked at anew.
 const streamLife = 5 * time.Minute
 
+// lineEnds makes every end of a line the same: a carriage return alone ends one too for a browser, and text from
+// outside that holds one would cut the markup around it off.
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // stream answers what a ui.Live block asks: it sends the blocks that look returns whenever they differ
 // from those sent before, until look says that it is the last time, or an error. next waits until it is
 // worth looking again; see every.
@@ -32,8 +36,8 @@ func (v *visit) stream(next func(context.Context) error, look func(context.Conte
 		if event != "" {
 			fmt.Fprintf(v.w, "event: %s\n", event)
 		}
-		for line := range strings.Lines(data) {
-			fmt.Fprintf(v.w, "data: %s\n", strings.TrimRight(line, "\r\n"))
+		for line := range strings.Lines(lineEnds.Replace(data)) {
+			fmt.Fprintf(v.w, "data: %s\n", strings.TrimSuffix(line, "\n"))
 		}
 		if _, err := fmt.Fprint(v.w, "\n"); err != nil {
 			return err
@@ -58,6 +62,10 @@ func (v *visit) stream(next func(context.Context) error, look func(context.Conte
 			return nil
 		}
 		if html.String() != sent {
+			// What a session does not outlive, its streams do not either.
+			if _, ok, err := v.s.store.Session(ctx, v.id, false); err != nil || !ok {
+				return nil //nolint:nilerr // the browser asks anew, and is told then
+			}
 			if sent = html.String(); send("replace", sent) != nil {
 				return nil
 			}

@@ -38,9 +38,16 @@ type visit struct {
 // maxForm bounds what a form may send, files included.
 const maxForm = 16 << 20
 
+// maxOpenForm bounds what those may send who have not signed in: a name, a password and an address.
+const maxOpenForm = 64 << 10
+
 // answer lets the right people in, checks what they send, and calls the page.
 func (v *visit) answer() {
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+	most := int64(maxForm)
+	if v.page.open {
+		most = maxOpenForm
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, most)
 	signedIn, err := v.identify()
 	switch {
 	case err != nil:
@@ -204,7 +211,7 @@ func (v *visit) fail(err error) {
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		err = rpc.Errorf(codes.InvalidArgument, "TOO_LARGE", "what was sent is larger than 16 MB").Do("send it in parts")
+		err = rpc.Errorf(codes.InvalidArgument, "TOO_LARGE", "what was sent is larger than %s", map[bool]string{true: "64 kB", false: "16 MB"}[tooLarge.Limit == maxOpenForm]).Do("send it in parts")
 	}
 	e, known := rpc.ErrorFrom(err)
 	if !known {
