@@ -105,7 +105,7 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	client := &Client{
-		http: &http.Client{Transport: c.Transport, Timeout: c.Timeout}, api: base.String() + "/api",
+		http: &http.Client{Transport: c.Transport, Timeout: c.Timeout, CheckRedirect: stayHere}, api: base.String() + "/api",
 		budget: c.Budget, caps: c.Capabilities, timeout: c.Timeout, log: c.Log, clock: c.Clock,
 		tracer: c.Tracers.Tracer(scope), requests: requests,
 	}
@@ -395,4 +395,14 @@ func post[T any](ctx context.Context, c *Client, route string, rows []T, hasID f
 		c.log.WarnContext(ctx, "Halo accepted a write with a warning", "route", route, "warning", text)
 	}
 	return reply, nil
+}
+
+// stayHere follows a redirect of a read within the same host only. The body of a request for a token is the
+// secret, which no other host is to get; and a write that became a read would seem to have been done.
+func stayHere(next *http.Request, before []*http.Request) error {
+	first := before[0]
+	if first.Method != http.MethodGet || next.URL.Scheme != first.URL.Scheme || next.URL.Host != first.URL.Host || len(before) >= 5 {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }

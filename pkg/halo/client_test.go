@@ -335,3 +335,39 @@ func TestAnUpdateThatWasRepeatedSaysSo(t *testing.T) {
 		t.Errorf("%v, astray %v; there was one try only", err, reply.Astray)
 	}
 }
+
+func TestNoSecretAndNoWriteFollowsARedirect(t *testing.T) {
+	var reached atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached.Add(1)
+		fmt.Fprint(w, `{"access_token":"t","token_type":"Bearer","expires_in":3600}`)
+	}))
+	t.Cleanup(elsewhere.Close)
+	leading := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(leading.Close)
+	clock := clockwork.NewFakeClock()
+	cl, err := New(Config{
+		BaseURL: leading.URL, Credentials: Credentials{ClientID: "id", Secret: "s3cret", Tenant: "acme"}, Clock: clock, Log: slog.New(slog.DiscardHandler),
+		Budget: NewBudget(BudgetConfig{Bucket: &memory{}, Key: "k", Limit: 10_000, Clock: clock}), Timeout: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hurry(t, clock)
+	if _, err := cl.Licence(t.Context(), 7); ClassOf(err) != Unauthorised || reached.Load() != 0 {
+		t.Errorf("the secret went elsewhere %d times: %v", reached.Load(), err)
+	}
+
+	s := &stub{}
+	cl, clock = serve(t, s, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", elsewhere.URL)
+		w.WriteHeader(http.StatusFound)
+	})
+	hurry(t, clock)
+	if _, err := cl.PostLicences(t.Context(), []LicenceWrite{{ClientID: 1, Name: "new"}}); err == nil || reached.Load() != 0 {
+		t.Errorf("a write that was led elsewhere %d times: %v", reached.Load(), err)
+	}
+	if _, err := cl.Licence(t.Context(), 7); err == nil || reached.Load() != 0 {
+		t.Errorf("a read that was led elsewhere %d times: %v", reached.Load(), err)
+	}
+}
