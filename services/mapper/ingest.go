@@ -33,10 +33,11 @@ func (s *service) onConnections(ctx context.Context, tx pgx.Tx, batch []event.Ev
 	}
 	now := s.Clock.Now()
 	for _, c := range changes {
-		if c.After.GetDeleted() || c.Before != nil && settingsOf(c.Before) == settingsOf(c.After) && reflect.DeepEqual(connections.PermitOf(c.Before), connections.PermitOf(c.After)) && reach(c.Before) == reach(c.After) {
+		if c.After.GetDeleted() && c.Before == nil || c.Before != nil && settingsOf(c.Before) == settingsOf(c.After) && reflect.DeepEqual(connections.PermitOf(c.Before), connections.PermitOf(c.After)) && reach(c.Before) == reach(c.After) {
 			continue
 		}
-		readHalo := c.Before == nil || settingsOf(c.Before) != settingsOf(c.After) || reach(c.Before) != reach(c.After)
+		// Nothing more is written for one that was deleted: what waits to be is decided anew, too.
+		readHalo := !c.After.GetDeleted() && (c.Before == nil || settingsOf(c.Before) != settingsOf(c.After) || reach(c.Before) != reach(c.After))
 		if err := setDue(ctx, tx, c.After.GetSlug(), now, now, readHalo); err != nil {
 			return err
 		}
