@@ -148,9 +148,9 @@ func phrase(c *itemv1.Standing, alone bool) string {
 	billing := func(text, verb string) string { return withSums(text, verb, c.GetBilled()) }
 	switch c.GetClass() {
 	case "gone":
-		return billing(words("licence in Halo is no longer in Giacom", "licences in Halo are no longer in Giacom"), "and still billing")
+		return billing(words("licence in Halo is no longer in Giacom", "licences in Halo are no longer in Giacom"), "still billing")
 	case "stray":
-		return billing(words("licence in Halo belongs to no subscription", "licences in Halo belong to no subscription"), "and billing")
+		return billing(words("licence in Halo belongs to no subscription", "licences in Halo belong to no subscription"), "billing")
 	case "unmapped":
 		return costing(they("belongs to a customer that is not mapped", "belong to customers that are not mapped"))
 	case "excluded":

@@ -21,7 +21,7 @@ func sum(amount, currency string) []*moneyv1.Money {
 
 func TestHeadline(t *testing.T) {
 	for want, p := range map[string]*licencev1.Parity{
-		"1,943 of 2,011 subscriptions agree with Halo; 8 licences in Halo are no longer in Giacom, and still billing £212.00 a month; " +
+		"1,943 of 2,011 subscriptions agree with Halo; 8 licences in Halo are no longer in Giacom, still billing £212.00 a month; " +
 			"19 counts differ, -£95.50 a month; 41 are on no invoice line, costing £1,204.00 a month.": {
 			Subscriptions: 2011, Agree: 1943, Classes: []*itemv1.Standing{
 				{Class: "gone", Count: 8, Billed: sum("212", "GBP")}, {Class: "stray"},

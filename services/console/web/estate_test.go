@@ -272,7 +272,7 @@ func (r reply) tells(t *testing.T, what string, texts ...string) {
 func TestOverviewAnswersWhetherEverythingIsInStep(t *testing.T) {
 	s, _ := atDesk(t)
 	s.enter(t, "vera", rpc.RoleViewer).get("/c/acme").tells(t, "the overview",
-		"things need attention", "8 licences in Halo are no longer in Giacom, and still billing £212.00 a month", `href="/c/acme/parity/rows?class=no_line"`,
+		"things need attention", "8 licences in Halo are no longer in Giacom, still billing £212.00 a month", `href="/c/acme/parity/rows?class=no_line"`,
 		"Before the next invoice run", `href="/c/acme/lines?next=2026-12-01T06%3A00%3A00&amp;state=held">3 held`, "−£16.00", "no writes from ", "1 Dec 2026, 04:00",
 		"1 hour ago", "The integrator is switched off.", "Halo budget", "12 of 250", `href="/c/acme/licences?reason=price_missing&amp;state=held">19`,
 		"Customers that are not mapped", "Gone from Giacom, and still bills", "−£20.00", "November 2026", "21 Nov: More seats", "moved by ", "£94.50")
@@ -287,7 +287,7 @@ func TestOverviewAnswersWhetherEverythingIsInStep(t *testing.T) {
 func TestEachNumberOfParityIsAListWithPages(t *testing.T) {
 	s, d := atDesk(t, func(d *desk) { d.next = "more of it" })
 	p := s.enter(t, "vera", rpc.RoleViewer)
-	p.get("/c/acme/parity").tells(t, "parity", "1,943 of 2,011 subscriptions agree with Halo; 8 licences in Halo are no longer in Giacom, and still billing £212.00 a month; 41 are on no invoice line, costing £1,204.00 a month; 19 counts differ.",
+	p.get("/c/acme/parity").tells(t, "parity", "1,943 of 2,011 subscriptions agree with Halo; 8 licences in Halo are no longer in Giacom, still billing £212.00 a month; 41 are on no invoice line, costing £1,204.00 a month; 19 counts differ.",
 		`href="/c/acme/parity/rows?class=no_line">41`, "What was measured when", "23 Nov 2026, 12:00", "23 Nov 2026, 13:00", "23 Nov 2026, 13:05")
 	r := p.get("/c/acme/parity/rows?class=no_line&q=%22o%27neill&order=cost+desc")
 	r.tells(t, "the rows", "On no invoice line", `href="/c/acme/licences/giacom/10%3F%231"`, `href="/c/acme/customers/MEX%2F1%3F"`, `rel="next"`, "£120.00")
