@@ -12,7 +12,9 @@ import (
 // level, import customers and subscriptions, set the integrator, and keep a report.
 func TestTheGuideOnTheCommandLine(t *testing.T) {
 	t.Parallel()
-	s := tell(t, plot{estate: small(), rules: keepAndAdd, settings: func(c *connectionv1.Connection) { c.Customers.MapByName, c.Customers.MapFromNative = new(bool), new(bool) }})
+	s := tell(t, plot{estate: small(), rules: keepAndAdd, settings: func(c *connectionv1.Connection) {
+		c.Customers.MapByName, c.Customers.MapFromNative = new(bool), new(bool)
+	}})
 	s.step(0, "connections", "validate", "acme")
 	s.poll(true)
 	if got := s.step(0, "mappings", "generate", "acme", "--dry-run"); !strings.Contains(got, s.data.Giacom.Customers[0].Name) {
