@@ -21,7 +21,8 @@ type Listing struct {
 
 // List shows one page of items, in one statement, and gives the token of the next page: "" after the last. The fields of
 // the query's Spec name columns of items as i.state, i.customer and so on. Within one connection there is an index for
-// each of key, state, reason_code, customer, halo_id and updated, so that a page costs the same wherever it lies.
+// each of key, state and customer, and one for halo_id over all of them, so that a page costs the same wherever it lies;
+// for anything else the connection's items are gone through.
 //
 // The items hold what is shown of an item; what concerns claims, causes and groups is left out. Desired, Applied and
 // Observed are one value where they are equal, so none of them may be changed in place.
