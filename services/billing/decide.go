@@ -84,6 +84,9 @@ func (s *service) decideAt(ctx context.Context, instance string) (n int, err err
 		if err != nil {
 			return err
 		}
+		if err := sc.finishUndone(ctx, tx, instance, now); err != nil {
+			return err
+		}
 		return s.record(ctx, tx, sc)
 	})
 	return n, err

@@ -227,7 +227,7 @@ func (s *service) storeInty(ctx context.Context, tx pgx.Tx, connection, instance
 	}
 	// What Halo no longer shows is gone, or no longer looks like Inty's; what was re-pointed is kept for undo.
 	_, err := tx.Exec(ctx, `delete from inty_licences i where instance = $1 and read_at < $2
-		and not exists (select from inty_moves m where m.instance = i.instance and m.licence_id = i.halo_id)
+		and not exists (select from inty_moves m where m.instance = i.instance and m.licence_id = i.halo_id and m.finished is null)
 		and not exists (select from licences l where l.instance = i.instance and l.halo_id = i.halo_id and l.present)`, instance, began)
 	if err != nil {
 		return fmt.Errorf("forget licences that are gone: %w", err)

@@ -38,9 +38,11 @@ type Move struct {
 	Back bool
 	// Deactivate Inty's licence when no line links it any more.
 	Deactivate bool
-	Who        string
-	Time       time.Time
-	Was        Was
+	// Finished: the link is as it was before, or somebody else had made it another. It binds nobody any more.
+	Finished bool
+	Who      string
+	Time     time.Time
+	Was      Was
 }
 
 // Was is what the line held before it was re-pointed.
@@ -74,6 +76,23 @@ func (y *Inty) backOf(invoice, line, licence int64) *Move {
 		}
 	}
 	return nil
+}
+
+// undone lists the undos that have nothing left to do: no row of the line leads to the licence of ours any
+// more. While a write of the line is under way, it may yet.
+func (s *Snapshot) undone() []storedMove {
+	var out []storedMove
+	for id, m := range s.Inty.Moves {
+		if !m.Back || s.Known[ItemKey{m.Connection, lineKey(id.Invoice, id.Line)}].InFlight {
+			continue
+		}
+		for _, inv := range s.Invoices {
+			if inv.ID == id.Invoice && slices.ContainsFunc(inv.Lines, func(l Line) bool { return l.ID == id.Line && !slices.Contains(l.linked(), m.To) }) {
+				out = append(out, storedMove{id, m})
+			}
+		}
+	}
+	return out
 }
 
 // swap re-points rows of a decision.

@@ -101,7 +101,7 @@ type storedMove struct {
 }
 
 func readMoves(ctx context.Context, q querier, where string, args ...any) ([]storedMove, error) {
-	rows, err := q.Query(ctx, `select invoice_id, line_id, licence_id, to_id, connection, back, deactivate, was->>'cost', was->>'price', row_was, who, time
+	rows, err := q.Query(ctx, `select invoice_id, line_id, licence_id, to_id, connection, back, deactivate, finished is not null, was->>'cost', was->>'price', row_was, who, time
 		from inty_moves where `+where+` order by invoice_id desc, line_id, licence_id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read re-pointings: %w", err)
@@ -109,7 +109,7 @@ func readMoves(ctx context.Context, q querier, where string, args ...any) ([]sto
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m storedMove, err error) {
 		var cost, price string
 		var row []byte
-		err = r.Scan(&m.Invoice, &m.Line, &m.Licence, &m.To, &m.Connection, &m.Back, &m.Deactivate, &cost, &price, &row, &m.Who, &m.Time)
+		err = r.Scan(&m.Invoice, &m.Line, &m.Licence, &m.To, &m.Connection, &m.Back, &m.Deactivate, &m.Finished, &cost, &price, &row, &m.Who, &m.Time)
 		if err != nil {
 			return m, err
 		}
@@ -134,7 +134,7 @@ func saveMove(ctx context.Context, tx pgx.Tx, instance string, m storedMove) err
 	_, err = tx.Exec(ctx, `insert into inty_moves (instance, invoice_id, line_id, licence_id, to_id, connection, back, deactivate, was, row_was, who, time)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		on conflict (instance, invoice_id, line_id, licence_id) do update set to_id = excluded.to_id, connection = excluded.connection, back = excluded.back,
-			deactivate = excluded.deactivate, was = excluded.was, row_was = excluded.row_was, who = excluded.who, time = excluded.time`,
+			deactivate = excluded.deactivate, was = excluded.was, row_was = excluded.row_was, who = excluded.who, time = excluded.time, finished = null`,
 		instance, m.Invoice, m.Line, m.Licence, m.To, m.Connection, m.Back, m.Deactivate, string(was), []byte(m.Was.Row), m.Who, m.Time)
 	if err != nil {
 		return fmt.Errorf("store the re-pointing of line %d: %w", m.Line, err)
@@ -150,7 +150,7 @@ func (sc *scope) readInty(ctx context.Context, q reader, instance string, loaded
 	if err != nil || !slices.Contains(some, true) {
 		return err
 	}
-	moves, err := readMoves(ctx, q, `instance = $1 and invoice_id = any($2)`, instance, loaded)
+	moves, err := readMoves(ctx, q, `instance = $1 and invoice_id = any($2) and finished is null`, instance, loaded)
 	if err != nil {
 		return err
 	}
@@ -195,6 +195,19 @@ func (sc *scope) readInty(ctx context.Context, q reader, instance string, loaded
 		return fmt.Errorf("read what links Inty's licences: %w", err)
 	}
 	return sc.addLicences(ctx, q, instance, to)
+}
+
+// finishUndone ends the undos that are done, unless somebody re-pointed the link anew meanwhile.
+func (sc *scope) finishUndone(ctx context.Context, tx pgx.Tx, instance string, now time.Time) error {
+	for _, m := range sc.snapshot.undone() { // few, and each once
+		_, err := tx.Exec(ctx, `update inty_moves set finished = $6
+			where instance = $1 and invoice_id = $2 and line_id = $3 and licence_id = $4 and back and time = $5 and finished is null`,
+			instance, m.Invoice, m.Line, m.Licence, m.Time, now)
+		if err != nil {
+			return fmt.Errorf("end the undo of line %d: %w", m.Line, err)
+		}
+	}
+	return nil
 }
 
 // addLicences adds licences of ours that moves lead to, of whatever customer.

@@ -72,7 +72,10 @@ func (b *bench) mapped(n int, client int64) {
 	b.send("customer", "mapped", m.MexId, m, "mapping")
 }
 
-var acme = &intyv1.MigrationRequest{Connection: "acme"}
+var (
+	acme     = &intyv1.MigrationRequest{Connection: "acme"}
+	acmeUndo = &intyv1.UndoMigrationRequest{Connection: "acme"}
+)
 
 // noted saves the old mappings, clears the module as a person would, and has Halo read.
 func (m *migrant) noted() {
@@ -525,4 +528,58 @@ func TestALineThatWaitsForAnInvoiceRunKeepsIntysLicenceActive(t *testing.T) {
 	m.must(err)
 	m.settled()
 	m.want("after undo", "701 ready linked linked")
+}
+
+// What was undone is over: a link that a person makes by hand later is theirs, and so is the next re-pointing.
+func TestAFinishedUndoLeavesLaterLinksAlone(t *testing.T) {
+	m := aMigrant(t, 1, halosim.Config{}, nil)
+	m.noted()
+	m.apply()
+	_, err := m.UndoMigration(t.Context(), acmeUndo)
+	m.must(err)
+	m.settled()
+	m.want("after undo", "701 ready linked")
+	if verified, err := m.VerifyMigration(t.Context(), acme); err != nil || verified.GetRight() != 1 || len(verified.GetWrong()) != 0 {
+		t.Errorf("verified %v (%v)", verified, err)
+	}
+	// Somebody re-points the line in Halo.
+	m.must(m.sim.EditInvoice(-1, func(inv *halosim.Invoice) { inv.Lines[0].Subscriptions[0].LicenceID = 501 }))
+	_, err = invoicelinev1.NewLineServiceClient(m.rpc).RefreshLines(t.Context(), &invoicelinev1.RefreshLinesRequest{Connection: "acme"})
+	m.must(err)
+	m.settled()
+	if got := m.invoice(-1).Lines[0].Subscriptions[0].LicenceID; got != 501 || m.state("-1/1001") != "in_sync" {
+		t.Errorf("the link made by hand leads to %d; the line is %s", got, m.state("-1/1001"))
+	}
+	m.want("after a link by hand", "701 ready")
+	if verified, err := m.VerifyMigration(t.Context(), acme); err != nil || verified.GetRight() != 0 || len(verified.GetWrong()) != 0 {
+		t.Errorf("verified after a link by hand %v (%v)", verified, err)
+	}
+	// And back again, and re-pointed here: that is a move as the first was.
+	m.must(m.sim.EditInvoice(-1, func(inv *halosim.Invoice) { inv.Lines[0].Subscriptions[0].LicenceID = 701 }))
+	_, err = invoicelinev1.NewLineServiceClient(m.rpc).RefreshLines(t.Context(), &invoicelinev1.RefreshLinesRequest{Connection: "acme"})
+	m.must(err)
+	m.settled()
+	m.apply()
+	m.want("re-pointed once more", "701 moving moved")
+}
+
+// While the write that re-pointed a line may still land, the undo of it is not done, however the line looks.
+func TestAnUndoIsNotDoneWhileItsLineIsWritten(t *testing.T) {
+	m := Move{Connection: "acme", From: 701, To: 501, Back: true}
+	s := Snapshot{
+		Invoices: []Invoice{{ID: -1, Lines: []Line{{ID: 11, Rows: []Row{{LicenceID: 701}}}}}},
+		Inty:     Inty{Moves: map[linkID]Move{{-1, 11, 701}: m}},
+		Known:    map[ItemKey]Known{{"acme", lineKey(-1, 11)}: {InFlight: true}},
+	}
+	if got := s.undone(); len(got) != 0 {
+		t.Errorf("done while it is written: %v", got)
+	}
+	s.Known = nil
+	if got := s.undone(); len(got) != 1 || got[0].Licence != 701 {
+		t.Errorf("done: %v", got)
+	}
+	s.Invoices[0].Lines[0].Rows[0].LicenceID = 501
+	if got := s.undone(); len(got) != 0 {
+		t.Errorf("done before the link is back: %v", got)
+	}
 }

@@ -235,7 +235,7 @@ func (s *service) readLinks(ctx context.Context, p *picture, found []inty.Licenc
 	}
 	for i := range moves {
 		m := &moves[i]
-		if seen[m.linkID] {
+		if seen[m.linkID] || m.Finished {
 			continue
 		}
 		x := link{invoice: &Invoice{ID: m.Invoice}, line: &Line{ID: m.Line}, state: intyv1.LineState_LINE_STATE_CHANGED, move: m}
