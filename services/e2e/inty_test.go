@@ -26,21 +26,21 @@ func TestFromIntyToGiacom(t *testing.T) {
 	unknown, without := s.data.Cases[estate.IntyUnknown], s.data.Cases[estate.IntyNoGiacom]
 	original := s.w.Halo.State()
 
-	s.step(7, "inty", "module", "acme")
-	s.says(s.step(0, "inty", "save-mappings", "acme"), "10 old mappings are saved")
+	s.command(7, "inty", "module", "acme")
+	s.says(s.command(0, "inty", "save-mappings", "acme"), "10 old mappings are saved")
 	s.w.Halo.EditControl(func(c *halosim.Control) {
 		c.IntyMappings, c.IntyURL, c.IntyUserName, c.IntyIntegrator = nil, "", "", false
 	})
-	s.step(0, "inty", "module", "acme")
-	s.says(s.step(0, "inty", "save-mappings", "acme"), "10 old mappings are saved, 0 of them now")
+	s.command(0, "inty", "module", "acme")
+	s.says(s.command(0, "inty", "save-mappings", "acme"), "10 old mappings are saved, 0 of them now")
 	s.poll(true) // Giacom's customers come in; by their names alone none is mapped
-	s.step(0, "inty", "refresh", "acme")
-	s.says(s.step(0, "inty", "mappings", "acme", "--state", "asked"), "neither country nor currency is known")
-	s.says(s.step(0, "inty", "answer", "acme", "--all", "--elsewhere"), "Answered for 2 customers; 0 still asked about.")
-	s.says(s.step(0, "inty", "mappings", "acme", "--accept"), "8 proposals accepted")
+	s.command(0, "inty", "refresh", "acme")
+	s.says(s.command(0, "inty", "mappings", "acme", "--state", "asked"), "neither country nor currency is known")
+	s.says(s.command(0, "inty", "answer", "acme", "--all", "--elsewhere"), "Answered for 2 customers; 0 still asked about.")
+	s.says(s.command(0, "inty", "mappings", "acme", "--accept"), "8 proposals accepted")
 	s.settle()
 	s.poll(true)
-	s.step(0, "inty", "refresh", "acme")
+	s.command(0, "inty", "refresh", "acme")
 
 	s.pairs("after the import", map[estate.Case]string{
 		estate.IntySameSeats: "ADOPTED", estate.IntyOtherSeats: "DUPLICATE", estate.IntyAmerican: "EXCLUDED", estate.IntyUnknown: "DUPLICATE", estate.IntyNoGiacom: "UNPAIRED",
@@ -49,19 +49,19 @@ func TestFromIntyToGiacom(t *testing.T) {
 		t.Errorf("the licence with the same seats was not adopted in place: %+v", l)
 	}
 	// Two ways in: adopt in place, or beside and re-point.
-	s.step(0, "inty", "pair", "acme", fmt.Sprint(others[1].LicenceID), "--adopt")
+	s.command(0, "inty", "pair", "acme", fmt.Sprint(others[1].LicenceID), "--adopt")
 	for _, x := range []estate.Tag{others[0], unknown[0], unknown[1]} {
-		s.step(0, "inty", "pair", "acme", fmt.Sprint(x.LicenceID), "--beside")
+		s.command(0, "inty", "pair", "acme", fmt.Sprint(x.LicenceID), "--beside")
 	}
 	s.settle()
 	before := s.w.Halo.State()
 	for _, x := range []estate.Tag{others[0], unknown[0], american[0], american[1]} {
 		s.sameInvoice("before the re-pointing", original, x)
 	}
-	s.step(4, "inty", "pair", "acme", fmt.Sprint(others[1].LicenceID), "--leave") // it is ours by now
+	s.command(4, "inty", "pair", "acme", fmt.Sprint(others[1].LicenceID), "--leave") // it is ours by now
 
 	preview := &intyv1.Preview{}
-	s.decode(s.step(0, "inty", "preview", "acme", "-o", "json"), preview)
+	s.decode(s.command(0, "inty", "preview", "acme", "-o", "json"), preview)
 	if len(preview.GetItems()) != 3 || preview.GetWritable() != 3 || preview.GetDeactivated() != 3 {
 		t.Fatalf("preview: %v", preview)
 	}
@@ -70,24 +70,24 @@ func TestFromIntyToGiacom(t *testing.T) {
 			t.Errorf("preview of %s: %v", x.GetLine().GetClientName(), x)
 		}
 	}
-	s.step(4, "inty", "apply", "acme", "--etag", "of-yesterday")
-	s.step(0, "inty", "apply", "acme", "--etag", preview.GetEtag(), "--deactivate")
+	s.command(4, "inty", "apply", "acme", "--etag", "of-yesterday")
+	s.command(0, "inty", "apply", "acme", "--etag", preview.GetEtag(), "--deactivate")
 	s.must(s.w.Kill(s.ctx, ctl.Billing, 0)) // in the middle of it
 	s.must(s.w.Kill(s.ctx, ctl.Licence, 0))
 	s.settle()
 	s.moved("re-pointed", others[0], unknown[0], unknown[1])
-	s.says(s.step(0, "inty", "verify", "acme"), "3 lines")
+	s.says(s.command(0, "inty", "verify", "acme"), "3 lines")
 	for _, x := range append(slices.Clone(american), without...) {
 		if !s.licenceByID(x.LicenceID).IsActive {
 			t.Errorf("licence %d was deactivated although it was not replaced", x.LicenceID)
 		}
 	}
 	s.sameInvoice("after the re-pointing", original, american[0])
-	s.says(s.step(0, "changes", "acme", "-f", "action = deactivate"), "deactivate")
+	s.says(s.command(0, "changes", "acme", "-f", "action = deactivate"), "deactivate")
 
 	// Undo, with the licence service killed: the links and the invoices are what they were.
 	s.must(s.w.Kill(s.ctx, ctl.Licence, 0))
-	s.says(s.step(0, "inty", "undo", "acme"), "3 lines")
+	s.says(s.command(0, "inty", "undo", "acme"), "3 lines")
 	s.settle()
 	for _, x := range []estate.Tag{others[0], unknown[0], unknown[1]} {
 		s.sameInvoice("after undo", before, x)
@@ -102,48 +102,30 @@ func TestFromIntyToGiacom(t *testing.T) {
 
 	// For good, one customer first.
 	one := fmt.Sprint(others[0].ClientID)
-	s.decode(s.step(0, "inty", "preview", "acme", "--client", one, "-o", "json"), preview)
-	s.step(0, "inty", "apply", "acme", "--client", one, "--etag", preview.GetEtag(), "--deactivate")
+	s.decode(s.command(0, "inty", "preview", "acme", "--client", one, "-o", "json"), preview)
+	s.command(0, "inty", "apply", "acme", "--client", one, "--etag", preview.GetEtag(), "--deactivate")
 	s.settle()
 	s.moved("the canary", others[0])
 	s.sameInvoice("beside the canary", before, unknown[0])
-	s.decode(s.step(0, "inty", "preview", "acme", "-o", "json"), preview)
-	s.step(0, "inty", "apply", "acme", "--etag", preview.GetEtag(), "--deactivate")
+	s.decode(s.command(0, "inty", "preview", "acme", "-o", "json"), preview)
+	s.command(0, "inty", "apply", "acme", "--etag", preview.GetEtag(), "--deactivate")
 	s.settle()
 	s.moved("in the end", others[0], unknown[0], unknown[1])
 
-	report := s.step(7, "inty", "report", "acme", "--csv") // two licences have no counterpart in Giacom
+	report := s.command(7, "inty", "report", "acme", "--csv") // two licences have no counterpart in Giacom
 	for kind, n := range map[string]int{"moved": 3, "adopted": 3, "unpaired": 2, "excluded": 4, "user line": 8} {
 		if got := strings.Count("\n"+report, "\n"+kind+","); got != n {
 			t.Errorf("the report has %d rows %q, want %d:\n%s", got, kind, n, report)
 		}
 	}
 	for _, x := range without {
-		s.step(0, "inty", "pair", "acme", fmt.Sprint(x.LicenceID), "--leave")
+		s.command(0, "inty", "pair", "acme", fmt.Sprint(x.LicenceID), "--leave")
 	}
-	s.step(0, "inty", "report", "acme")
-	for _, line := range strings.Split(strings.TrimSpace(s.step(0, "inty", "status", "acme")), "\n")[1:] {
+	s.command(0, "inty", "report", "acme")
+	for _, line := range strings.Split(strings.TrimSpace(s.command(0, "inty", "status", "acme")), "\n")[1:] {
 		if !strings.Contains(line, "  done  ") {
 			t.Errorf("not done: %s", line)
 		}
-	}
-}
-
-// step runs a command and wants its exit code.
-func (s *story) step(code int, args ...string) string {
-	s.Helper()
-	out, got, err := s.w.Command(s.ctx, args...)
-	s.must(err)
-	if got != code {
-		s.Fatalf("seatline %s: exit %d, want %d:\n%s", strings.Join(args, " "), got, code, out)
-	}
-	return out
-}
-
-func (s *story) says(out, words string) {
-	s.Helper()
-	if !strings.Contains(out, words) {
-		s.Errorf("%q is not said in:\n%s", words, out)
 	}
 }
 

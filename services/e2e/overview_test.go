@@ -30,17 +30,6 @@ func (s *story) services() overview.Services {
 	}
 }
 
-// command runs the operator's command line and gives what it printed; the exit code must be this one.
-func (s *story) command(code int, args ...string) string {
-	s.Helper()
-	out, got, err := s.w.Command(s.ctx, args...)
-	s.must(err)
-	if got != code {
-		s.Fatalf("seatline %s: exit %d, want %d\n%s", strings.Join(args, " "), got, code, out)
-	}
-	return out
-}
-
 // disorder is six customers of ten subscriptions each, of which little is in order. By the place among the customer's
 // ten: 2 has three seats more in Halo than in Giacom, 3 too and the licence is not known to be the same, 4 is gone from
 // Giacom at the first three customers, 5 has become dearer, 6 is on no line. The last customer is called otherwise in Halo.

@@ -85,6 +85,22 @@ var keepAndAdd = []*pricingv1.PriceRule{{Name: "keep, and add what is missing", 
 // tell starts a world with an estate and a connection in it. Nothing is imported yet.
 func tell(t *testing.T, p plot) *story {
 	t.Helper()
+	s := begin(t, p)
+	s.connection = s.w.Connection("acme")
+	if p.settings != nil {
+		p.settings(s.connection)
+	}
+	s.watch()
+	s.apply(func(*connectionv1.Connection) {})
+	if _, err := s.w.Validate(s.ctx, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// begin starts a world with an estate in it, and no connection yet.
+func begin(t *testing.T, p plot) *story {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -103,18 +119,14 @@ func tell(t *testing.T, p plot) *story {
 	if err := p.estate.Fill(s.w.Giacom, s.w.Halo); err != nil {
 		t.Fatal(err)
 	}
-	s.connection = s.w.Connection("acme")
-	if p.settings != nil {
-		p.settings(s.connection)
-	}
+	return s
+}
+
+// watch has an oracle look on from now: at Halo as it is, and with the settings of the connection.
+func (s *story) watch() {
 	s.settings = oracle.Settings{Connection: s.connection, Rules: s.rules,
 		Mapped: map[string]int64{}, Ignored: map[string]string{}, Create: map[string]bool{}, Excluded: map[string]string{}, Assigned: map[string]int64{}}
 	s.oracle = oracle.New(s.w.Halo.State(), s.settings)
-	s.apply(func(*connectionv1.Connection) {})
-	if _, err := s.w.Validate(s.ctx, "acme"); err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // apply changes the connection's settings, as an operator would.
@@ -147,7 +159,7 @@ func (s *story) poll(scheduled bool) *runv1.Run {
 
 func (s *story) settle() {
 	s.Helper()
-	if err := s.w.Settle(s.ctx, "acme"); err != nil {
+	if err := s.w.Settle(s.ctx, s.connection.GetSlug()); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -174,6 +186,27 @@ func (s *story) must(err error) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
+	}
+}
+
+// command runs the operator's command line and gives what it printed; the exit code must be this one.
+func (s *story) command(code int, args ...string) string {
+	s.Helper()
+	out, got, err := s.w.Command(s.ctx, args...)
+	s.must(err)
+	if got != code {
+		s.Fatalf("seatline %s: exit %d, want %d\n%s", strings.Join(args, " "), got, code, out)
+	}
+	return out
+}
+
+// says wants words in what was printed.
+func (s *story) says(out string, words ...string) {
+	s.Helper()
+	for _, w := range words {
+		if !strings.Contains(out, w) {
+			s.Errorf("%q is not said in:\n%s", w, out)
+		}
 	}
 }
 

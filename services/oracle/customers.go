@@ -10,11 +10,15 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"seatline.dev/pkg/halo/halosim"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 )
 
 // customers finds, for every Giacom customer, the Halo client it is, and keeps the names that follow.
 func (o *Oracle) customers() {
 	settings := o.settings.Connection.GetCustomers()
+	if settings == nil {
+		settings = &connectionv1.Customers{}
+	}
 	field := settings.GetCustomField()
 	if field == "" {
 		field = "CFGiacomCustomerId"
@@ -29,7 +33,7 @@ func (o *Oracle) customers() {
 			continue
 		}
 		if o.clients[mexID] == 0 {
-			o.clients[mexID] = o.find(mexID, field)
+			o.clients[mexID] = o.find(mexID, field, settings)
 		}
 	}
 	// Near matches are looked for among what is still unmapped, so only now.
@@ -75,8 +79,8 @@ func (o *Oracle) customers() {
 	}
 }
 
-// find looks for the client of a customer: our mark, Halo's own record, an exact name.
-func (o *Oracle) find(mexID, field string) int64 {
+// find looks for the client of a customer: our mark, Halo's own record, an exact name; the last two unless switched off.
+func (o *Oracle) find(mexID, field string, settings *connectionv1.Customers) int64 {
 	for _, c := range o.state.Clients {
 		for _, f := range c.CustomFields {
 			if f.Name == field && strings.EqualFold(strings.TrimSpace(f.Value), mexID) && !c.Inactive {
@@ -85,11 +89,17 @@ func (o *Oracle) find(mexID, field string) int64 {
 		}
 	}
 	for _, l := range o.state.Control.GiacomMappings {
+		if settings.MapFromNative != nil && !*settings.MapFromNative {
+			break
+		}
 		if strings.EqualFold(strings.TrimSpace(l.ThirdPartyID), mexID) {
 			if c := o.client(l.HaloID); c != nil && !c.Inactive {
 				return c.ID
 			}
 		}
+	}
+	if settings.MapByName != nil && !*settings.MapByName {
+		return 0
 	}
 	name := strings.TrimSpace(o.names[mexID])
 	namesakes := 0

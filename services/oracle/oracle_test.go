@@ -157,6 +157,15 @@ func TestNearMatchWaits(t *testing.T) {
 	if got := w.run(); got.Licences[0].SnowID == "" {
 		t.Error("Halo's own mapping is not used")
 	}
+	// Both ways of mapping by itself can be switched off.
+	off := false
+	for _, native := range []string{"", "MEX1"} {
+		w := newWorld(t)
+		w.settings.Connection.Customers = &connectionv1.Customers{MapByName: &off, MapFromNative: &off}
+		w.halo.Control.GiacomMappings = []halosim.Link{{HaloID: 39, ThirdPartyID: native}}
+		w.same(w.halo, w.run())
+		w.waits("not_mapped")
+	}
 }
 
 func TestHolds(t *testing.T) {

@@ -26,7 +26,7 @@ func (w *World) Command(ctx context.Context, args ...string) (out string, code i
 		return "", 0, err
 	}
 	cmd := exec.CommandContext(ctx, w.Binary, args...)
-	cmd.Env = append(cmd.Environ(), "SEATLINE_DATA_DIR="+dir)
+	cmd.Env = append(append(cmd.Environ(), w.Env...), "SEATLINE_DATA_DIR="+dir)
 	var printed, complaints strings.Builder
 	cmd.Stdout, cmd.Stderr = &printed, &complaints
 	err = cmd.Run()
