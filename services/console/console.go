@@ -15,6 +15,7 @@ import (
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 	"seatline.dev/services/console/web/access"
+	"seatline.dev/services/overview"
 )
 
 // Service is the console's name, and that of its schema.
@@ -25,8 +26,9 @@ type Config struct {
 	chassis.Env
 	// Sealer of secrets; see OpenSealer, NewSealer and EnsureKeyset. Required.
 	Sealer *Sealer
-	// Peers answer what belongs on a page with a connection. Required.
-	Peers Peers
+	// Services are connections to all of them, with a token of the role service. The console writes nowhere but in its
+	// own tables; it asks the others for what belongs on one page with a connection. Required.
+	Services overview.Services
 	// Web is how the web console is served.
 	Web Pages
 	// Transport to Giacom and Halo when validating; http.DefaultTransport if nil.
@@ -43,8 +45,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	s := &server{pool: env.Pool, sealer: cfg.Sealer, peers: cfg.Peers, bucket: halo.Bucket(bucket), transport: cfg.Transport, clock: env.Clock, log: env.Log}
-	web, err := newSite(env, cfg.Web)
+	s := &server{pool: env.Pool, sealer: cfg.Sealer, peers: cfg.Services, bucket: halo.Bucket(bucket), transport: cfg.Transport, clock: env.Clock, log: env.Log}
+	web, err := newSite(env, cfg.Services, cfg.Web)
 	if err != nil {
 		return err
 	}

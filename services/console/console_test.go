@@ -20,6 +20,7 @@ import (
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/overview"
 	"seatline.dev/services/servicetest"
 )
 
@@ -65,9 +66,9 @@ func start(t *testing.T) *running {
 		env.RPC.Tokens = append(env.RPC.Tokens, rpc.Token{Name: string(role), Role: role, Secret: tokens[role]})
 	}
 	gone := down(t)
-	peers := Peers{Fetcher: gone, Mapper: gone, Licence: gone, Billing: gone}
+	services := overview.Services{Fetcher: gone, Mapper: gone, Licence: gone, Billing: gone}
 	conn, _ := servicetest.Start(t, env, func(ctx context.Context, env chassis.Env) error {
-		return Run(ctx, Config{Env: env, Sealer: sealer, Peers: peers})
+		return Run(ctx, Config{Env: env, Sealer: sealer, Services: services})
 	})
 	r := &running{keyset: keyset, pool: env.Pool, bus: env.Bus, log: log, addr: conn.Target()}
 	dial := func(role rpc.Role) connectionv1.ConnectionServiceClient {

@@ -64,7 +64,7 @@ func (s *server) numbers(ctx context.Context, slug string) (n numbers, unknown a
 	of := fmt.Sprintf("connection = %q", slug)
 	err = unknown.ask(ctx, "licence", func(ctx context.Context) error {
 		return each(func(token string) ([]*licencev1.Licence, string, error) {
-			page, err := s.peers.licences().ListLicences(ctx, &licencev1.ListLicencesRequest{PageSize: 1000, PageToken: token, Filter: of + " AND halo_id > 0"})
+			page, err := s.peers.Licences().ListLicences(ctx, &licencev1.ListLicencesRequest{PageSize: 1000, PageToken: token, Filter: of + " AND halo_id > 0"})
 			return page.GetLicences(), page.GetNextPageToken(), err
 		}, func(l *licencev1.Licence) {
 			if l.GetApplied() != nil {
@@ -77,7 +77,7 @@ func (s *server) numbers(ctx context.Context, slug string) (n numbers, unknown a
 	}
 	err = unknown.ask(ctx, "billing", func(ctx context.Context) error {
 		return each(func(token string) ([]*invoicelinev1.Line, string, error) {
-			page, err := s.peers.lines().ListLines(ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000, PageToken: token, Filter: of})
+			page, err := s.peers.Lines().ListLines(ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000, PageToken: token, Filter: of})
 			return page.GetLines(), page.GetNextPageToken(), err
 		}, func(l *invoicelinev1.Line) {
 			if !strings.HasPrefix(l.GetKey(), "add/") { // those are still to be made
@@ -90,7 +90,7 @@ func (s *server) numbers(ctx context.Context, slug string) (n numbers, unknown a
 	}
 	err = unknown.ask(ctx, "mapper", func(ctx context.Context) error {
 		return each(func(token string) ([]*mappingv1.Mapping, string, error) {
-			page, err := s.peers.mappings().ListMappings(ctx, &mappingv1.ListMappingsRequest{PageSize: 1000, PageToken: token, Filter: of})
+			page, err := s.peers.Mappings().ListMappings(ctx, &mappingv1.ListMappingsRequest{PageSize: 1000, PageToken: token, Filter: of})
 			return page.GetMappings(), page.GetNextPageToken(), err
 		}, func(m *mappingv1.Mapping) {
 			if m.GetState() == mappingv1.State_STATE_MAPPED {
@@ -106,13 +106,13 @@ func (s *server) numbers(ctx context.Context, slug string) (n numbers, unknown a
 	}
 	err = unknown.ask(ctx, "fetcher", func(ctx context.Context) error {
 		err := each(func(token string) ([]*runv1.SeenSubscription, string, error) {
-			page, err := s.peers.runs().ListSubscriptions(ctx, &runv1.ListSubscriptionsRequest{PageSize: 1000, PageToken: token, Filter: of + " AND absent = false"})
+			page, err := s.peers.Runs().ListSubscriptions(ctx, &runv1.ListSubscriptionsRequest{PageSize: 1000, PageToken: token, Filter: of + " AND absent = false"})
 			return page.GetSubscriptions(), page.GetNextPageToken(), err
 		}, func(*runv1.SeenSubscription) { n.subscriptions++ })
 		if err != nil {
 			return err
 		}
-		runs, err := s.peers.runs().ListRuns(ctx, &runv1.ListRunsRequest{PageSize: 100, Filter: of + " AND (outcome = RUNNING OR outcome = HELD)"})
+		runs, err := s.peers.Runs().ListRuns(ctx, &runv1.ListRunsRequest{PageSize: 100, Filter: of + " AND (outcome = RUNNING OR outcome = HELD)"})
 		n.openRuns = int64(len(runs.GetRuns()))
 		return err
 	})

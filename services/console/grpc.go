@@ -20,6 +20,7 @@ import (
 	"seatline.dev/pkg/rpc/list"
 	"seatline.dev/pkg/telemetry"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	"seatline.dev/services/overview"
 )
 
 // server answers ConnectionService.
@@ -27,7 +28,7 @@ type server struct {
 	connectionv1.UnimplementedConnectionServiceServer
 	pool      *pgxpool.Pool
 	sealer    *Sealer
-	peers     Peers
+	peers     overview.Services
 	bucket    halo.Bucket
 	transport http.RoundTripper // nil for the usual one
 	clock     clockwork.Clock

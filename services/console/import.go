@@ -33,7 +33,7 @@ func (s integrator) GetSubscriptionImport(ctx context.Context, req *runv1.GetSub
 	if limit <= 0 {
 		limit = defaultRows
 	}
-	found, err := s.peers.runs().GetPullPreview(pulling, &runv1.GetPullPreviewRequest{Connection: c.GetSlug(), Subscriptions: true, Limit: limit})
+	found, err := s.peers.Runs().GetPullPreview(pulling, &runv1.GetPullPreviewRequest{Connection: c.GetSlug(), Subscriptions: true, Limit: limit})
 	if err != nil {
 		return nil, unreachable("fetcher", err)
 	}
@@ -101,14 +101,14 @@ func (s *server) destinations(ctx context.Context, unknown *absent, connection s
 	to := destinations{mappings: map[string]*mappingv1.Mapping{}, unresolved: map[string]*itemv1.Reason{}}
 	err := unknown.ask(ctx, "mapper", func(ctx context.Context) error {
 		err := each(func(token string) ([]*mappingv1.Mapping, string, error) {
-			page, err := s.peers.mappings().ListMappings(ctx, &mappingv1.ListMappingsRequest{PageSize: 1000, PageToken: token, Filter: fmt.Sprintf("connection = %q", connection)})
+			page, err := s.peers.Mappings().ListMappings(ctx, &mappingv1.ListMappingsRequest{PageSize: 1000, PageToken: token, Filter: fmt.Sprintf("connection = %q", connection)})
 			return page.GetMappings(), page.GetNextPageToken(), err
 		}, func(m *mappingv1.Mapping) { to.mappings[m.GetMexId()] = m })
 		if err != nil {
 			return err
 		}
 		err = each(func(token string) ([]*subscriptionv1.Subscription, string, error) {
-			page, err := s.peers.subscriptions().ListSubscriptions(ctx, &subscriptionv1.ListSubscriptionsRequest{
+			page, err := s.peers.Subscriptions().ListSubscriptions(ctx, &subscriptionv1.ListSubscriptionsRequest{
 				PageSize: 1000, PageToken: token, Filter: fmt.Sprintf("connection = %q AND state = UNRESOLVED", connection),
 			})
 			return page.GetSubscriptions(), page.GetNextPageToken(), err

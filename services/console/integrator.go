@@ -33,7 +33,7 @@ func (s integrator) GetIntegrator(ctx context.Context, req *runv1.GetIntegratorR
 	}
 	var unknown absent
 	err = unknown.ask(ctx, "fetcher", func(ctx context.Context) (err error) {
-		out.Sync, err = s.peers.runs().GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: c.GetSlug()})
+		out.Sync, err = s.peers.Runs().GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: c.GetSlug()})
 		return missingIsNone(err)
 	})
 	out.Unknown = unknown
@@ -92,7 +92,7 @@ func (s integrator) ListRunHistory(ctx context.Context, req *runv1.ListRunHistor
 		}
 		filter = scope
 	}
-	page, err := s.peers.runs().ListRuns(ctx, &runv1.ListRunsRequest{PageSize: req.GetPageSize(), PageToken: req.GetPageToken(), Filter: filter, OrderBy: "start_time desc"})
+	page, err := s.peers.Runs().ListRuns(ctx, &runv1.ListRunsRequest{PageSize: req.GetPageSize(), PageToken: req.GetPageToken(), Filter: filter, OrderBy: "start_time desc"})
 	if err != nil {
 		return nil, unreachable("fetcher", err)
 	}
@@ -119,9 +119,9 @@ func (s *server) changeCounts(ctx context.Context, unknown *absent, connection s
 	if len(runs) == 0 {
 		return nil
 	}
-	for _, w := range s.peers.writers() {
-		err := unknown.ask(ctx, w.name, func(ctx context.Context) error {
-			resp, err := w.ops.GetChangeCounts(ctx, &opsv1.GetChangeCountsRequest{Connection: connection, Runs: runs})
+	for _, w := range s.peers.Writers() {
+		err := unknown.ask(ctx, w.Service, func(ctx context.Context) error {
+			resp, err := w.Ops.GetChangeCounts(ctx, &opsv1.GetChangeCountsRequest{Connection: connection, Runs: runs})
 			for _, c := range resp.GetCounts() {
 				do(c)
 			}
@@ -143,7 +143,7 @@ const maxReported = 10_000
 
 // GetRunReport is made from the change logs, which nobody changes: it can be had at any later time.
 func (s integrator) GetRunReport(ctx context.Context, req *runv1.GetRunReportRequest) (*runv1.RunReport, error) {
-	run, err := s.peers.runs().GetRun(ctx, &runv1.GetRunRequest{Id: req.GetId()})
+	run, err := s.peers.Runs().GetRun(ctx, &runv1.GetRunRequest{Id: req.GetId()})
 	if err != nil {
 		return nil, unreachable("fetcher", err)
 	}
@@ -159,15 +159,15 @@ func (s integrator) GetRunReport(ctx context.Context, req *runv1.GetRunReportReq
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range s.peers.writers() {
-		err := unknown.ask(ctx, w.name, func(ctx context.Context) error {
+	for _, w := range s.peers.Writers() {
+		err := unknown.ask(ctx, w.Service, func(ctx context.Context) error {
 			for token := ""; ; {
 				room := limit - len(out.Changes)
 				if room <= 0 {
 					out.Truncated = true
 					return nil
 				}
-				page, err := w.ops.ListChanges(ctx, &opsv1.ListChangesRequest{Connection: run.GetConnection(), PageSize: int32(min(room, 1000)), PageToken: token,
+				page, err := w.Ops.ListChanges(ctx, &opsv1.ListChangesRequest{Connection: run.GetConnection(), PageSize: int32(min(room, 1000)), PageToken: token,
 					Filter: fmt.Sprintf("run = %q", run.GetId()), OrderBy: "id"})
 				if err != nil {
 					return err
@@ -194,7 +194,7 @@ func (s *server) skipped(ctx context.Context, unknown *absent, connection string
 	var skips skipCounts
 	err := unknown.ask(ctx, "mapper", func(ctx context.Context) error {
 		return each(func(token string) ([]*subscriptionv1.Subscription, string, error) {
-			page, err := s.peers.subscriptions().ListSubscriptions(ctx, &subscriptionv1.ListSubscriptionsRequest{
+			page, err := s.peers.Subscriptions().ListSubscriptions(ctx, &subscriptionv1.ListSubscriptionsRequest{
 				PageSize: 1000, PageToken: token, Filter: fmt.Sprintf("connection = %q AND state = UNRESOLVED", connection),
 			})
 			return page.GetSubscriptions(), page.GetNextPageToken(), err

@@ -84,7 +84,7 @@ func (s *server) GetLeaveObserve(ctx context.Context, req *connectionv1.GetConne
 	var unknown absent
 	rules := &pricingv1.PriceRules{}
 	err = unknown.ask(ctx, "billing", func(ctx context.Context) (err error) {
-		rules, err = s.peers.pricing().GetPriceRules(ctx, &pricingv1.GetPriceRulesRequest{Connection: c.GetSlug()})
+		rules, err = s.peers.Pricing().GetPriceRules(ctx, &pricingv1.GetPriceRulesRequest{Connection: c.GetSlug()})
 		return missingIsNone(err)
 	})
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *server) GetLeaveObserve(ctx context.Context, req *connectionv1.GetConne
 		return nil, err
 	}
 	err = unknown.ask(ctx, "fetcher", func(ctx context.Context) error {
-		sync, err := s.peers.runs().GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: c.GetSlug()})
+		sync, err := s.peers.Runs().GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: c.GetSlug()})
 		if open := sync.GetOpenRun(); open.GetOutcome() == runv1.Outcome_OUTCOME_HELD {
 			out.Blockers = append(out.Blockers, &connectionv1.Blocker{Code: "run_held", Text: fmt.Sprintf("Run %s is held: %s", open.GetId(), open.GetReason().GetText()),
 				Fix: "Release or reject it first.", Overridable: true})
@@ -163,11 +163,11 @@ func (s *server) blockers(ctx context.Context, c *connectionv1.Connection) ([]*c
 // pending counts the differences that are not in Halo yet, by kind, in the order of a plan.
 func (s *server) pending(ctx context.Context, slug string, unknown *absent) ([]*connectionv1.Effect, error) {
 	var all []*connectionv1.Effect
-	for _, w := range s.peers.writers() {
+	for _, w := range s.peers.Writers() {
 		byKind := map[string]int64{}
 		var kinds []string
-		err := unknown.ask(ctx, w.name, func(ctx context.Context) error {
-			p, err := w.ops.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: slug})
+		err := unknown.ask(ctx, w.Service, func(ctx context.Context) error {
+			p, err := w.Ops.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: slug})
 			for _, x := range p.GetItems() {
 				if x.GetState() != itemv1.State_STATE_PENDING && x.GetState() != itemv1.State_STATE_APPLYING && x.GetReason() != "observe" && x.GetReason() != "canary" {
 					continue

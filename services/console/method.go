@@ -31,7 +31,7 @@ func (s *server) GetMethodChange(ctx context.Context, req *connectionv1.GetMetho
 	}
 	pulling, cancel := context.WithTimeout(ctx, pullTime)
 	defer cancel()
-	found, err := s.peers.runs().GetPullPreview(pulling, &runv1.GetPullPreviewRequest{
+	found, err := s.peers.Runs().GetPullPreview(pulling, &runv1.GetPullPreviewRequest{
 		Connection: c.GetSlug(), Subscriptions: true, Method: to, AllProductsFeed: feed, Limit: limit,
 	})
 	if err != nil {

@@ -10,11 +10,12 @@ import (
 	accessv1 "seatline.dev/proto/seatline/access/v1"
 	"seatline.dev/services/console/web"
 	"seatline.dev/services/console/web/access"
+	"seatline.dev/services/overview"
 )
 
 // Pages is how the web console is served.
 type Pages struct {
-	// Config without its Log and Clock, which are the service's own. An empty Addr: no pages.
+	// Config without its Services, Log and Clock, which are the service's own. An empty Addr: no pages.
 	web.Config
 	// Idle ends a session that nobody used for so long, by default 2 h; Max ends each, by default after 12 h.
 	Idle, Max time.Duration
@@ -26,7 +27,7 @@ type site struct {
 	pages  *web.Server // nil: none
 }
 
-func newSite(env chassis.Env, cfg Pages) (*site, error) {
+func newSite(env chassis.Env, services overview.Services, cfg Pages) (*site, error) {
 	store := &access.Store{Pool: env.Pool, Clock: env.Clock, Idle: cfg.Idle, Max: cfg.Max}
 	if store.Idle <= 0 {
 		store.Idle = 2 * time.Hour
@@ -38,7 +39,7 @@ func newSite(env chassis.Env, cfg Pages) (*site, error) {
 	if cfg.Addr == "" {
 		return s, nil
 	}
-	cfg.Log, cfg.Clock = env.Log, env.Clock
+	cfg.Services, cfg.Log, cfg.Clock = services, env.Log, env.Clock
 	pages, err := web.New(cfg.Config, store)
 	if err != nil {
 		return nil, err

@@ -5,55 +5,11 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"seatline.dev/pkg/rpc"
-	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
-	licencev1 "seatline.dev/proto/seatline/licence/v1"
-	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
-	opsv1 "seatline.dev/proto/seatline/ops/v1"
-	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
-	runv1 "seatline.dev/proto/seatline/run/v1"
-	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 )
-
-// Peers are connections to the other services, as a service that reads. The console writes nowhere but
-// in its own tables; it asks the others for what belongs on one page with a connection.
-type Peers struct {
-	Fetcher, Mapper, Licence, Billing grpc.ClientConnInterface
-}
-
-func (p Peers) runs() runv1.RunServiceClient { return runv1.NewRunServiceClient(p.Fetcher) }
-func (p Peers) mappings() mappingv1.MappingServiceClient {
-	return mappingv1.NewMappingServiceClient(p.Mapper)
-}
-func (p Peers) subscriptions() subscriptionv1.SubscriptionServiceClient {
-	return subscriptionv1.NewSubscriptionServiceClient(p.Mapper)
-}
-func (p Peers) licences() licencev1.LicenceServiceClient {
-	return licencev1.NewLicenceServiceClient(p.Licence)
-}
-func (p Peers) lines() invoicelinev1.LineServiceClient {
-	return invoicelinev1.NewLineServiceClient(p.Billing)
-}
-func (p Peers) pricing() pricingv1.PricingServiceClient {
-	return pricingv1.NewPricingServiceClient(p.Billing)
-}
-
-// writers are the services that write to Halo, in the order of a plan.
-func (p Peers) writers() []struct {
-	name string
-	ops  opsv1.OpsServiceClient
-} {
-	return []struct {
-		name string
-		ops  opsv1.OpsServiceClient
-	}{
-		{"mapper", opsv1.NewOpsServiceClient(p.Mapper)}, {"licence", opsv1.NewOpsServiceClient(p.Licence)}, {"billing", opsv1.NewOpsServiceClient(p.Billing)},
-	}
-}
 
 // peerTime is how long one of several services may take over its part of an answer.
 const peerTime = 10 * time.Second

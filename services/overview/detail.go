@@ -23,12 +23,12 @@ import (
 
 // LicenceDetail is everything about one licence: NotFound if there is none.
 func (s Services) LicenceDetail(ctx context.Context, connection, key string) (*overviewv1.LicenceDetail, error) {
-	l, err := s.licences().GetLicence(ctx, &licencev1.GetLicenceRequest{Connection: connection, Key: key})
+	l, err := s.Licences().GetLicence(ctx, &licencev1.GetLicenceRequest{Connection: connection, Key: key})
 	if err != nil {
 		return nil, err
 	}
 	d := &overviewv1.LicenceDetail{Licence: l}
-	rows, err := s.licences().ListParity(ctx, &licencev1.ListParityRequest{PageSize: 1, Filter: of(connection, "key = %q", key)})
+	rows, err := s.Licences().ListParity(ctx, &licencev1.ListParityRequest{PageSize: 1, Filter: of(connection, "key = %q", key)})
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s Services) LicenceDetail(ctx context.Context, connection, key string) (*o
 		return err
 	})
 	group.Go(func() (err error) {
-		d.History, err = history(sub, s.writers()[1], connection, "licence", key)
+		d.History, err = history(sub, s.Writers()[1], connection, "licence", key)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -69,7 +69,7 @@ func (s Services) LicenceDetail(ctx context.Context, connection, key string) (*o
 
 // LineDetail is everything about one line: NotFound if there is none.
 func (s Services) LineDetail(ctx context.Context, connection, key string) (*overviewv1.LineDetail, error) {
-	l, err := s.lines().GetLine(ctx, &invoicelinev1.GetLineRequest{Connection: connection, Key: key})
+	l, err := s.Lines().GetLine(ctx, &invoicelinev1.GetLineRequest{Connection: connection, Key: key})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (s Services) LineDetail(ctx context.Context, connection, key string) (*over
 	group.Go(func() error {
 		known := true
 		for _, licence := range l.GetLicenceKeys() {
-			x, err := s.licences().GetLicence(sub, &licencev1.GetLicenceRequest{Connection: connection, Key: licence})
+			x, err := s.Licences().GetLicence(sub, &licencev1.GetLicenceRequest{Connection: connection, Key: licence})
 			if status.Code(err) == codes.NotFound {
 				known = false
 				continue
@@ -86,7 +86,7 @@ func (s Services) LineDetail(ctx context.Context, connection, key string) (*over
 			if err != nil {
 				return err
 			}
-			rows, err := s.licences().ListParity(sub, &licencev1.ListParityRequest{PageSize: 1, Filter: of(connection, "key = %q", licence)})
+			rows, err := s.Licences().ListParity(sub, &licencev1.ListParityRequest{PageSize: 1, Filter: of(connection, "key = %q", licence)})
 			if err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ func (s Services) LineDetail(ctx context.Context, connection, key string) (*over
 		return err
 	})
 	group.Go(func() (err error) {
-		d.History, err = history(sub, s.writers()[2], connection, "invoice-line", key)
+		d.History, err = history(sub, s.Writers()[2], connection, "invoice-line", key)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -126,7 +126,7 @@ func (s Services) LineDetail(ctx context.Context, connection, key string) (*over
 
 // CustomerDetail is everything about one Giacom customer: NotFound if there is none.
 func (s Services) CustomerDetail(ctx context.Context, connection, mexID string) (*overviewv1.CustomerDetail, error) {
-	m, err := s.mappings().GetMapping(ctx, &mappingv1.GetMappingRequest{Connection: connection, MexId: mexID})
+	m, err := s.Mappings().GetMapping(ctx, &mappingv1.GetMappingRequest{Connection: connection, MexId: mexID})
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (s Services) CustomerDetail(ctx context.Context, connection, mexID string) 
 				if r.GetClass() == "stray" || slices.ContainsFunc(d.GetLines(), func(l *invoicelinev1.Line) bool { return l.GetKey() == key }) {
 					continue
 				}
-				l, err := s.lines().GetLine(sub, &invoicelinev1.GetLineRequest{Connection: connection, Key: key})
+				l, err := s.Lines().GetLine(sub, &invoicelinev1.GetLineRequest{Connection: connection, Key: key})
 				if status.Code(err) == codes.NotFound {
 					continue
 				}
@@ -181,12 +181,12 @@ func (s Services) CustomerDetail(ctx context.Context, connection, mexID string) 
 		if m.GetHaloClientId() == 0 {
 			return nil
 		}
-		margins, err := s.lines().ListMargins(sub, &invoicelinev1.ListMarginsRequest{Connection: connection, Filter: fmt.Sprintf("client_id = %d", m.GetHaloClientId())})
+		margins, err := s.Lines().ListMargins(sub, &invoicelinev1.ListMarginsRequest{Connection: connection, Filter: fmt.Sprintf("client_id = %d", m.GetHaloClientId())})
 		d.Margin = margins.GetMargins()
 		return err
 	})
 	group.Go(func() (err error) {
-		d.History, err = history(sub, s.writers()[0], connection, "mapping", mexID)
+		d.History, err = history(sub, s.Writers()[0], connection, "mapping", mexID)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -205,7 +205,7 @@ func of(connection, format string, args ...any) string {
 
 func (s Services) allLines(ctx context.Context, filter string) (lines []*invoicelinev1.Line, err error) {
 	for token := ""; ; {
-		page, err := s.lines().ListLines(ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000, PageToken: token, Filter: filter})
+		page, err := s.Lines().ListLines(ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000, PageToken: token, Filter: filter})
 		if err != nil {
 			return nil, err
 		}
@@ -218,7 +218,7 @@ func (s Services) allLines(ctx context.Context, filter string) (lines []*invoice
 
 // mapping of a customer; nil for one that the mapper has not heard of.
 func (s Services) mapping(ctx context.Context, connection, mexID string) (*mappingv1.Mapping, error) {
-	m, err := s.mappings().GetMapping(ctx, &mappingv1.GetMappingRequest{Connection: connection, MexId: mexID})
+	m, err := s.Mappings().GetMapping(ctx, &mappingv1.GetMappingRequest{Connection: connection, MexId: mexID})
 	if status.Code(err) == codes.NotFound {
 		return nil, nil
 	}
@@ -231,13 +231,13 @@ const keysAtOnce = 25
 // changes of things by the service that writes them, the newest first.
 func (s Services) changes(ctx context.Context, connection string, keys map[string][]string) ([]*itemv1.Change, error) {
 	var all []*itemv1.Change
-	for _, w := range s.writers() {
-		for some := range slices.Chunk(keys[w.name], keysAtOnce) {
+	for _, w := range s.Writers() {
+		for some := range slices.Chunk(keys[w.Service], keysAtOnce) {
 			quoted := make([]string, len(some))
 			for i, key := range some {
 				quoted[i] = fmt.Sprintf("key = %q", key)
 			}
-			page, err := w.ops.ListChanges(ctx, &opsv1.ListChangesRequest{Connection: connection, PageSize: changesShown, Filter: strings.Join(quoted, " OR ")})
+			page, err := w.Ops.ListChanges(ctx, &opsv1.ListChangesRequest{Connection: connection, PageSize: changesShown, Filter: strings.Join(quoted, " OR ")})
 			if err != nil {
 				return nil, err
 			}
@@ -248,14 +248,14 @@ func (s Services) changes(ctx context.Context, connection string, keys map[strin
 	return all[:min(len(all), changesShown)], nil
 }
 
-func history(ctx context.Context, w writer, connection, entity, key string) ([]*opsv1.Revision, error) {
-	page, err := w.ops.ListHistory(ctx, &opsv1.ListHistoryRequest{Connection: connection, Entity: entity, Key: key, PageSize: changesShown})
+func history(ctx context.Context, w Writer, connection, entity, key string) ([]*opsv1.Revision, error) {
+	page, err := w.Ops.ListHistory(ctx, &opsv1.ListHistoryRequest{Connection: connection, Entity: entity, Key: key, PageSize: changesShown})
 	return page.GetRevisions(), err
 }
 
 // links into Halo; those that lead to nothing are left out.
 func (s Services) links(ctx context.Context, connection string, of func(base string) []*overviewv1.Link) ([]*overviewv1.Link, error) {
-	c, err := s.connections().GetConnection(ctx, &connectionv1.GetConnectionRequest{Slug: connection})
+	c, err := s.Connections().GetConnection(ctx, &connectionv1.GetConnectionRequest{Slug: connection})
 	if err != nil {
 		return nil, err
 	}

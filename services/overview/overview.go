@@ -11,50 +11,16 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
-	licencev1 "seatline.dev/proto/seatline/licence/v1"
-	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	overviewv1 "seatline.dev/proto/seatline/overview/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 )
-
-// Services to ask.
-type Services struct {
-	Console, Fetcher, Mapper, Licence, Billing grpc.ClientConnInterface
-}
-
-func (s Services) connections() connectionv1.ConnectionServiceClient {
-	return connectionv1.NewConnectionServiceClient(s.Console)
-}
-func (s Services) mappings() mappingv1.MappingServiceClient {
-	return mappingv1.NewMappingServiceClient(s.Mapper)
-}
-func (s Services) licences() licencev1.LicenceServiceClient {
-	return licencev1.NewLicenceServiceClient(s.Licence)
-}
-func (s Services) lines() invoicelinev1.LineServiceClient {
-	return invoicelinev1.NewLineServiceClient(s.Billing)
-}
-
-// writer is a service that writes to Halo.
-type writer struct {
-	name string
-	ops  opsv1.OpsServiceClient
-}
-
-// writers in the order in which a seat travels through them.
-func (s Services) writers() []writer {
-	return []writer{
-		{"mapper", opsv1.NewOpsServiceClient(s.Mapper)}, {"licence", opsv1.NewOpsServiceClient(s.Licence)}, {"billing", opsv1.NewOpsServiceClient(s.Billing)},
-	}
-}
 
 const (
 	runsShown      = 5
@@ -67,7 +33,7 @@ const (
 // Overview of a connection. A service that does not answer is named in it and its part left out; the connection itself
 // must be known, or the error says that it is not.
 func (s Services) Overview(ctx context.Context, connection string) (*overviewv1.Overview, error) {
-	c, err := s.connections().GetConnection(ctx, &connectionv1.GetConnectionRequest{Slug: connection})
+	c, err := s.Connections().GetConnection(ctx, &connectionv1.GetConnectionRequest{Slug: connection})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +56,7 @@ func (s Services) Overview(ctx context.Context, connection string) (*overviewv1.
 		})
 	}
 	ask("fetcher", func() (err error) {
-		o.Sync, err = runv1.NewRunServiceClient(s.Fetcher).GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: connection})
+		o.Sync, err = s.Runs().GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: connection})
 		return err
 	})
 	ask("licence", func() (err error) { o.Parity, err = s.Parity(ctx, connection, ""); return err })
@@ -99,26 +65,26 @@ func (s Services) Overview(ctx context.Context, connection string) (*overviewv1.
 		return err
 	})
 	ask("billing", func() error {
-		runs, err := s.lines().ListInvoiceRuns(ctx, &invoicelinev1.ListInvoiceRunsRequest{Connection: connection, PageSize: runsShown})
+		runs, err := s.Lines().ListInvoiceRuns(ctx, &invoicelinev1.ListInvoiceRunsRequest{Connection: connection, PageSize: runsShown})
 		o.InvoiceRuns = runs.GetRuns()
 		return err
 	})
 	ask("billing", func() error {
-		m, err := s.lines().ListMargins(ctx, &invoicelinev1.ListMarginsRequest{Connection: connection, PageSize: lowestMargins, OrderBy: "margin"})
+		m, err := s.Lines().ListMargins(ctx, &invoicelinev1.ListMarginsRequest{Connection: connection, PageSize: lowestMargins, OrderBy: "margin"})
 		o.Margin, o.LowestMargins = m.GetTotals(), m.GetMargins()
 		return err
 	})
 	ask("billing", func() (err error) {
-		o.Budget, err = s.writers()[2].ops.GetHaloBudget(ctx, &opsv1.GetHaloBudgetRequest{Connection: connection})
+		o.Budget, err = s.Writers()[2].Ops.GetHaloBudget(ctx, &opsv1.GetHaloBudgetRequest{Connection: connection})
 		return err
 	})
-	for _, w := range s.writers() {
-		ask(w.name, func() error {
-			waiting, err := w.ops.ListWaiting(ctx, &opsv1.ListWaitingRequest{Connection: connection})
+	for _, w := range s.Writers() {
+		ask(w.Service, func() error {
+			waiting, err := w.Ops.ListWaiting(ctx, &opsv1.ListWaitingRequest{Connection: connection})
 			if err != nil {
 				return err
 			}
-			days, err := w.ops.ListChangeDays(ctx, &opsv1.ListChangeDaysRequest{Connection: connection, TimeZone: c.GetSchedule().GetTimeZone()})
+			days, err := w.Ops.ListChangeDays(ctx, &opsv1.ListChangeDaysRequest{Connection: connection, TimeZone: c.GetSchedule().GetTimeZone()})
 			mu.Lock()
 			defer mu.Unlock()
 			o.Waiting, o.Days = append(o.Waiting, waiting.GetWaiting()...), append(o.Days, days.GetDays()...)

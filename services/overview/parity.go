@@ -19,7 +19,7 @@ import (
 // Parity says how a connection stands, whether or not anything was written yet: the licence service's classes, and what
 // billing knows of licences in Halo that are no subscription's. filter narrows it as in ListParity; empty for all.
 func (s Services) Parity(ctx context.Context, connection, filter string) (*licencev1.Parity, error) {
-	p, err := s.licences().GetParity(ctx, &licencev1.GetParityRequest{Connection: connection, Filter: filter})
+	p, err := s.Licences().GetParity(ctx, &licencev1.GetParityRequest{Connection: connection, Filter: filter})
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (s Services) Parity(ctx context.Context, connection, filter string) (*licen
 
 // ParityRows is a page of the rows behind the numbers, those without a subscription with what lines bill for them.
 func (s Services) ParityRows(ctx context.Context, req *licencev1.ListParityRequest) (*licencev1.ListParityResponse, error) {
-	page, err := s.licences().ListParity(ctx, req)
+	page, err := s.Licences().ListParity(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (s Services) BillStrays(ctx context.Context, connection string, rows []*lic
 	if len(byID) == 0 {
 		return nil
 	}
-	resp, err := s.lines().ListLicenceBilling(ctx, req)
+	resp, err := s.Lines().ListLicenceBilling(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (s Services) BillStrays(ctx context.Context, connection string, rows []*lic
 func (s Services) eachRow(ctx context.Context, connection, filter string, do func([]*licencev1.ParityRow) error) error {
 	filter = fmt.Sprintf("connection = %q AND (%s)", connection, filter)
 	for token := ""; ; {
-		page, err := s.licences().ListParity(ctx, &licencev1.ListParityRequest{PageSize: 1000, PageToken: token, Filter: filter})
+		page, err := s.Licences().ListParity(ctx, &licencev1.ListParityRequest{PageSize: 1000, PageToken: token, Filter: filter})
 		if err != nil {
 			return err
 		}

@@ -83,13 +83,13 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 		if err != nil {
 			return err
 		}
-		peers, services, closePeers := h.peers()
-		defer closePeers()
-		pages, err := h.pages(services, h.browsable)
+		services, letGo := h.services()
+		defer letGo()
+		pages, err := h.pages(h.browsable)
 		if err != nil {
 			return err
 		}
-		return console.Run(ctx, console.Config{Env: env, Sealer: sealer, Peers: peers, Web: pages})
+		return console.Run(ctx, console.Config{Env: env, Sealer: sealer, Services: services, Web: pages})
 	}
 	secrets, closeConn, err := h.secrets(ctx)
 	if err != nil {

@@ -7,8 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	"seatline.dev/pkg/rpc"
-	"seatline.dev/services/console"
-	"seatline.dev/services/console/web"
+	"seatline.dev/services/overview"
 	"seatline.dev/services/seatline/ctl"
 )
 
@@ -107,17 +106,15 @@ func (p *peer) close() {
 	}
 }
 
-// peers of the console, for itself and for its pages, and how they are let go of.
-func (h *host) peers() (console.Peers, web.Services, func()) {
+// services that the console asks, and how they are let go of.
+func (h *host) services() (overview.Services, func()) {
 	all := map[string]*peer{}
 	for _, service := range ctl.Services() {
 		all[service] = &peer{host: h, service: service}
 	}
-	fetcher, mapper, licence, billing := all[ctl.Fetcher], all[ctl.Mapper], all[ctl.Licence], all[ctl.Billing]
-	return console.Peers{Fetcher: fetcher, Mapper: mapper, Licence: licence, Billing: billing},
-		web.Services{Console: all[ctl.Console], Fetcher: fetcher, Mapper: mapper, Licence: licence, Billing: billing}, func() {
-			for _, p := range all {
-				p.close()
-			}
+	return overview.Services{Console: all[ctl.Console], Fetcher: all[ctl.Fetcher], Mapper: all[ctl.Mapper], Licence: all[ctl.Licence], Billing: all[ctl.Billing]}, func() {
+		for _, p := range all {
+			p.close()
 		}
+	}
 }

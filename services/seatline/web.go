@@ -38,8 +38,8 @@ const (
 	noWeb          = "none"
 )
 
-// pages is the configuration of the web console; services are connections to all of them.
-func (s settings) pages(services web.Services, listening func(url string)) (console.Pages, error) {
+// pages is the configuration of the web console.
+func (s settings) pages(listening func(url string)) (console.Pages, error) {
 	p := console.Pages{Idle: s.SessionIdle, Max: s.SessionMax}
 	if s.WebAddr == "" || s.WebAddr == noWeb {
 		return p, nil
@@ -64,7 +64,7 @@ func (s settings) pages(services web.Services, listening func(url string)) (cons
 		return p, &rpc.Exit{Code: rpc.ExitUsage, Err: errors.New("sessions last for some time: --session-idle and --session-max are more than 0")}
 	}
 	p.Config = web.Config{
-		Addr: s.WebAddr, URL: s.WebURL, TLSCert: s.WebTLSCert, TLSKey: s.WebTLSKey, Proxy: s.WebProxy, Services: services, Listening: listening,
+		Addr: s.WebAddr, URL: s.WebURL, TLSCert: s.WebTLSCert, TLSKey: s.WebTLSKey, Proxy: s.WebProxy, Listening: listening,
 	}
 	if s.OIDCIssuer != "" {
 		p.OpenID = &access.OpenID{

@@ -5,18 +5,17 @@ import (
 	"testing"
 
 	"seatline.dev/pkg/rpc"
-	"seatline.dev/services/console/web"
 )
 
 func TestTheWebConsoleIsServedOnlyWhenItIsSafe(t *testing.T) {
 	well := settings{ServiceToken: "ssssssssssssssss", webSettings: webSettings{WebAddr: "127.0.0.1:0", SessionIdle: 1, SessionMax: 1}}
-	if p, err := well.pages(web.Services{}, nil); err != nil || p.Addr != "127.0.0.1:0" || p.OpenID != nil {
+	if p, err := well.pages(nil); err != nil || p.Addr != "127.0.0.1:0" || p.OpenID != nil {
 		t.Errorf("%+v, %v", p, err)
 	}
 	for _, addr := range []string{"", noWeb} {
 		s := well
 		s.WebAddr = addr
-		if p, err := s.pages(web.Services{}, nil); err != nil || p.Addr != "" {
+		if p, err := s.pages(nil); err != nil || p.Addr != "" {
 			t.Errorf("%q: %+v, %v", addr, p, err)
 		}
 	}
@@ -34,7 +33,7 @@ func TestTheWebConsoleIsServedOnlyWhenItIsSafe(t *testing.T) {
 	} {
 		s := well
 		c.change(&s)
-		if _, err := s.pages(web.Services{}, nil); err == nil || rpc.ExitCode(err) != rpc.ExitUsage || !strings.Contains(err.Error(), c.says) {
+		if _, err := s.pages(nil); err == nil || rpc.ExitCode(err) != rpc.ExitUsage || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

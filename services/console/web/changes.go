@@ -168,23 +168,23 @@ func (v *visit) mergeChanges(ctx context.Context, filter, kind, token string) (p
 	var mu sync.Mutex
 	more := false
 	group, ctx := errgroup.WithContext(ctx)
-	for _, o := range v.writers() {
-		if kind != "" && kind != o.kind {
+	for _, o := range v.Writers() {
+		if kind != "" && kind != o.Kind {
 			continue
 		}
 		group.Go(func() error {
 			terms := filter
-			if place, ok := places[o.name]; ok {
+			if place, ok := places[o.Service]; ok {
 				terms = fmt.Sprintf("id < %d", place)
 				if filter != "" {
 					terms += " AND (" + filter + ")"
 				}
 			}
-			resp, err := o.client.ListChanges(ctx, &opsv1.ListChangesRequest{Connection: v.connection.GetSlug(), Filter: terms, PageSize: pageSize})
+			resp, err := o.Ops.ListChanges(ctx, &opsv1.ListChangesRequest{Connection: v.connection.GetSlug(), Filter: terms, PageSize: pageSize})
 			mu.Lock()
 			defer mu.Unlock()
 			if unanswered(err) {
-				silent = append(silent, o.name)
+				silent = append(silent, o.Service)
 				return nil
 			}
 			page, more = append(page, resp.GetChanges()...), more || resp.GetNextPageToken() != ""

@@ -209,7 +209,7 @@ func addConnection(v *visit) error {
 	if wrong := d.put(c, groups); len(wrong) > 0 {
 		return v.drawNewConnection(http.StatusUnprocessableEntity, d, wrongSettings(wrong))
 	}
-	stored, err := v.connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{
+	stored, err := v.Connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{
 		Connection: c, GiacomApiKey: v.form(giacomKey), HaloClientSecret: v.form(haloSecret),
 	})
 	switch rpc.Reason(err) {

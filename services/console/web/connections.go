@@ -50,7 +50,7 @@ func showConnections(v *visit) error {
 		l.and("deleted = true")
 	}
 	mode := l.choice("mode", "Mode", "mode", "", "All", "observe", "Observes", "auto", "Auto")
-	resp, err := v.connections().ListConnections(v.ctx(), &connectionv1.ListConnectionsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
+	resp, err := v.Connections().ListConnections(v.ctx(), &connectionv1.ListConnectionsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func changeColumns() []ui.Column {
 // connectionChanges is a page of who did what to it.
 func (v *visit) connectionChanges() (ui.Table, error) {
 	l := v.listing()
-	resp, err := v.connections().ListConnectionChanges(v.ctx(), &connectionv1.ListConnectionChangesRequest{PageSize: 10, PageToken: l.token(), Filter: "connection = " + quote(v.slug())})
+	resp, err := v.Connections().ListConnectionChanges(v.ctx(), &connectionv1.ListConnectionChangesRequest{PageSize: 10, PageToken: l.token(), Filter: "connection = " + quote(v.slug())})
 	if err != nil {
 		return ui.Table{}, err
 	}
@@ -290,7 +290,7 @@ func (v *visit) drawKeys(status int, untried bool, err error) error {
 }
 
 func rotateKeys(v *visit) error {
-	resp, err := v.connections().RotateSecrets(v.ctx(), &connectionv1.RotateSecretsRequest{
+	resp, err := v.Connections().RotateSecrets(v.ctx(), &connectionv1.RotateSecretsRequest{
 		Slug: v.slug(), GiacomApiKey: v.form("giacom_api_key"), HaloClientSecret: v.form("halo_client_secret"), Untried: v.form("untried") != "",
 	})
 	if err != nil {
@@ -304,7 +304,7 @@ func rotateKeys(v *visit) error {
 }
 
 func enableConnection(v *visit) error {
-	if _, err := v.connections().EnableConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
+	if _, err := v.Connections().EnableConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
 		notice := ui.ErrorNotice(err)
 		notice.Title = "Not enabled"
 		return v.done(v.at("/connection"), *notice)
@@ -325,7 +325,7 @@ func askDisable(v *visit) error {
 }
 
 func disableConnection(v *visit) error {
-	if _, err := v.connections().DisableConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
+	if _, err := v.Connections().DisableConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
 		return err
 	}
 	return v.done(v.at("/connection"), said("The connection is disabled: nothing is imported or written."))
@@ -334,7 +334,7 @@ func disableConnection(v *visit) error {
 func askDelete(v *visit) error { return v.drawDelete(http.StatusOK, ui.Field{}) }
 
 func (v *visit) drawDelete(status int, typed ui.Field) error {
-	effects, err := v.connections().GetDeletionEffects(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()})
+	effects, err := v.Connections().GetDeletionEffects(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()})
 	if err != nil {
 		return err
 	}
@@ -375,7 +375,7 @@ func deleteConnection(v *visit) error {
 	if typed := v.form("slug"); typed != v.slug() {
 		return v.drawDelete(http.StatusUnprocessableEntity, ui.Field{Value: typed, Error: fmt.Sprintf("That is not the short name of this connection, which is %s.", v.slug())})
 	}
-	if _, err := v.connections().DeleteConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
+	if _, err := v.Connections().DeleteConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
 		return err
 	}
 	return v.done("/connections", said("The connection "+connectionName(v.connection)+" is deleted. What is in Halo stays as it is."))

@@ -18,7 +18,7 @@ func customerPages() []page {
 
 // showCustomer is everything about one Giacom customer.
 func showCustomer(v *visit) error {
-	d, err := v.composed().CustomerDetail(v.ctx(), v.connection.GetSlug(), v.param("mex"))
+	d, err := v.CustomerDetail(v.ctx(), v.connection.GetSlug(), v.param("mex"))
 	if err != nil {
 		return err
 	}

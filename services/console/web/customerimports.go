@@ -17,7 +17,7 @@ import (
 
 // showCustomerImport is the preview: what an import would create, update, link and skip, and what it asks.
 func showCustomerImport(v *visit) error {
-	p, err := v.mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: v.connection.GetSlug()})
+	p, err := v.Mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: v.connection.GetSlug()})
 	if err != nil {
 		return v.noCustomerImport(err)
 	}
@@ -196,11 +196,11 @@ func startCustomerImport(v *visit) error {
 		return err
 	}
 	again := func(status int, notice *ui.Notice) error {
-		plain, err := v.mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: req.GetConnection()})
+		plain, err := v.Mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: req.GetConnection()})
 		if err != nil {
 			return v.noCustomerImport(err)
 		}
-		p, err := v.mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: req.GetConnection(), Answers: req.GetAnswers()})
+		p, err := v.Mappings().GetCustomerImport(v.ctx(), &mappingv1.ImportCustomersRequest{Connection: req.GetConnection(), Answers: req.GetAnswers()})
 		if e, known := rpc.ErrorFrom(err); err != nil && known { // an answer cannot be carried out: it is asked again
 			return v.customerPreview(httpStatus(e.Code), plain, plain, given, refusal(err))
 		}
@@ -215,7 +215,7 @@ func startCustomerImport(v *visit) error {
 	req.Etag = v.form("etag")
 	var started *mappingv1.CustomerImport
 	err = v.askHaloForAll(func(ctx context.Context) (err error) {
-		started, err = v.mappings().ImportCustomers(ctx, req)
+		started, err = v.Mappings().ImportCustomers(ctx, req)
 		return err
 	})
 	if err != nil {
@@ -234,7 +234,7 @@ func startCustomerImport(v *visit) error {
 
 // readCustomerImport of the connection at hand.
 func (v *visit) readCustomerImport() (*mappingv1.CustomerImport, error) {
-	p, err := v.mappings().GetCustomerImportReport(v.ctx(), &mappingv1.GetCustomerImportReportRequest{Id: v.param("import")})
+	p, err := v.Mappings().GetCustomerImportReport(v.ctx(), &mappingv1.GetCustomerImportReportRequest{Id: v.param("import")})
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func streamCustomerReport(v *visit) error {
 	if _, err := v.readCustomerImport(); err != nil {
 		return err
 	}
-	watch, err := v.mappings().WatchCustomerImport(v.ctx(), &mappingv1.GetCustomerImportReportRequest{Id: v.param("import")})
+	watch, err := v.Mappings().WatchCustomerImport(v.ctx(), &mappingv1.GetCustomerImportReportRequest{Id: v.param("import")})
 	if err != nil {
 		return err
 	}

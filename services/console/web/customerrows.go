@@ -147,7 +147,7 @@ func showCustomerImports(v *visit) error {
 	if who.Value != "" {
 		l.and("who : " + quote(who.Value))
 	}
-	resp, err := v.mappings().ListCustomerImports(v.ctx(), &mappingv1.ListCustomerImportsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
+	resp, err := v.Mappings().ListCustomerImports(v.ctx(), &mappingv1.ListCustomerImportsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func downloadCustomerReport(v *visit) error {
 	if v.query("format") == "json" {
 		format = mappingv1.FileFormat_FILE_FORMAT_JSON
 	}
-	f, err := v.mappings().GetCustomerImportFile(v.ctx(), &mappingv1.GetCustomerImportFileRequest{Id: v.param("import"), Format: format})
+	f, err := v.Mappings().GetCustomerImportFile(v.ctx(), &mappingv1.GetCustomerImportFileRequest{Id: v.param("import"), Format: format})
 	if err != nil {
 		return err
 	}

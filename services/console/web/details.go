@@ -11,11 +11,7 @@ import (
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	overviewv1 "seatline.dev/proto/seatline/overview/v1"
 	"seatline.dev/services/console/web/ui"
-	"seatline.dev/services/overview"
 )
-
-// composed asks all services for what is put together of their answers.
-func (v *visit) composed() overview.Services { return overview.Services(v.Services) }
 
 // to is the address of one thing of the connection. Keys have slashes in them, and may have anything.
 func (v *visit) to(kind, key string) string {

@@ -27,10 +27,6 @@ type editor struct {
 	title string
 }
 
-func (v *visit) connections() connectionv1.ConnectionServiceClient {
-	return connectionv1.NewConnectionServiceClient(v.Console)
-}
-
 func (e editor) show(v *visit) error {
 	c := v.connection
 	now := readSettings(c, e.groups(v))
@@ -116,12 +112,12 @@ func (e editor) save(v *visit) error {
 	if len(wrong) > 0 {
 		return e.draw(v, http.StatusUnprocessableEntity, mine, was, wrongSettings(wrong), nil)
 	}
-	stored, err := v.connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{
+	stored, err := v.Connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{
 		Connection: c, GiacomApiKey: v.form(giacomKey), HaloClientSecret: v.form(haloSecret),
 	})
 	switch {
 	case rpc.Reason(err) == "CHANGED_MEANWHILE":
-		if v.connection, err = v.connections().GetConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: c.GetSlug()}); err != nil {
+		if v.connection, err = v.Connections().GetConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: c.GetSlug()}); err != nil {
 			return err
 		}
 		return e.stale(v, mine, was)
@@ -191,7 +187,7 @@ func (v *visit) meanwhile() (ui.Notice, ui.Table) {
 		Text: fmt.Sprintf("That was on %s, after you had opened this page. Nothing of yours is saved yet.", ui.DateTime(c.GetUpdateTime().AsTime())),
 		Next: "Below is what is different now. The form has both: what you entered, and what " + who + " changed elsewhere in it. Look at it, and save again.",
 	}
-	resp, err := v.connections().ListConnectionChanges(v.ctx(), &connectionv1.ListConnectionChangesRequest{PageSize: 1, Filter: "connection = " + quote(c.GetSlug())})
+	resp, err := v.Connections().ListConnectionChanges(v.ctx(), &connectionv1.ListConnectionChangesRequest{PageSize: 1, Filter: "connection = " + quote(c.GetSlug())})
 	if err != nil {
 		return n, ui.Table{} // who and when is said; the rest is on the connection's page
 	}

@@ -25,6 +25,7 @@ import (
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
+	"seatline.dev/services/overview"
 )
 
 const awkward = `O'Neill & "Söhne" <b>Ltd</b> 🦷`
@@ -253,7 +254,9 @@ func atDesk(t *testing.T, change ...func(*desk)) (*site, *desk) {
 		opsv1.RegisterOpsServiceServer(r, d)
 		runv1.RegisterRunServiceServer(r, polls{})
 	})
-	return start(t, func(c *Config) { c.Services = Services{conn, conn, conn, conn, conn} }), d
+	return start(t, func(c *Config) {
+		c.Services = overview.Services{Console: conn, Fetcher: conn, Mapper: conn, Licence: conn, Billing: conn}
+	}), d
 }
 
 // tells fails unless a page has all of these texts, as HTML has them.

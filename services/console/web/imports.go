@@ -36,11 +36,11 @@ const lately = 5
 // showImports leads to both imports, and to the reports of those that were.
 func showImports(v *visit) error {
 	of := "connection = " + quote(v.connection.GetSlug())
-	customers, err := v.mappings().ListCustomerImports(v.ctx(), &mappingv1.ListCustomerImportsRequest{PageSize: lately, Filter: of})
+	customers, err := v.Mappings().ListCustomerImports(v.ctx(), &mappingv1.ListCustomerImportsRequest{PageSize: lately, Filter: of})
 	if err != nil {
 		return err
 	}
-	runs, err := v.runs().ListRuns(v.ctx(), &runv1.ListRunsRequest{PageSize: lately, Filter: of + ` AND trigger = "manual"`, OrderBy: "start_time desc"})
+	runs, err := v.Runs().ListRuns(v.ctx(), &runv1.ListRunsRequest{PageSize: lately, Filter: of + ` AND trigger = "manual"`, OrderBy: "start_time desc"})
 	if err != nil {
 		return err
 	}

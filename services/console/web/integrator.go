@@ -127,7 +127,7 @@ func streamIntegrator(v *visit) error {
 
 // syncStatus is the last and the next sync, and the last error.
 func (v *visit) syncStatus(ctx context.Context) ([]ui.Block, error) {
-	x, err := v.integrator().GetIntegrator(ctx, &runv1.GetIntegratorRequest{Connection: v.slug()})
+	x, err := v.Integrator().GetIntegrator(ctx, &runv1.GetIntegratorRequest{Connection: v.slug()})
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (v *visit) runHistory() (ui.Section, error) {
 	l := v.listing()
 	outcome := l.choice("outcome", "Outcome", "outcome", "", "All", "running", "Running", "succeeded", "Succeeded", "incomplete", "Incomplete", "held", "Held", "rejected", "Rejected", "failed", "Failed", "interrupted", "Interrupted")
 	trigger := l.choice("trigger", "Started by", "trigger", "", "All", "scheduled", "The schedule", "manual", "A person")
-	resp, err := v.integrator().ListRunHistory(v.ctx(), &runv1.ListRunHistoryRequest{Connection: v.slug(), PageSize: 20, PageToken: l.token(), Filter: l.filter()})
+	resp, err := v.Integrator().ListRunHistory(v.ctx(), &runv1.ListRunHistoryRequest{Connection: v.slug(), PageSize: 20, PageToken: l.token(), Filter: l.filter()})
 	if unanswered(err) {
 		return ui.Section{Title: "History", Blocks: []ui.Block{*ui.ErrorNotice(err)}}, nil
 	}

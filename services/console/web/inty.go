@@ -45,15 +45,11 @@ func intyPages() []page {
 	}
 }
 
-func (v *visit) inty() intyv1.MigrationServiceClient {
-	return intyv1.NewMigrationServiceClient(v.Billing)
-}
-
 // atInty is an address of the migration.
 func (v *visit) atInty(rest string) string { return v.at("/inty" + rest) }
 
 func (v *visit) migration(ctx context.Context) (*intyv1.Migration, error) {
-	return v.inty().GetMigration(ctx, v.migrationRequest())
+	return v.Inty().GetMigration(ctx, v.migrationRequest())
 }
 
 func (v *visit) migrationRequest() *intyv1.MigrationRequest {
@@ -335,7 +331,7 @@ func (v *visit) repointing(ctx context.Context, m *intyv1.Migration) ([]ui.Block
 	if m.GetLinesDone() == m.GetLinesApplied() && m.GetLinesRestoring() == 0 {
 		return blocks, nil
 	}
-	moving, err := v.inty().ListPairs(ctx, &intyv1.ListPairsRequest{Connection: v.connection.GetSlug(), State: intyv1.PairState_PAIR_STATE_MOVING, PageSize: 20})
+	moving, err := v.Inty().ListPairs(ctx, &intyv1.ListPairsRequest{Connection: v.connection.GetSlug(), State: intyv1.PairState_PAIR_STATE_MOVING, PageSize: 20})
 	if err != nil {
 		return nil, err
 	}
@@ -354,14 +350,14 @@ func (v *visit) repointing(ctx context.Context, m *intyv1.Migration) ([]ui.Block
 }
 
 func refreshInty(v *visit) error {
-	if _, err := v.inty().RefreshMigration(v.ctx(), v.migrationRequest()); err != nil {
+	if _, err := v.Inty().RefreshMigration(v.ctx(), v.migrationRequest()); err != nil {
 		return err
 	}
 	return v.done(v.atInty(""), said("Halo was read for what Inty left."))
 }
 
 func checkIntyModule(v *visit) error {
-	m, err := v.inty().CheckModule(v.ctx(), v.migrationRequest())
+	m, err := v.Inty().CheckModule(v.ctx(), v.migrationRequest())
 	if err != nil {
 		return err
 	}

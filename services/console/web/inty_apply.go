@@ -31,7 +31,7 @@ func (v *visit) previewOf(customers string) (*intyv1.Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.inty().GetPreview(v.ctx(), &intyv1.PreviewRequest{Connection: v.connection.GetSlug(), ClientIds: ids})
+	return v.Inty().GetPreview(v.ctx(), &intyv1.PreviewRequest{Connection: v.connection.GetSlug(), ClientIds: ids})
 }
 
 // showIntyPreview is what re-pointing would change, with its money.
@@ -220,7 +220,7 @@ func applyInty(v *visit) error {
 	if err != nil {
 		return err
 	}
-	answer, err := v.inty().ApplyMigration(v.ctx(), &intyv1.ApplyMigrationRequest{Connection: v.connection.GetSlug(), ClientIds: ids, Etag: v.form("etag"), Deactivate: deactivate})
+	answer, err := v.Inty().ApplyMigration(v.ctx(), &intyv1.ApplyMigrationRequest{Connection: v.connection.GetSlug(), ClientIds: ids, Etag: v.form("etag"), Deactivate: deactivate})
 	if e, known := rpc.ErrorFrom(err); known {
 		notice := ui.ErrorNotice(err)
 		switch e.Reason {
@@ -241,7 +241,7 @@ func applyInty(v *visit) error {
 
 // verifyInty reads the invoices again and shows what is not as it should be.
 func verifyInty(v *visit) error {
-	m, err := v.inty().VerifyMigration(v.ctx(), v.migrationRequest())
+	m, err := v.Inty().VerifyMigration(v.ctx(), v.migrationRequest())
 	if err != nil {
 		return err
 	}
@@ -303,7 +303,7 @@ func undoInty(v *visit) error {
 		given.Error = e.Violations[0].Description
 		return v.showIntyUndo(http.StatusUnprocessableEntity, given)
 	}
-	answer, err := v.inty().UndoMigration(v.ctx(), &intyv1.UndoMigrationRequest{Connection: v.connection.GetSlug(), ClientIds: ids})
+	answer, err := v.Inty().UndoMigration(v.ctx(), &intyv1.UndoMigrationRequest{Connection: v.connection.GetSlug(), ClientIds: ids})
 	if err != nil {
 		return err
 	}

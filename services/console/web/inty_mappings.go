@@ -56,7 +56,7 @@ func saveIntyMappings(v *visit) error {
 			return v.showIntyFile(http.StatusUnprocessableEntity, &ui.Notice{Tone: ui.Bad, Title: "Nothing was saved", Text: "The file cannot be read: " + err.Error() + ".", Next: "Correct the file and send it again."})
 		}
 	}
-	answer, err := v.inty().SaveMappings(v.ctx(), req)
+	answer, err := v.Inty().SaveMappings(v.ctx(), req)
 	if e, known := rpc.ErrorFrom(err); known && fromFile && len(e.Violations) > 0 {
 		notice := &ui.Notice{Tone: ui.Bad, Title: "Nothing was saved", Text: "Some rows of the file are not right.", Next: "Correct the file and send it again."}
 		for _, x := range e.Violations {
@@ -109,7 +109,7 @@ func showIntyMappings(v *visit) error {
 	if err != nil {
 		return err
 	}
-	resp, err := v.inty().ListOldMappings(v.ctx(), &intyv1.ListOldMappingsRequest{
+	resp, err := v.Inty().ListOldMappings(v.ctx(), &intyv1.ListOldMappingsRequest{
 		Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Search: search.Value, OrderBy: l.order(),
 		State: intyv1.OldMappingState(intyv1.OldMappingState_value["OLD_MAPPING_STATE_"+strings.ToUpper(l.values.Get("state"))]),
 	})
@@ -179,7 +179,7 @@ func (v *visit) oldMappingRow(x *intyv1.OldMapping) ui.Row {
 func mapIntyCustomer(v *visit) error {
 	id, mex := v.form("inty"), v.form("mex")
 	client, _ := strconv.ParseInt(v.form("client"), 10, 64)
-	resp, err := v.inty().ListOldMappings(v.ctx(), &intyv1.ListOldMappingsRequest{Connection: v.connection.GetSlug(), Search: id, PageSize: 1000})
+	resp, err := v.Inty().ListOldMappings(v.ctx(), &intyv1.ListOldMappingsRequest{Connection: v.connection.GetSlug(), Search: id, PageSize: 1000})
 	if err != nil {
 		return err
 	}
@@ -210,14 +210,14 @@ func fits(x *intyv1.OldMapping, mex string) bool {
 
 // mapIt is the mapper's to do.
 func (v *visit) mapIt(mex string, client int64) (*mappingv1.Mapping, error) {
-	return mappingv1.NewMappingServiceClient(v.Mapper).SetMapping(v.ctx(), &mappingv1.SetMappingRequest{Connection: v.connection.GetSlug(), MexId: mex, HaloClientId: client})
+	return v.Mappings().SetMapping(v.ctx(), &mappingv1.SetMappingRequest{Connection: v.connection.GetSlug(), MexId: mex, HaloClientId: client})
 }
 
 // proposals are all that wait to be accepted, and a name for exactly these.
 func (v *visit) proposals() (all []*intyv1.OldMapping, name string, err error) {
 	token := ""
 	for {
-		resp, err := v.inty().ListOldMappings(v.ctx(), &intyv1.ListOldMappingsRequest{
+		resp, err := v.Inty().ListOldMappings(v.ctx(), &intyv1.ListOldMappingsRequest{
 			Connection: v.connection.GetSlug(), State: intyv1.OldMappingState_OLD_MAPPING_STATE_PROPOSED, PageSize: 1000, PageToken: token,
 		})
 		if err != nil {

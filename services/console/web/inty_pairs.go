@@ -53,7 +53,7 @@ func showIntyPairs(v *visit) error {
 	if err != nil {
 		return err
 	}
-	resp, err := v.inty().ListPairs(v.ctx(), &intyv1.ListPairsRequest{
+	resp, err := v.Inty().ListPairs(v.ctx(), &intyv1.ListPairsRequest{
 		Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Search: search.Value, OrderBy: l.order(), ClientId: client,
 		State: intyv1.PairState(intyv1.PairState_value["PAIR_STATE_"+strings.ToUpper(l.values.Get("state"))]),
 	})
@@ -129,7 +129,7 @@ func (v *visit) readPair(ctx context.Context) (*intyv1.Pair, error) {
 	if err != nil || id <= 0 {
 		return nil, rpc.NotFound("licence of Inty's in Halo", v.param("licence")).Do("choose one of the list")
 	}
-	resp, err := v.inty().ListPairs(ctx, &intyv1.ListPairsRequest{Connection: v.connection.GetSlug(), HaloId: id})
+	resp, err := v.Inty().ListPairs(ctx, &intyv1.ListPairsRequest{Connection: v.connection.GetSlug(), HaloId: id})
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +279,7 @@ func (v *visit) pairDecisions(ctx context.Context, x *intyv1.Pair) []ui.Block {
 
 // giacomOf lists licences that Giacom has of a customer, as far as the licence service answers.
 func (v *visit) giacomOf(ctx context.Context, client int64) []*intyv1.GiacomLicence {
-	resp, err := licencev1.NewLicenceServiceClient(v.Licence).ListLicences(ctx, &licencev1.ListLicencesRequest{
+	resp, err := v.Licences().ListLicences(ctx, &licencev1.ListLicencesRequest{
 		PageSize: pageSize, Filter: fmt.Sprintf("connection = %s AND halo_client_id = %d", quote(v.connection.GetSlug()), client), OrderBy: "name",
 	})
 	if err != nil { // what was found by itself can be chosen all the same
@@ -299,7 +299,7 @@ func decideIntyPair(v *visit) error {
 	}
 	back, key, id := v.toPair(x), v.form("key"), x.GetInty().GetHaloId()
 	choice := &intyv1.SetPairRequest{Connection: v.connection.GetSlug(), HaloId: id, Etag: v.form("etag")}
-	licences := licencev1.NewLicenceServiceClient(v.Licence)
+	licences := v.Licences()
 	text := ""
 	switch do := v.form("do"); do {
 	case "choose":
@@ -307,13 +307,13 @@ func decideIntyPair(v *visit) error {
 			return v.done(back, ui.Notice{Tone: ui.Warn, Text: "Nothing was chosen yet.", Next: "Choose one of the Giacom licences, or leave it alone."})
 		}
 		choice.Key, text = key, "Chosen: "+key+"."
-		_, err = v.inty().SetPair(v.ctx(), choice)
+		_, err = v.Inty().SetPair(v.ctx(), choice)
 	case "leave":
 		choice.Leave, text = true, "It is left alone: its lines go on billing what they bill."
-		_, err = v.inty().SetPair(v.ctx(), choice)
+		_, err = v.Inty().SetPair(v.ctx(), choice)
 	case "auto":
 		text = "Back to what was found."
-		_, err = v.inty().SetPair(v.ctx(), choice)
+		_, err = v.Inty().SetPair(v.ctx(), choice)
 	case "adopt", "beside":
 		if x.GetState() != intyv1.PairState_PAIR_STATE_DUPLICATE || x.GetGiacom().GetKey() != key {
 			return v.done(back, ui.Notice{Tone: ui.Warn, Text: "It is no possible duplicate of that licence any more: somebody decided meanwhile.", Next: "Look at how it stands now."})
@@ -347,7 +347,7 @@ func showIntyUsers(v *visit) error {
 	if err != nil {
 		return err
 	}
-	resp, err := v.inty().ListUserLines(v.ctx(), &intyv1.ListUserLinesRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Search: search.Value})
+	resp, err := v.Inty().ListUserLines(v.ctx(), &intyv1.ListUserLinesRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Search: search.Value})
 	if err != nil {
 		return err
 	}

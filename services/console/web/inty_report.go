@@ -17,7 +17,7 @@ func showIntyReports(v *visit) error {
 	if err != nil {
 		return err
 	}
-	resp, err := v.inty().ListReports(v.ctx(), &intyv1.ListReportsRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token()})
+	resp, err := v.Inty().ListReports(v.ctx(), &intyv1.ListReportsRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token()})
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (v *visit) toReport(r *intyv1.Report) string {
 }
 
 func writeIntyReport(v *visit) error {
-	r, err := v.inty().CreateReport(v.ctx(), v.migrationRequest())
+	r, err := v.Inty().CreateReport(v.ctx(), v.migrationRequest())
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (v *visit) readReport() (*intyv1.Report, error) {
 	if err != nil || id <= 0 {
 		return nil, rpc.NotFound("report", v.param("report")).Do("choose one of the list")
 	}
-	return v.inty().GetReport(v.ctx(), &intyv1.GetReportRequest{Connection: v.connection.GetSlug(), Id: id})
+	return v.Inty().GetReport(v.ctx(), &intyv1.GetReportRequest{Connection: v.connection.GetSlug(), Id: id})
 }
 
 func showIntyReport(v *visit) error {

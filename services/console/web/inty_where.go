@@ -45,7 +45,7 @@ func (v *visit) asked(one int64) ([]placed, error) {
 		mappings.State, mappings.Search, pairs.State = 0, strconv.FormatInt(one, 10), 0
 	}
 	for {
-		resp, err := v.inty().ListOldMappings(v.ctx(), mappings)
+		resp, err := v.Inty().ListOldMappings(v.ctx(), mappings)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (v *visit) asked(one int64) ([]placed, error) {
 		}
 	}
 	for {
-		resp, err := v.inty().ListPairs(v.ctx(), pairs)
+		resp, err := v.Inty().ListPairs(v.ctx(), pairs)
 		if err != nil {
 			return nil, err
 		}
@@ -154,7 +154,7 @@ func answerInty(v *visit) error {
 		}
 		req.ClientIds = []int64{id}
 	}
-	answer, err := v.inty().AnswerCustomers(v.ctx(), req)
+	answer, err := v.Inty().AnswerCustomers(v.ctx(), req)
 	if err != nil {
 		return err
 	}

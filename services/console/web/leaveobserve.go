@@ -29,7 +29,7 @@ func leaveObservePages() []page {
 // showLeave is the way out of observe: what cannot be guessed, what stands against it, what would be written, and where
 // to begin. notice and entered are of answers that were refused.
 func (v *visit) showLeave(status int, notice *ui.Notice, entered *ui.Form) error {
-	x, err := v.connections().GetLeaveObserve(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
+	x, err := v.Connections().GetLeaveObserve(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func answerQuestions(v *visit) error {
 		}
 	}
 	if err == nil {
-		_, err = v.connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{Connection: wanted})
+		_, err = v.Connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{Connection: wanted})
 	}
 	if err == nil {
 		return v.done(v.at("/leave-observe"), said("The answers are kept."))
@@ -250,7 +250,7 @@ func answerQuestions(v *visit) error {
 	if len(e.Violations) == 0 {
 		return v.showLeave(httpStatus(e.Code), ui.ErrorNotice(err), nil)
 	}
-	x, again := v.connections().GetLeaveObserve(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
+	x, again := v.Connections().GetLeaveObserve(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
 	if again != nil {
 		return err
 	}

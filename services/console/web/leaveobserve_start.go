@@ -72,7 +72,7 @@ func chooseCanary(v *visit) error {
 	if order == "" {
 		order = "subscriptions"
 	}
-	resp, err := mappingv1.NewMappingServiceClient(v.Mapper).ListMappings(v.ctx(), &mappingv1.ListMappingsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: order})
+	resp, err := v.Mappings().ListMappings(v.ctx(), &mappingv1.ListMappingsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: order})
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (v *visit) canaryName(x string) any {
 	if id, ok := strings.CutPrefix(x, ofHalo); ok {
 		return "Customer " + id + " in Halo"
 	}
-	m, err := mappingv1.NewMappingServiceClient(v.Mapper).GetMapping(v.ctx(), &mappingv1.GetMappingRequest{Connection: v.connection.GetSlug(), MexId: x})
+	m, err := v.Mappings().GetMapping(v.ctx(), &mappingv1.GetMappingRequest{Connection: v.connection.GetSlug(), MexId: x})
 	if err != nil {
 		return ui.Mono(x)
 	}
@@ -125,7 +125,7 @@ func (v *visit) canaryName(x string) any {
 
 // askBegin spells out what beginning means. notice and reason are of an attempt that was refused.
 func (v *visit) askBegin(status int, with []string, reason string, notice *ui.Notice) error {
-	x, err := v.connections().GetLeaveObserve(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
+	x, err := v.Connections().GetLeaveObserve(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (v *visit) askBegin(status int, with []string, reason string, notice *ui.No
 // canaryNames are the name of a customer to begin with, and the terms that find its part of the plan: licences are listed
 // by Giacom's name of it, lines by Halo's.
 func (v *visit) canaryNames(x string) (string, []string) {
-	client := mappingv1.NewMappingServiceClient(v.Mapper)
+	client := v.Mappings()
 	filter := "mex_id = " + quote(x)
 	id, halo := strings.CutPrefix(x, ofHalo)
 	if halo {
@@ -214,7 +214,7 @@ func begin(v *visit) error {
 	if err != nil {
 		return err
 	}
-	x, err := v.connections().GetLeaveObserve(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
+	x, err := v.Connections().GetLeaveObserve(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func begin(v *visit) error {
 	}
 	wanted := proto.CloneOf(v.connection)
 	wanted.Etag, wanted.Mode, wanted.Canary = v.form("etag"), connectionv1.Mode_MODE_AUTO, canary
-	if _, err := v.connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{Connection: wanted, OverrideReason: v.form("reason")}); err != nil {
+	if _, err := v.Connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{Connection: wanted, OverrideReason: v.form("reason")}); err != nil {
 		if e, known := rpc.ErrorFrom(err); known {
 			return v.askBegin(httpStatus(e.Code), with, v.form("reason"), ui.ErrorNotice(err))
 		}
@@ -258,7 +258,7 @@ func (v *visit) askBack(status int, notice *ui.Notice) error {
 func backToObserve(v *visit) error {
 	wanted := proto.CloneOf(v.connection)
 	wanted.Etag, wanted.Mode = v.form("etag"), connectionv1.Mode_MODE_OBSERVE
-	if _, err := v.connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{Connection: wanted}); err != nil {
+	if _, err := v.Connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{Connection: wanted}); err != nil {
 		if e, known := rpc.ErrorFrom(err); known {
 			return v.askBack(httpStatus(e.Code), ui.ErrorNotice(err))
 		}

@@ -19,7 +19,7 @@ import (
 
 // showLicence is everything about one licence; with ?ask it asks before something is decided.
 func showLicence(v *visit) error {
-	d, err := v.composed().LicenceDetail(v.ctx(), v.connection.GetSlug(), v.param("key"))
+	d, err := v.LicenceDetail(v.ctx(), v.connection.GetSlug(), v.param("key"))
 	if err != nil {
 		return err
 	}
@@ -136,13 +136,13 @@ func decideLicence(v *visit) error {
 			return rpc.InvalidArgument("halo", "%q is not the id of a licence in Halo", v.form("halo"))
 		}
 		text = fmt.Sprintf("Licence %d in Halo is this subscription’s now.", id)
-		_, err = v.licences().AdoptLicence(v.ctx(), &licencev1.AdoptLicenceRequest{Connection: connection, Key: key, HaloId: id})
+		_, err = v.Licences().AdoptLicence(v.ctx(), &licencev1.AdoptLicenceRequest{Connection: connection, Key: key, HaloId: id})
 	case "create":
 		text = "A new licence is made for it."
-		_, err = v.licences().CreateLicence(v.ctx(), one)
+		_, err = v.Licences().CreateLicence(v.ctx(), one)
 	case "retry":
 		text = "It is tried again."
-		_, err = v.licences().RetryLicence(v.ctx(), one)
+		_, err = v.Licences().RetryLicence(v.ctx(), one)
 	default:
 		return rpc.InvalidArgument("do", "%q is nothing that can be done with a licence", v.form("do"))
 	}

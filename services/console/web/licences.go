@@ -18,10 +18,6 @@ func licencesPages() []page {
 	}
 }
 
-func (v *visit) licences() licencev1.LicenceServiceClient {
-	return licencev1.NewLicenceServiceClient(v.Licence)
-}
-
 func showLicences(v *visit) error {
 	l := v.listing()
 	search := l.search("Search", "Customer, product or key")
@@ -33,7 +29,7 @@ func showLicences(v *visit) error {
 	reason := l.led("reason", "Why", "reason", sentence)
 	customer := l.led("customer", "Customer", "mex_id", func(mex string) string { return mex })
 	l.and(v.ofThis())
-	resp, err := v.licences().ListLicences(v.ctx(), &licencev1.ListLicencesRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
+	resp, err := v.Licences().ListLicences(v.ctx(), &licencev1.ListLicencesRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
 	if err != nil {
 		return err
 	}

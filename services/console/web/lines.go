@@ -21,10 +21,6 @@ func linesPages() []page {
 	}
 }
 
-func (v *visit) lines() invoicelinev1.LineServiceClient {
-	return invoicelinev1.NewLineServiceClient(v.Billing)
-}
-
 func showLines(v *visit) error {
 	l := v.listing()
 	search := l.search("Search", "Customer, line or key")
@@ -42,7 +38,7 @@ func showLines(v *visit) error {
 	}
 	next := l.led("next", "Invoice run", "next_invoice", func(at string) string { return fieldValue(at) })
 	l.and(v.ofThis())
-	resp, err := v.lines().ListLines(v.ctx(), &invoicelinev1.ListLinesRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
+	resp, err := v.Lines().ListLines(v.ctx(), &invoicelinev1.ListLinesRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
 	if err != nil {
 		return err
 	}
@@ -110,7 +106,7 @@ func lineKind(x *invoicelinev1.Line) string {
 }
 
 func refreshLines(v *visit) error {
-	found, err := v.lines().RefreshLines(v.ctx(), &invoicelinev1.RefreshLinesRequest{Connection: v.connection.GetSlug()})
+	found, err := v.Lines().RefreshLines(v.ctx(), &invoicelinev1.RefreshLinesRequest{Connection: v.connection.GetSlug()})
 	if err != nil {
 		return err
 	}
@@ -119,7 +115,7 @@ func refreshLines(v *visit) error {
 
 // showLine is everything about one line.
 func showLine(v *visit) error {
-	d, err := v.composed().LineDetail(v.ctx(), v.connection.GetSlug(), v.param("key"))
+	d, err := v.LineDetail(v.ctx(), v.connection.GetSlug(), v.param("key"))
 	if err != nil {
 		return err
 	}
@@ -158,7 +154,7 @@ func showLine(v *visit) error {
 
 func retryLine(v *visit) error {
 	key := v.param("key")
-	if _, err := v.lines().RetryLine(v.ctx(), &invoicelinev1.GetLineRequest{Connection: v.connection.GetSlug(), Key: key}); err != nil {
+	if _, err := v.Lines().RetryLine(v.ctx(), &invoicelinev1.GetLineRequest{Connection: v.connection.GetSlug(), Key: key}); err != nil {
 		return err
 	}
 	return v.done(v.toLine(key), said("It is tried again."))

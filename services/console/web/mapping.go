@@ -15,7 +15,7 @@ import (
 )
 
 func (v *visit) readMapping() (*mappingv1.Mapping, error) {
-	return v.mappings().GetMapping(v.ctx(), &mappingv1.GetMappingRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex")})
+	return v.Mappings().GetMapping(v.ctx(), &mappingv1.GetMappingRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex")})
 }
 
 // showMapping is one Giacom customer: who it is in Halo, who it may be, and what a person can do.
@@ -153,7 +153,7 @@ func acceptSuggestion(v *visit) error {
 	to, _ := strconv.ParseInt(v.form("to"), 10, 64) // 0 lets the mapper take the one that stands out
 	var m *mappingv1.Mapping
 	err := v.askHalo(func(ctx context.Context) (err error) {
-		m, err = v.mappings().AcceptSuggestion(ctx, &mappingv1.AcceptSuggestionRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex"), HaloClientId: to, Etag: v.form("etag")})
+		m, err = v.Mappings().AcceptSuggestion(ctx, &mappingv1.AcceptSuggestionRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex"), HaloClientId: to, Etag: v.form("etag")})
 		return err
 	})
 	if err != nil {
@@ -218,7 +218,7 @@ func (v *visit) mapPage(status int, m *mappingv1.Mapping, notice *ui.Notice) err
 	l.path = v.ofCustomer(m.GetMexId(), "/map") // also after a refused POST
 	search := l.search("Find a Halo customer", "Its name, or part of it")
 	l.and("inactive = false")
-	resp, err := v.mappings().ListHaloCustomers(v.ctx(), &mappingv1.ListHaloCustomersRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
+	resp, err := v.Mappings().ListHaloCustomers(v.ctx(), &mappingv1.ListHaloCustomersRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
 	if err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (v *visit) mapButton(m *mappingv1.Mapping, c *mappingv1.HaloCustomer) any {
 }
 
 func (v *visit) confirmRemap(m *mappingv1.Mapping, to int64) error {
-	found, err := v.mappings().ListHaloCustomers(v.ctx(), &mappingv1.ListHaloCustomersRequest{Connection: v.connection.GetSlug(), PageSize: 1, Filter: "id = " + strconv.FormatInt(to, 10)})
+	found, err := v.Mappings().ListHaloCustomers(v.ctx(), &mappingv1.ListHaloCustomersRequest{Connection: v.connection.GetSlug(), PageSize: 1, Filter: "id = " + strconv.FormatInt(to, 10)})
 	if err != nil {
 		return err
 	}
@@ -300,7 +300,7 @@ func setMapping(v *visit) error {
 	}
 	var m *mappingv1.Mapping
 	err = v.askHalo(func(ctx context.Context) (err error) {
-		m, err = v.mappings().SetMapping(ctx, &mappingv1.SetMappingRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex"), HaloClientId: to, Etag: v.form("etag")})
+		m, err = v.Mappings().SetMapping(ctx, &mappingv1.SetMappingRequest{Connection: v.connection.GetSlug(), MexId: v.param("mex"), HaloClientId: to, Etag: v.form("etag")})
 		return err
 	})
 	if err != nil {

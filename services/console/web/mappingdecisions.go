@@ -27,7 +27,7 @@ var createCustomer = mappingDecision{
 		return []string{"It is created under the connection’s top level for new customers.", "Its subscriptions become licences of it.", "While the connection observes, nothing is written: it is created when that ends."}
 	},
 	call: func(v *visit, id, etag, _ string) (*mappingv1.Mapping, error) {
-		return v.mappings().CreateCustomer(v.ctx(), &mappingv1.GetMappingRequest{Connection: v.connection.GetSlug(), MexId: id, Etag: etag})
+		return v.Mappings().CreateCustomer(v.ctx(), &mappingv1.GetMappingRequest{Connection: v.connection.GetSlug(), MexId: id, Etag: etag})
 	},
 }
 
@@ -48,7 +48,7 @@ var ignoreCustomer = mappingDecision{
 		return points
 	},
 	call: func(v *visit, id, etag, why string) (*mappingv1.Mapping, error) {
-		return v.mappings().IgnoreCustomer(v.ctx(), &mappingv1.IgnoreCustomerRequest{Connection: v.connection.GetSlug(), MexId: id, Etag: etag, Reason: why})
+		return v.Mappings().IgnoreCustomer(v.ctx(), &mappingv1.IgnoreCustomerRequest{Connection: v.connection.GetSlug(), MexId: id, Etag: etag, Reason: why})
 	},
 }
 
@@ -67,7 +67,7 @@ var removeMapping = mappingDecision{
 		return []string{"What a person decided is forgotten, and the rules decide at once: Seatline’s mark in Halo, Halo’s own integration, an exactly equal name.", "Where none of them says who it is, it is unmapped: its licences stay as they are, and new subscriptions wait."}
 	},
 	call: func(v *visit, id, etag, _ string) (*mappingv1.Mapping, error) {
-		return v.mappings().RemoveMapping(v.ctx(), &mappingv1.GetMappingRequest{Connection: v.connection.GetSlug(), MexId: id, Etag: etag})
+		return v.Mappings().RemoveMapping(v.ctx(), &mappingv1.GetMappingRequest{Connection: v.connection.GetSlug(), MexId: id, Etag: etag})
 	},
 }
 

@@ -40,10 +40,6 @@ func mappingsPages() []page {
 	}
 }
 
-func (v *visit) mappings() mappingv1.MappingServiceClient {
-	return mappingv1.NewMappingServiceClient(v.Mapper)
-}
-
 // ofCustomer is an address of a Giacom customer's mapping.
 func (v *visit) ofCustomer(mexID, rest string) string {
 	return v.at("/mappings/" + url.PathEscape(mexID) + rest)
@@ -79,7 +75,7 @@ func (v *visit) mappingTerms(l *listing) []ui.Field {
 
 // showMappings is the table of all customers that Giacom has, with the Halo customer that each is.
 func showMappings(v *visit) error {
-	summary, err := v.mappings().GetMappingSummary(v.ctx(), &mappingv1.GetMappingSummaryRequest{Connection: v.connection.GetSlug()})
+	summary, err := v.Mappings().GetMappingSummary(v.ctx(), &mappingv1.GetMappingSummaryRequest{Connection: v.connection.GetSlug()})
 	if err != nil {
 		return err
 	}
@@ -89,7 +85,7 @@ func showMappings(v *visit) error {
 	if order == "" {
 		order = "giacom_name"
 	}
-	resp, err := v.mappings().ListMappings(v.ctx(), &mappingv1.ListMappingsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: order})
+	resp, err := v.Mappings().ListMappings(v.ctx(), &mappingv1.ListMappingsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: order})
 	if err != nil {
 		return err
 	}
@@ -363,7 +359,7 @@ func inWords(all []*moneyv1.Money) string {
 func refreshMappings(v *visit) error {
 	var resp *mappingv1.RefreshMappingsResponse
 	err := v.askHaloForAll(func(ctx context.Context) (err error) {
-		resp, err = v.mappings().RefreshMappings(ctx, &mappingv1.RefreshMappingsRequest{Connection: v.connection.GetSlug()})
+		resp, err = v.Mappings().RefreshMappings(ctx, &mappingv1.RefreshMappingsRequest{Connection: v.connection.GetSlug()})
 		return err
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ func (v *visit) download(name, contentType string, content []byte) error {
 func downloadMappings(v *visit) error {
 	l := v.listing()
 	v.mappingTerms(l)
-	f, err := v.mappings().GetMappingsFile(v.ctx(), &mappingv1.GetMappingsFileRequest{Connection: v.connection.GetSlug(), Filter: l.filter()})
+	f, err := v.Mappings().GetMappingsFile(v.ctx(), &mappingv1.GetMappingsFileRequest{Connection: v.connection.GetSlug(), Filter: l.filter()})
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func uploadMappings(v *visit) error {
 	check := v.form("check") != ""
 	var resp *mappingv1.ImportMappingsResponse
 	err = v.askHaloForAll(func(ctx context.Context) (err error) {
-		resp, err = v.mappings().ImportMappings(ctx, &mappingv1.ImportMappingsRequest{Connection: v.connection.GetSlug(), Csv: content, ValidateOnly: check})
+		resp, err = v.Mappings().ImportMappings(ctx, &mappingv1.ImportMappingsRequest{Connection: v.connection.GetSlug(), Csv: content, ValidateOnly: check})
 		return err
 	})
 	if err != nil {

@@ -48,13 +48,13 @@ type mapAllCall func(c mappingv1.MappingServiceClient, ctx context.Context, in *
 
 func previewAll(call mapAllCall) func(*visit, mapQuestion) (*mappingv1.MappingChanges, error) {
 	return func(v *visit, _ mapQuestion) (*mappingv1.MappingChanges, error) {
-		return call(v.mappings(), v.ctx(), v.mapAll(""))
+		return call(v.Mappings(), v.ctx(), v.mapAll(""))
 	}
 }
 
 func applyAll(call mapAllCall) func(context.Context, *visit, mapQuestion, string) (*mappingv1.MappingChanges, error) {
 	return func(ctx context.Context, v *visit, _ mapQuestion, etag string) (*mappingv1.MappingChanges, error) {
-		return call(v.mappings(), ctx, v.mapAll(etag))
+		return call(v.Mappings(), ctx, v.mapAll(etag))
 	}
 }
 

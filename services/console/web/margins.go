@@ -22,7 +22,7 @@ func showMargins(v *visit) error {
 	if order == "" {
 		order = "margin"
 	}
-	resp, err := v.lines().ListMargins(v.ctx(), &invoicelinev1.ListMarginsRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: order})
+	resp, err := v.Lines().ListMargins(v.ctx(), &invoicelinev1.ListMarginsRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: order})
 	if err != nil {
 		return err
 	}

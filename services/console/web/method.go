@@ -104,7 +104,7 @@ func (v *visit) methodChange(ctx context.Context, get func(string) string) ([]ui
 	if err != nil {
 		return nil, err
 	}
-	m, err := v.connections().GetMethodChange(ctx, &connectionv1.GetMethodChangeRequest{Slug: v.slug(), Method: method, AllProductsFeed: feed, Limit: rowsOfAKind})
+	m, err := v.Connections().GetMethodChange(ctx, &connectionv1.GetMethodChangeRequest{Slug: v.slug(), Method: method, AllProductsFeed: feed, Limit: rowsOfAKind})
 	if err != nil {
 		return nil, err
 	}
@@ -206,9 +206,9 @@ func chooseMethod(v *visit) error {
 		c.Licences = &connectionv1.Licences{}
 	}
 	c.Licences.AdoptAcrossMethods = proto.Bool(v.form("adopt") != "no")
-	_, err = v.connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{Connection: c})
+	_, err = v.Connections().ApplyConnection(v.ctx(), &connectionv1.ApplyConnectionRequest{Connection: c})
 	if rpc.Reason(err) == "CHANGED_MEANWHILE" {
-		if v.connection, err = v.connections().GetConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
+		if v.connection, err = v.Connections().GetConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
 			return err
 		}
 		return v.methodStale()

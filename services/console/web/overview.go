@@ -136,37 +136,21 @@ type standing struct {
 
 func (v *visit) standing(ctx context.Context, slug string) standing {
 	var s standing
-	runs, err := runv1.NewRunServiceClient(v.Fetcher).ListRuns(ctx, &runv1.ListRunsRequest{PageSize: 1, Filter: "connection = " + quote(slug), OrderBy: "start_time desc"})
+	runs, err := v.Runs().ListRuns(ctx, &runv1.ListRunsRequest{PageSize: 1, Filter: "connection = " + quote(slug), OrderBy: "start_time desc"})
 	if err != nil {
 		s.silent = append(s.silent, "fetcher")
 	}
 	if len(runs.GetRuns()) > 0 {
 		s.run = runs.GetRuns()[0]
 	}
-	for _, o := range v.writers() {
-		p, err := o.client.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: slug})
+	for _, o := range v.Writers() {
+		p, err := o.Ops.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: slug})
 		if err != nil {
-			s.silent = append(s.silent, o.name)
+			s.silent = append(s.silent, o.Service)
 		}
 		s.counts = append(s.counts, p.GetItems()...)
 	}
 	return s
-}
-
-// writer is a service that writes to Halo and has a plan and a change log.
-type writer struct {
-	name   string
-	kind   string
-	client opsv1.OpsServiceClient
-}
-
-// writers in the order in which a plan is carried out.
-func (v *visit) writers() []writer {
-	return []writer{
-		{"mapper", "customer", opsv1.NewOpsServiceClient(v.Mapper)},
-		{"licence", "licence", opsv1.NewOpsServiceClient(v.Licence)},
-		{"billing", "invoice-line", opsv1.NewOpsServiceClient(v.Billing)},
-	}
 }
 
 func (s standing) of(state itemv1.State) int64 {

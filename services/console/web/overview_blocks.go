@@ -19,7 +19,7 @@ import (
 
 // composedOverview is everything of the overview that takes more than a moment to find out.
 func (v *visit) composedOverview(ctx context.Context) (verdict ui.Block, rest []ui.Block) {
-	o, err := v.composed().Overview(ctx, v.connection.GetSlug())
+	o, err := v.Overview(ctx, v.connection.GetSlug())
 	if err != nil {
 		return nil, []ui.Block{*ui.ErrorNotice(err)}
 	}

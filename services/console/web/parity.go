@@ -59,15 +59,15 @@ func showParity(v *visit) error {
 	var runs *invoicelinev1.ListInvoiceRunsResponse
 	var silent []string
 	group, ctx := errgroup.WithContext(v.ctx())
-	group.Go(func() (err error) { p, err = v.composed().Parity(ctx, slug, ""); return err })
+	group.Go(func() (err error) { p, err = v.Parity(ctx, slug, ""); return err })
 	group.Go(func() (err error) { // how old the numbers are is told where it is known
-		if sync, err = v.runs().GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: slug}); unanswered(err) {
+		if sync, err = v.Runs().GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: slug}); unanswered(err) {
 			silent, err = append(silent, "fetcher"), nil
 		}
 		return err
 	})
 	group.Go(func() (err error) {
-		if runs, err = v.lines().ListInvoiceRuns(ctx, &invoicelinev1.ListInvoiceRunsRequest{Connection: slug}); unanswered(err) {
+		if runs, err = v.Lines().ListInvoiceRuns(ctx, &invoicelinev1.ListInvoiceRunsRequest{Connection: slug}); unanswered(err) {
 			err = nil // the numbers themselves come from there, too: their call says so
 		}
 		return err
@@ -123,7 +123,7 @@ func showParityRows(v *visit) error {
 	class := l.choice("class", "How it stands", "class", pairs...)
 	customer := l.led("customer", "Customer", "mex_id", func(mex string) string { return mex })
 	l.and(v.ofThis())
-	resp, err := v.composed().ParityRows(v.ctx(), &licencev1.ListParityRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
+	resp, err := v.ParityRows(v.ctx(), &licencev1.ListParityRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
 	if err != nil {
 		return err
 	}

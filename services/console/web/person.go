@@ -8,14 +8,15 @@ import (
 
 	"seatline.dev/pkg/rpc"
 	"seatline.dev/services/console/web/access"
+	"seatline.dev/services/overview"
 )
 
 type personKey struct{}
 
 // forPeople makes every call that of the person in its context: the console's own token could read
 // secrets, so no call may go out without a person whose role says what it may.
-func (s Services) forPeople() Services {
-	return Services{personal{s.Console}, personal{s.Fetcher}, personal{s.Mapper}, personal{s.Licence}, personal{s.Billing}}
+func forPeople(s overview.Services) overview.Services {
+	return overview.Services{Console: personal{s.Console}, Fetcher: personal{s.Fetcher}, Mapper: personal{s.Mapper}, Licence: personal{s.Licence}, Billing: personal{s.Billing}}
 }
 
 type personal struct{ grpc.ClientConnInterface }

@@ -111,15 +111,15 @@ func (v *visit) planPage(ctx context.Context, filter, kind, token string) ([]*it
 	name, own, _ := strings.Cut(token, ":")
 	var page []*itemv1.PlanItem
 	begun := token == ""
-	for _, o := range v.writers() {
-		if begun = begun || o.name == name; !begun || kind != "" && kind != o.kind {
+	for _, o := range v.Writers() {
+		if begun = begun || o.Service == name; !begun || kind != "" && kind != o.Kind {
 			continue
 		}
 		for {
 			if len(page) >= pageSize {
-				return page, o.name + ":" + own, nil
+				return page, o.Service + ":" + own, nil
 			}
-			resp, err := o.client.ListPlanItems(ctx, &opsv1.ListPlanItemsRequest{Connection: v.connection.GetSlug(), Filter: filter, PageSize: int32(pageSize - len(page)), PageToken: own})
+			resp, err := o.Ops.ListPlanItems(ctx, &opsv1.ListPlanItemsRequest{Connection: v.connection.GetSlug(), Filter: filter, PageSize: int32(pageSize - len(page)), PageToken: own})
 			if unanswered(err) { // the totals have said so
 				break
 			}
@@ -161,13 +161,13 @@ const maxPlan = 50
 
 func (v *visit) planTotals(ctx context.Context, filter string) (planTotals, []string, error) {
 	t, silent := planTotals{}, []string(nil)
-	for _, o := range v.writers() {
+	for _, o := range v.Writers() {
 		sum, token := &planSum{}, ""
-		t[o.kind] = sum
+		t[o.Kind] = sum
 		for range maxPlan {
-			resp, err := o.client.ListPlanItems(ctx, &opsv1.ListPlanItemsRequest{Connection: v.connection.GetSlug(), Filter: filter, PageSize: 1000, PageToken: token})
+			resp, err := o.Ops.ListPlanItems(ctx, &opsv1.ListPlanItemsRequest{Connection: v.connection.GetSlug(), Filter: filter, PageSize: 1000, PageToken: token})
 			if unanswered(err) {
-				silent = append(silent, o.name)
+				silent = append(silent, o.Service)
 				break
 			}
 			if err != nil {

@@ -31,6 +31,7 @@ import (
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	"seatline.dev/services/console"
 	"seatline.dev/services/console/web"
+	"seatline.dev/services/overview"
 	"seatline.dev/services/servicetest"
 )
 
@@ -111,8 +112,8 @@ func build(t *testing.T, beside *others) *house {
 	own, rest := dial(t, env.RPC.Addr), dial(t, serve(t, beside.register))
 	up := make(chan string, 1)
 	conn, _ := servicetest.Start(t, env, func(ctx context.Context, env chassis.Env) error {
-		return console.Run(ctx, console.Config{Env: env, Sealer: sealer, Peers: console.Peers{Fetcher: rest, Mapper: rest, Licence: rest, Billing: rest}, Web: console.Pages{
-			Config: web.Config{Addr: "127.0.0.1:0", Services: web.Services{Console: own, Fetcher: rest, Mapper: rest, Licence: rest, Billing: rest}, Listening: func(url string) { up <- url }},
+		return console.Run(ctx, console.Config{Env: env, Sealer: sealer, Services: overview.Services{Console: own, Fetcher: rest, Mapper: rest, Licence: rest, Billing: rest}, Web: console.Pages{
+			Config: web.Config{Addr: "127.0.0.1:0", Listening: func(url string) { up <- url }},
 		}})
 	})
 	select {

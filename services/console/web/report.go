@@ -21,7 +21,7 @@ func (v *visit) report(limit int32) (*runv1.RunReport, error) {
 	if _, err := v.readRun(); err != nil { // another connection's is not shown under this one's name
 		return nil, err
 	}
-	return v.integrator().GetRunReport(v.ctx(), &runv1.GetRunReportRequest{Id: v.param("run"), Limit: limit})
+	return v.Integrator().GetRunReport(v.ctx(), &runv1.GetRunReportRequest{Id: v.param("run"), Limit: limit})
 }
 
 func showReport(v *visit) error {

@@ -26,10 +26,6 @@ func rulesPages() []page {
 	}
 }
 
-func (v *visit) pricing() pricingv1.PricingServiceClient {
-	return pricingv1.NewPricingServiceClient(v.Billing)
-}
-
 // showRules lists the rules that count; while somebody edits, their draft, and what it would change.
 func (v *visit) showRules(status int, notice *ui.Notice) error {
 	saved, draft, err := v.savedAndDraft()
@@ -45,7 +41,7 @@ func (v *visit) showRules(status int, notice *ui.Notice) error {
 		blocks = append(blocks, *notice)
 	}
 	shown, l := editable(saved, draft), v.listing()
-	trial, err := v.pricing().GetPriceRuleTrial(v.ctx(), &pricingv1.GetPriceRuleTrialRequest{Rules: shown, PageSize: pageSize, PageToken: l.token()})
+	trial, err := v.Pricing().GetPriceRuleTrial(v.ctx(), &pricingv1.GetPriceRuleTrialRequest{Rules: shown, PageSize: pageSize, PageToken: l.token()})
 	if err != nil { // the rules are shown all the same
 		blocks = append(blocks, *ui.ErrorNotice(err))
 	}
@@ -209,7 +205,7 @@ func saveRules(v *visit) error {
 		return v.done(v.at("/rules"), ui.Notice{Tone: ui.Info, Text: "There was nothing to save: you have no draft any more."})
 	}
 	draft.Etag = v.form("etag") // what was looked at when the button was pressed
-	_, err = v.pricing().SetPriceRules(v.ctx(), &pricingv1.SetPriceRulesRequest{Rules: draft})
+	_, err = v.Pricing().SetPriceRules(v.ctx(), &pricingv1.SetPriceRulesRequest{Rules: draft})
 	if e, known := rpc.ErrorFrom(err); known && err != nil {
 		notice := ui.ErrorNotice(err)
 		if e.Code == codes.Aborted {

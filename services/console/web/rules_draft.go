@@ -19,7 +19,7 @@ func (v *visit) draftName() string { return "rules/" + v.connection.GetSlug() }
 
 // savedAndDraft reads the rules that count, and those that this person is editing; nil when they are not.
 func (v *visit) savedAndDraft() (saved, draft *pricingv1.PriceRules, err error) {
-	saved, err = v.pricing().GetPriceRules(v.ctx(), &pricingv1.GetPriceRulesRequest{Connection: v.connection.GetSlug()})
+	saved, err = v.Pricing().GetPriceRules(v.ctx(), &pricingv1.GetPriceRulesRequest{Connection: v.connection.GetSlug()})
 	if err != nil || !v.operator() {
 		return saved, nil, err
 	}

@@ -210,7 +210,7 @@ func putRule(v *visit) error {
 		d.Rules[i] = rule
 	}
 	// Whether somebody was there before is asked when the draft is saved.
-	_, err = v.pricing().SetPriceRules(v.ctx(), &pricingv1.SetPriceRulesRequest{Rules: d, Force: true, ValidateOnly: true})
+	_, err = v.Pricing().SetPriceRules(v.ctx(), &pricingv1.SetPriceRulesRequest{Rules: d, Force: true, ValidateOnly: true})
 	if e, known := rpc.ErrorFrom(err); err != nil && known && len(e.Violations) > 0 {
 		return refuse(err)
 	}

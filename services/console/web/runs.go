@@ -23,8 +23,6 @@ func runsPages() []page {
 	}
 }
 
-func (v *visit) runs() runv1.RunServiceClient { return runv1.NewRunServiceClient(v.Fetcher) }
-
 func showRuns(v *visit) error {
 	l := v.listing()
 	outcome := l.choice("outcome", "Outcome", "outcome", "", "All", "running", "Running", "succeeded", "Succeeded", "incomplete", "Incomplete", "held", "Held", "rejected", "Rejected", "failed", "Failed", "interrupted", "Interrupted")
@@ -34,7 +32,7 @@ func showRuns(v *visit) error {
 	if order == "" {
 		order = "start_time desc"
 	}
-	resp, err := v.runs().ListRuns(v.ctx(), &runv1.ListRunsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: order})
+	resp, err := v.Runs().ListRuns(v.ctx(), &runv1.ListRunsRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: order})
 	if err != nil {
 		return err
 	}
@@ -83,7 +81,7 @@ func took(r *runv1.Run, now time.Time) any {
 }
 
 func startRun(v *visit) error {
-	r, err := v.runs().StartRun(v.ctx(), &runv1.StartRunRequest{
+	r, err := v.Runs().StartRun(v.ctx(), &runv1.StartRunRequest{
 		Connection: v.connection.GetSlug(), Customers: v.form("customers") != "", Subscriptions: v.form("subscriptions") != "",
 	})
 	if err != nil {
@@ -109,7 +107,7 @@ func showRun(v *visit) error {
 
 // readRun of the connection at hand: another's is not shown under this one's name.
 func (v *visit) readRun() (*runv1.Run, error) {
-	r, err := v.runs().GetRun(v.ctx(), &runv1.GetRunRequest{Id: v.param("run")})
+	r, err := v.Runs().GetRun(v.ctx(), &runv1.GetRunRequest{Id: v.param("run")})
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +126,7 @@ func streamRun(v *visit) error {
 	if _, err := v.readRun(); err != nil {
 		return err
 	}
-	watch, err := v.runs().WatchRun(v.ctx(), &runv1.GetRunRequest{Id: v.param("run")})
+	watch, err := v.Runs().WatchRun(v.ctx(), &runv1.GetRunRequest{Id: v.param("run")})
 	if err != nil {
 		return err
 	}
@@ -274,9 +272,9 @@ func decideRun(v *visit) error {
 	req, text := &runv1.DecideRunRequest{Id: r.GetId(), Reason: why}, "The run is released: what it found is being passed on."
 	if as == "reject" {
 		text = "The run is rejected: nothing of it was passed on."
-		_, err = v.runs().RejectRun(v.ctx(), req)
+		_, err = v.Runs().RejectRun(v.ctx(), req)
 	} else {
-		_, err = v.runs().ReleaseRun(v.ctx(), req)
+		_, err = v.Runs().ReleaseRun(v.ctx(), req)
 	}
 	if err != nil {
 		notice := ui.ErrorNotice(err)

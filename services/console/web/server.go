@@ -16,17 +16,11 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
-	"google.golang.org/grpc"
 
 	"seatline.dev/services/console/web/access"
 	"seatline.dev/services/console/web/ui"
+	"seatline.dev/services/overview"
 )
-
-// Services that the console is a client of. Calls made with a visit's context are those of the person
-// who is signed in; any other call is refused.
-type Services struct {
-	Console, Fetcher, Mapper, Licence, Billing grpc.ClientConnInterface
-}
 
 // Config of the web console.
 type Config struct {
@@ -42,7 +36,7 @@ type Config struct {
 	// OpenID is the identity provider; nil: local accounts.
 	OpenID *access.OpenID
 	// Services are connections to all of them, with a token of the role service.
-	Services Services
+	Services overview.Services
 	// Patience is how long a page waits for Halo before it says that Halo does not answer; default 15 s.
 	// What reads all of Halo's customers may take four times as long.
 	Patience time.Duration
@@ -62,7 +56,7 @@ type Server struct {
 	base     *url.URL
 	// secure: browsers reach it over TLS only.
 	secure   bool
-	services Services
+	services overview.Services
 	clock    clockwork.Clock
 	log      *slog.Logger
 	handler  http.Handler
@@ -79,7 +73,7 @@ func New(cfg Config, store *access.Store) (*Server, error) {
 	if cfg.Patience <= 0 {
 		cfg.Patience = 15 * time.Second
 	}
-	s := &Server{cfg: cfg, store: store, services: cfg.Services.forPeople(), secure: cfg.TLSCert != "" || cfg.Proxy, clock: cfg.Clock, log: cfg.Log}
+	s := &Server{cfg: cfg, store: store, services: forPeople(cfg.Services), secure: cfg.TLSCert != "" || cfg.Proxy, clock: cfg.Clock, log: cfg.Log}
 	if !loopback(cfg.Addr) && !s.secure {
 		return nil, fmt.Errorf("web console on %s: passwords and sessions would cross the network in plain HTTP; give --web-tls-cert and --web-tls-key, or --web-proxy when a proxy in front ends TLS, or listen on 127.0.0.1", cfg.Addr)
 	}

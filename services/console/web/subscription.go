@@ -19,15 +19,11 @@ func subscriptionPages() []page {
 	}
 }
 
-func (v *visit) subscriptions() subscriptionv1.SubscriptionServiceClient {
-	return subscriptionv1.NewSubscriptionServiceClient(v.Mapper)
-}
-
 func showSubscription(v *visit) error {
 	if v.param("key") == "" {
 		return v.done(v.at("/licences"))
 	}
-	s, err := v.subscriptions().GetSubscription(v.ctx(), &subscriptionv1.GetSubscriptionRequest{Connection: v.connection.GetSlug(), Key: v.param("key")})
+	s, err := v.Subscriptions().GetSubscription(v.ctx(), &subscriptionv1.GetSubscriptionRequest{Connection: v.connection.GetSlug(), Key: v.param("key")})
 	if err != nil {
 		return err
 	}
@@ -94,7 +90,7 @@ func (v *visit) chooseClient(s *subscriptionv1.Subscription) (ui.Section, error)
 		return section, nil
 	}
 	l.and("inactive = false")
-	resp, err := mappingv1.NewMappingServiceClient(v.Mapper).ListHaloCustomers(v.ctx(), &mappingv1.ListHaloCustomersRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: "name"})
+	resp, err := v.Mappings().ListHaloCustomers(v.ctx(), &mappingv1.ListHaloCustomersRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: "name"})
 	if err != nil {
 		return section, err
 	}
@@ -121,18 +117,18 @@ func decideSubscription(v *visit) error {
 	switch v.form("do") {
 	case "exclude":
 		text = "It is left unbilled: " + v.form("reason")
-		_, err = v.subscriptions().ExcludeSubscription(v.ctx(), &subscriptionv1.ExcludeSubscriptionRequest{Connection: connection, Key: key, Reason: v.form("reason"), Etag: etag})
+		_, err = v.Subscriptions().ExcludeSubscription(v.ctx(), &subscriptionv1.ExcludeSubscriptionRequest{Connection: connection, Key: key, Reason: v.form("reason"), Etag: etag})
 	case "assign":
 		var client int64
 		if client, err = strconv.ParseInt(v.form("client"), 10, 64); err != nil {
 			return rpc.InvalidArgument("client", "%q is not the id of a customer in Halo", v.form("client"))
 		}
 		var s *subscriptionv1.Subscription
-		s, err = v.subscriptions().AssignSubscription(v.ctx(), &subscriptionv1.AssignSubscriptionRequest{Connection: connection, Key: key, HaloClientId: client, Etag: etag})
+		s, err = v.Subscriptions().AssignSubscription(v.ctx(), &subscriptionv1.AssignSubscriptionRequest{Connection: connection, Key: key, HaloClientId: client, Etag: etag})
 		text = "It is billed to " + nameOr(s.GetHaloClientName(), "customer "+v.form("client")) + "."
 	case "reset":
 		text = "It follows its customer’s mapping again."
-		_, err = v.subscriptions().ResetSubscription(v.ctx(), &subscriptionv1.ResetSubscriptionRequest{Connection: connection, Key: key, Etag: etag})
+		_, err = v.Subscriptions().ResetSubscription(v.ctx(), &subscriptionv1.ResetSubscriptionRequest{Connection: connection, Key: key, Etag: etag})
 	default:
 		return rpc.InvalidArgument("do", "%q is nothing that can be decided about a subscription", v.form("do"))
 	}
@@ -144,7 +140,7 @@ func decideSubscription(v *visit) error {
 	if !known {
 		return err
 	}
-	s, again := v.subscriptions().GetSubscription(v.ctx(), &subscriptionv1.GetSubscriptionRequest{Connection: connection, Key: key})
+	s, again := v.Subscriptions().GetSubscription(v.ctx(), &subscriptionv1.GetSubscriptionRequest{Connection: connection, Key: key})
 	if again != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func downloadSubscriptionReport(v *visit) error {
 	if err != nil {
 		return err
 	}
-	report, err := v.integrator().GetRunReport(v.ctx(), &runv1.GetRunReportRequest{Id: r.GetId()})
+	report, err := v.Integrator().GetRunReport(v.ctx(), &runv1.GetRunReportRequest{Id: r.GetId()})
 	if err != nil {
 		return err
 	}

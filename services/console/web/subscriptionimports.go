@@ -19,7 +19,7 @@ func showSubscriptionImport(v *visit) error {
 	if v.operator() {
 		header.Actions = []ui.Button{{Label: "Show what it would do", Href: v.at("/imports/subscriptions/preview"), Kind: "primary"}}
 	}
-	resp, err := v.runs().ListRuns(v.ctx(), &runv1.ListRunsRequest{PageSize: lately, Filter: "connection = " + quote(v.connection.GetSlug()) + ` AND trigger = "manual"`, OrderBy: "start_time desc"})
+	resp, err := v.Runs().ListRuns(v.ctx(), &runv1.ListRunsRequest{PageSize: lately, Filter: "connection = " + quote(v.connection.GetSlug()) + ` AND trigger = "manual"`, OrderBy: "start_time desc"})
 	if err != nil {
 		return err
 	}
@@ -83,10 +83,6 @@ func (v *visit) subscriptionImportsTable(runs []*runv1.Run) ui.Table {
 	return t
 }
 
-func (v *visit) integrator() runv1.IntegratorServiceClient {
-	return runv1.NewIntegratorServiceClient(v.Console)
-}
-
 func previewHeader(v *visit) ui.Header {
 	return ui.Header{Title: "What an import would do", Crumbs: []ui.Link{{Text: "Imports", Href: v.at("/imports")}, {Text: "Subscriptions", Href: v.at("/imports/subscriptions")}}}
 }
@@ -121,7 +117,7 @@ func streamSubscriptionPreview(v *visit) error {
 const previewRows = 200
 
 func (v *visit) subscriptionPreview(ctx context.Context) (*runv1.SubscriptionImport, error) {
-	return v.integrator().GetSubscriptionImport(ctx, &runv1.GetSubscriptionImportRequest{Connection: v.connection.GetSlug(), Limit: previewRows})
+	return v.Integrator().GetSubscriptionImport(ctx, &runv1.GetSubscriptionImportRequest{Connection: v.connection.GetSlug(), Limit: previewRows})
 }
 
 func (v *visit) previewBlocks(x *runv1.SubscriptionImport) []ui.Block {
@@ -196,7 +192,7 @@ func importKind(k runv1.ImportRow_Kind) ui.Badge {
 }
 
 func startSubscriptionImport(v *visit) error {
-	r, err := v.runs().StartRun(v.ctx(), &runv1.StartRunRequest{Connection: v.connection.GetSlug(), Subscriptions: true})
+	r, err := v.Runs().StartRun(v.ctx(), &runv1.StartRunRequest{Connection: v.connection.GetSlug(), Subscriptions: true})
 	if err != nil {
 		return err
 	}
@@ -255,7 +251,7 @@ func (v *visit) subscriptionReport(ctx context.Context, r *runv1.Run) (blocks []
 	if !imported(r.GetOutcome()) {
 		return v.runBlocks(r), finished(r), nil
 	}
-	report, err := v.integrator().GetRunReport(ctx, &runv1.GetRunReportRequest{Id: r.GetId(), Limit: shownChanges})
+	report, err := v.Integrator().GetRunReport(ctx, &runv1.GetRunReportRequest{Id: r.GetId(), Limit: shownChanges})
 	if err != nil {
 		return nil, true, err
 	}
@@ -291,14 +287,14 @@ func reportLead(c *connectionv1.Connection, last bool) string {
 func (v *visit) afterRun(ctx context.Context) (ui.Block, bool) {
 	rest := true
 	var bars []ui.Block
-	for _, w := range v.writers() {
-		p, err := w.client.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: v.connection.GetSlug()})
+	for _, w := range v.Writers() {
+		p, err := w.Ops.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: v.connection.GetSlug()})
 		if err != nil { // the report says which service does not answer
 			continue
 		}
-		bar := ui.Progress{Label: stageOf(w.kind)}
+		bar := ui.Progress{Label: stageOf(w.Kind)}
 		for _, c := range p.GetItems() {
-			if c.GetKind() != w.kind {
+			if c.GetKind() != w.Kind {
 				continue
 			}
 			bar.Total += c.GetCount()

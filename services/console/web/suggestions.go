@@ -32,10 +32,10 @@ var acceptSuggestions = mapMany{
 		return mapQuestion{score: scoreOf(v.r.FormValue("score"), usualScore)}
 	},
 	preview: func(v *visit, q mapQuestion) (*mappingv1.MappingChanges, error) {
-		return v.mappings().GetAcceptableSuggestions(v.ctx(), &mappingv1.AcceptSuggestionsRequest{Connection: v.connection.GetSlug(), MinScore: q.score})
+		return v.Mappings().GetAcceptableSuggestions(v.ctx(), &mappingv1.AcceptSuggestionsRequest{Connection: v.connection.GetSlug(), MinScore: q.score})
 	},
 	apply: func(ctx context.Context, v *visit, q mapQuestion, etag string) (*mappingv1.MappingChanges, error) {
-		return v.mappings().AcceptSuggestions(ctx, &mappingv1.AcceptSuggestionsRequest{Connection: v.connection.GetSlug(), MinScore: q.score, Etag: etag})
+		return v.Mappings().AcceptSuggestions(ctx, &mappingv1.AcceptSuggestionsRequest{Connection: v.connection.GetSlug(), MinScore: q.score, Etag: etag})
 	},
 }
 
@@ -57,7 +57,7 @@ func showSuggestions(v *visit) error {
 	if score != "" {
 		least = scoreOf(score, 0)
 	}
-	resp, err := v.mappings().ListSuggestions(v.ctx(), &mappingv1.ListSuggestionsRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), MinScore: least, Filter: l.filter(), OrderBy: l.order()})
+	resp, err := v.Mappings().ListSuggestions(v.ctx(), &mappingv1.ListSuggestionsRequest{Connection: v.connection.GetSlug(), PageSize: pageSize, PageToken: l.token(), MinScore: least, Filter: l.filter(), OrderBy: l.order()})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (v *visit) topLevelPage(status int, c *connectionv1.Connection, chosen int6
 
 func (v *visit) topLevels(c *connectionv1.Connection) (levels *mappingv1.ListTopLevelsResponse, err error) {
 	err = v.askHalo(func(ctx context.Context) error {
-		levels, err = v.mappings().ListTopLevels(ctx, &mappingv1.ListTopLevelsRequest{Connection: c.GetSlug()})
+		levels, err = v.Mappings().ListTopLevels(ctx, &mappingv1.ListTopLevelsRequest{Connection: c.GetSlug()})
 		return err
 	})
 	return levels, err
@@ -86,7 +86,7 @@ func setTopLevel(v *visit) error {
 	if err != nil || chosen < 0 {
 		return rpc.InvalidArgument("top_level", "%q is no top level", v.form("top_level")).Do("go back and choose one from the list")
 	}
-	settings := connectionv1.NewConnectionServiceClient(v.Console)
+	settings := v.Connections()
 	now, err := settings.GetConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.connection.GetSlug()})
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func showValidation(v *visit) error {
 	if v.query("whole") == "" {
 		return v.show(header, ui.Live{URL: v.at("/validate/live"), Blocks: v.validation(nil, false), Otherwise: ui.Link{Text: "Make all checks, and show them when they are done.", Href: v.at("/validate?whole=1")}})
 	}
-	resp, err := v.connections().ValidateConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()})
+	resp, err := v.Connections().ValidateConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()})
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func showValidation(v *visit) error {
 }
 
 func streamValidation(v *visit) error {
-	stream, err := v.connections().StreamValidation(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()})
+	stream, err := v.Connections().StreamValidation(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()})
 	if err != nil {
 		return err
 	}

@@ -16,11 +16,13 @@ import (
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	"seatline.dev/services/console/web/access"
 	"seatline.dev/services/console/web/ui"
+	"seatline.dev/services/overview"
 )
 
 // visit is one request to a page: who asks, about which connection, and the services to ask in turn.
 type visit struct {
-	Services
+	// Services to ask. Calls made with the visit's context are those of the person who is signed in; any other is refused.
+	overview.Services
 	s    *Server
 	w    http.ResponseWriter
 	r    *http.Request
@@ -97,7 +99,7 @@ func (v *visit) identify() (bool, error) {
 
 // loadConnections for the switcher, and the one that the page is about.
 func (v *visit) loadConnections() error {
-	client := connectionv1.NewConnectionServiceClient(v.Console)
+	client := v.Connections()
 	resp, err := client.ListConnections(v.ctx(), &connectionv1.ListConnectionsRequest{PageSize: 1000})
 	if err != nil {
 		return err

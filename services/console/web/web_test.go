@@ -25,6 +25,7 @@ import (
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 	"seatline.dev/services/console/web/access"
+	"seatline.dev/services/overview"
 )
 
 var olga = access.Person{Name: "olga", Role: rpc.RoleOperator}
@@ -125,7 +126,7 @@ func start(t *testing.T, change ...func(*Config)) *site {
 	store, clock := newStore(t)
 	s := &site{services: &services{connections: []*connectionv1.Connection{{Slug: "acme", DisplayName: "Acme IT", Enabled: true}}}, store: store, clock: clock}
 	dialled := serveServices(t, s.services)
-	cfg := Config{Addr: "127.0.0.1:0", Services: Services{dialled, dialled, dialled, dialled, dialled}, Log: slog.New(slog.DiscardHandler), Clock: clock}
+	cfg := Config{Addr: "127.0.0.1:0", Services: overview.Services{Console: dialled, Fetcher: dialled, Mapper: dialled, Licence: dialled, Billing: dialled}, Log: slog.New(slog.DiscardHandler), Clock: clock}
 	for _, f := range change {
 		f(&cfg)
 	}
