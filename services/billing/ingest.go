@@ -101,7 +101,7 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 		}
 		connection[i], key[i], revision[i], instance[i], body[i] = e.Connection, e.Key, e.Revision, p.GetInstance(), string(b)
 		haloID[i], client[i], old[i], present[i] = l.HaloID, l.ClientID, l.OldClientID, ok
-		told[i] = ok && !l.Creating || l.Waits != nil
+		told[i] = ok && !l.Creating
 		run[i], cause[i], trace[i] = e.Run, e.ID, e.TraceParent
 	}
 	// Customers are concerned by what the licence was and by what it is; one that is still to be
@@ -110,7 +110,7 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 	rows, err := tx.Query(ctx, `
 		with new as (
 			select t.connection, t.key, t.revision, t.instance, t.halo_id, t.client_id, t.old_client_id, t.present,
-				case when l.present and not l.body ? 'Creating' then t.body - 'Creating' else t.body end as body, t.run, t.cause, t.trace
+				case when l.present and not l.body ?| '{Creating,Waits}' then t.body - 'Creating' else t.body end as body, t.run, t.cause, t.trace
 			from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
 				$8::boolean[], $9::jsonb[], $10::text[], $11::text[], $12::text[])
 				as t(connection, key, revision, instance, halo_id, client_id, old_client_id, present, body, run, cause, trace)
@@ -133,7 +133,7 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 			returning *
 		)
 		select s.instance, coalesce(w.instance, ''), array[s.client_id, s.old_client_id, coalesce(w.client_id, 0), coalesce(w.old_client_id, 0)],
-			s.present and not s.body ? 'Creating' and (not coalesce(w.present, false) or w.body ? 'Creating')
+			s.present and not s.body ? 'Creating' and (not coalesce(w.present, false) or w.body ?| '{Creating,Waits}')
 		from saved s join unnest($1::text[], $2::text[], $13::boolean[]) as t(connection, key, told) using (connection, key)
 			left join was w using (connection, key)
 		where w.key is null and t.told or w.body <> s.body or w.present <> s.present or w.instance <> s.instance`,

@@ -159,7 +159,7 @@ var termWords = map[giacomv1.Term]string{giacomv1.Term_TERM_MONTHLY: "Monthly", 
 
 // readGiacom reads the licences of a connection, those too that are held as possible duplicates.
 func readGiacom(ctx context.Context, q querier, connection string) ([]inty.Giacom, error) {
-	rows, err := q.Query(ctx, `select key, body from licences where connection = $1 and (present or body ? 'Waits') order by key`, connection)
+	rows, err := q.Query(ctx, `select key, body from licences where connection = $1 and present order by key`, connection)
 	if err != nil {
 		return nil, fmt.Errorf("read licences: %w", err)
 	}
@@ -174,7 +174,7 @@ func readGiacom(ctx context.Context, q querier, connection string) ([]inty.Giaco
 		}
 		g.HaloID, g.ClientID, g.Name, g.SKU, g.Count, g.Term = l.HaloID, l.ClientID, l.Name, l.SKU, l.Count, termWords[l.Term]
 		if w := l.Waits; w != nil {
-			g.ClientID, g.Count, g.Rivals = w.ClientID, w.Count, w.Candidates
+			g.Rivals = w.Candidates
 		}
 		return g, nil
 	})

@@ -41,8 +41,8 @@ type Licence struct {
 	// Creating: on its way into Halo, and not decided about before. Lines that might be meant for it are not
 	// given to another of its product meanwhile; else nothing is decided about it until it is there.
 	Creating bool `json:",omitempty"`
-	// Waits, where it is not in Halo because a licence there may be the same: those. It is no licence for
-	// the rules then.
+	// Waits, where it is not in Halo because a licence there may be the same. Nothing is decided about it until a
+	// person has, and whether there are two of its product or one is in doubt.
 	Waits *Waits `json:",omitempty"`
 	// Of the event that last changed it.
 	Revision          int64  `json:"-"`
@@ -56,18 +56,19 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 	if p.GetStatus().GetState() == itemv1.State_STATE_RETIRED {
 		return Licence{}, false, nil
 	}
-	if waits(p.GetStatus()) {
+	doubt := duplicate(p)
+	if waits(p.GetStatus()) && doubt == nil {
 		want = has
 	}
 	if want == nil {
-		return duplicate(p), false, nil
+		return Licence{}, false, nil
 	}
 	l = Licence{
 		Connection: p.GetConnection(), Key: p.GetKey(), HaloID: p.GetStatus().GetHaloId(),
 		ClientID: want.GetClientId(), ClientName: p.GetSubscription().GetHaloClientName(),
 		Count: want.GetCount(), Active: want.GetActive(),
 		Cycle: g.GetCycle(), Term: g.GetTerm(), MexID: g.GetMexId(), SKU: g.GetSku(), Name: g.GetName(),
-		Creating: beingCreated(p.GetStatus()),
+		Creating: beingCreated(p.GetStatus()), Waits: doubt,
 	}
 	if has.GetActive() {
 		l.Holds = has.GetCount()
@@ -98,23 +99,23 @@ func beingCreated(s *itemv1.Status) bool {
 
 // Waits of a licence that a person has to decide about before it is in Halo.
 type Waits struct {
-	ClientID   int64
-	Count      int64
-	Candidates []int64
+	Candidates []int64 // licences in Halo, any of which may be it
 }
 
-// duplicate is what the migration from Inty needs of a licence that is held as a possible duplicate.
-func duplicate(p *licencev1.Licence) Licence {
-	if p.GetStatus().GetReason().GetCode() != "possible_duplicate" || p.GetDesired() == nil {
-		return Licence{}
+// duplicate says of a licence that is held as a possible duplicate what it may be; nil of any other.
+func duplicate(p *licencev1.Licence) *Waits {
+	if p.GetStatus().GetReason().GetCode() != "possible_duplicate" || p.GetApplied() != nil {
+		return nil
 	}
-	g := p.GetSubscription().GetGiacom()
-	w := &Waits{ClientID: p.GetDesired().GetClientId(), Count: p.GetDesired().GetCount()}
+	w := &Waits{}
 	for _, c := range p.GetCandidates() {
 		w.Candidates = append(w.Candidates, c.GetHaloId())
 	}
-	return Licence{ClientName: p.GetSubscription().GetHaloClientName(), MexID: g.GetMexId(), SKU: g.GetSku(), Name: g.GetName(), Cycle: g.GetCycle(), Term: g.GetTerm(), Waits: w}
+	return w
 }
+
+// undecided: lines that might be meant for it are not given to another of its product, and that is all.
+func (l *Licence) undecided() bool { return l.Creating || l.Waits != nil }
 
 // leaves tells whether lines of a customer must let go of the licence (R7).
 func (l *Licence) leaves(client int64) bool {

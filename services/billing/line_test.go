@@ -78,6 +78,7 @@ func told(d Decision) string {
 
 func TestLines(t *testing.T) {
 	creating := func(l *Licence) { l.HaloID, l.Holds, l.Creating = 0, 0, true }
+	duplicate := func(l *Licence) { l.HaloID, l.Holds, l.Waits = 0, 0, &Waits{Candidates: []int64{999}} }
 	second := func(change ...func(*Licence)) Licence {
 		return aLicence(append([]func(*Licence){func(l *Licence) { l.Key, l.HaloID, l.Count, l.Holds = "giacom/2", 502, 3, 3 }}, change...)...)
 	}
@@ -125,6 +126,14 @@ func TestLines(t *testing.T) {
 			[]func(*world){licences(aLicence(), second(creating)), with(fixedLine(910, "10"))}, []string{"add/giacom/1: parked not_billed"}},
 		{"a line that counts subscriptions and names none waits for those that are being created, too",
 			[]func(*world){licences(aLicence(), second(creating)), with(linked(910))}, []string{"add/giacom/1: parked not_billed"}},
+		{"a fixed line is not given to a licence while another of its product may be one that Halo has or not",
+			[]func(*world){licences(aLicence(), second(duplicate)), with(fixedLine(910, "10"))}, []string{"add/giacom/1: parked not_billed"}},
+		{"no line is added for a licence while one may be meant for another that waits for a person",
+			[]func(*world){licences(aLicence(), second(duplicate)), with(fixedLine(910, "10")), rules(addLine)}, []string{"add/giacom/1: held possible_duplicate"}},
+		{"a pair stays one when a possible duplicate comes", []func(*world){licences(aLicence(), second(duplicate)), with(fixedLine(910, "5")), known}, []string{"-94/910: write quantity=7"}},
+		{"a possible duplicate that is not wanted active is no doubt",
+			[]func(*world){licences(aLicence(), second(duplicate, func(l *Licence) { l.Active = false })), with(fixedLine(910, "5"))}, []string{"-94/910: write quantity=7"}},
+		{"nothing is said of a possible duplicate before a person has decided", []func(*world){licences(aLicence(duplicate)), with(fixedLine(910, "5"))}, nil},
 		{"a pair stays one while its licence is created", []func(*world){licences(aLicence(func(l *Licence) { l.HaloID = 0 }), second()), with(fixedLine(910, "5")), known},
 			[]string{"-94/910: write quantity=7", "add/giacom/2: parked not_billed"}},
 		{"nothing is said of a licence that is being created before it is there", []func(*world){licences(aLicence(creating)), with(fixedLine(910, "5"))}, nil},

@@ -217,7 +217,7 @@ func (p *pairer) matchBy(quantity int64, lineOK func(*Line) bool, fit func(*Line
 	for _, at := range places {
 		for _, l := range licences[at.line] {
 			if len(licences[at.line]) == 1 && len(lines[l]) == 1 {
-				if !l.Creating {
+				if !l.undecided() {
 					found(at.inv, at.line, l)
 				}
 			} else if p.unsure[l] == nil {
@@ -243,7 +243,7 @@ func (p *pairer) idle() []idle {
 	var out []idle
 	for i := range p.s.Licences {
 		l := &p.s.Licences[i]
-		if !l.Active || l.ClientID == 0 || !p.s.Clients[l.ClientID] || p.billed[l] || l.Creating {
+		if !l.Active || l.ClientID == 0 || !p.s.Clients[l.ClientID] || p.billed[l] || l.undecided() {
 			continue
 		}
 		out = append(out, idle{licence: l, asleep: p.linked[l], unsure: p.unsure[l]})

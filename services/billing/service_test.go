@@ -191,6 +191,42 @@ func TestALicenceThatIsBeingCreatedIsNotTakenForAbsent(t *testing.T) {
 	}
 }
 
+// A licence that waits for a person, because Halo may have it already, may be the one that a line stands for.
+func TestALineIsNotGivenAwayBesideAPossibleDuplicate(t *testing.T) {
+	st := estate(1)
+	st.Invoices[0].Lines[0] = halosim.Line{ID: 1001, ItemID: 77, Name: "product 1", Quantity: halosim.Pounds("12"), UnitCost: halosim.Pounds("10"), UnitPrice: halosim.Pounds("12")}
+	b := newBench(t, halosim.Config{}, st)
+	b.start()
+	b.connection(connectionv1.Mode_MODE_AUTO)
+	other := func(status *itemv1.Status) *licencev1.Licence {
+		l := aLicenceEvent(2, 1, 7, "10")
+		l.Subscription.Giacom.Name, l.Subscription.Giacom.Sku = "Product 1", "SKU-1"
+		l.Applied, l.Status, l.Candidates = nil, status, []*licencev1.Candidate{{HaloId: 999, Count: 9}}
+		return l
+	}
+	held := &itemv1.Status{State: itemv1.State_STATE_HELD, Reason: &itemv1.Reason{Code: "possible_duplicate"}}
+	b.licence(other(held))
+	b.settled()
+	b.licence(aLicenceEvent(1, 1, 5, "10"))
+	b.settled()
+	if s := b.state("add/giacom/1"); s != "parked not_billed" {
+		t.Errorf("the first is %s, want parked not_billed", s)
+	}
+	if q := b.invoice(-1).Lines[0].Quantity.String(); q != "12" {
+		t.Errorf("the line bills %s seats, want the 12 that a person set", q)
+	}
+	b.licence(other(&itemv1.Status{State: itemv1.State_STATE_RETIRED}))
+	b.settled()
+	if q := b.invoice(-1).Lines[0].Quantity.String(); q != "5" {
+		t.Errorf("without the doubt the line bills %s seats, want 5", q)
+	}
+	b.licence(other(held)) // the pair is known by now
+	b.settled()
+	if s := b.state("-1/1001"); s != "in_sync" {
+		t.Errorf("the known pair is %s", s)
+	}
+}
+
 // What was planned while a connection observes is not taken back when it begins to write.
 func TestALinePlannedForALicenceStaysPlannedWhileThatIsCreated(t *testing.T) {
 	st := estate(1)

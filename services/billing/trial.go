@@ -136,7 +136,7 @@ func (t *trial) add(sc *scope) {
 		}
 	}
 	for _, l := range sc.snapshot.Licences {
-		if l.Connection == t.connection && l.Active {
+		if l.Connection == t.connection && l.Active && l.Waits == nil {
 			t.licences[l.Key] = deciding(t.rules, l)
 		}
 	}

@@ -142,7 +142,7 @@ func (o *Oracle) linkEmpty(ours map[int64]*subscription, linked, unsure map[int6
 
 // only finds lines of a kind that bill nothing of ours yet and licences that have nobody but each other.
 func (o *Oracle) only(kind int64, ours map[int64]*subscription, linked, unsure map[int64]bool) map[int64]int64 {
-	licences, lines, paired := map[int64][]int64{}, map[int64]int{}, map[string]bool{}
+	licences, lines, paired, doubt := map[int64][]int64{}, map[int64]int{}, map[string]bool{}, map[int64]bool{}
 	for _, key := range o.fixed {
 		paired[key] = true
 	}
@@ -155,11 +155,12 @@ func (o *Oracle) only(kind int64, ours map[int64]*subscription, linked, unsure m
 		for _, id := range licences[l.ID] {
 			lines[id]++
 		}
+		doubt[l.ID] = o.meantForDuplicate(inv, l)
 	})
 	one := map[int64]int64{}
 	for line, ids := range licences {
 		for _, id := range ids {
-			if len(ids) == 1 && lines[id] == 1 {
+			if len(ids) == 1 && lines[id] == 1 && !doubt[line] {
 				one[line] = id
 			} else {
 				unsure[id] = true
@@ -167,6 +168,18 @@ func (o *Oracle) only(kind int64, ours map[int64]*subscription, linked, unsure m
 		}
 	}
 	return one
+}
+
+// meantForDuplicate tells whether a line may be meant for a subscription of which nobody knows yet whether
+// Halo has its licence.
+func (o *Oracle) meantForDuplicate(inv *halosim.Invoice, l *halosim.Line) bool {
+	return slices.ContainsFunc(o.waiting, func(w Waiting) bool {
+		if w.Kind != "licence" || w.Code != "possible_duplicate" {
+			return false
+		}
+		client, _ := o.resolve(o.rows[w.Key])
+		return client == inv.ClientID && o.same(l, o.rows[w.Key])
+	})
 }
 
 // pair finds the one fixed line of a licence, where there is exactly one of each. Once paired they
