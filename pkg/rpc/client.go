@@ -37,6 +37,7 @@ func Dial(to Endpoint) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(defaultMaxMessage), grpc.MaxCallSendMsgSize(defaultMaxMessage)),
 		grpc.WithDefaultServiceConfig(retries),
+		grpc.WithUnaryInterceptor(sendText),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 	}
 	if to.Token != "" {

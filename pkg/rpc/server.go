@@ -219,6 +219,9 @@ func (s *Server) unary(auth authenticator) grpc.UnaryServerInterceptor {
 		if err != nil {
 			return nil, err
 		}
+		if err := checkText(req); err != nil {
+			return nil, err
+		}
 		return handler(ctx, req)
 	}
 }
@@ -247,6 +250,13 @@ type callerStream struct {
 }
 
 func (s callerStream) Context() context.Context { return s.ctx }
+
+func (s callerStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return checkText(m)
+}
 
 // recovered turns panics and errors into what the caller may see; deferred around every call.
 func (s *Server) recovered(ctx context.Context, method string, err *error) {
