@@ -267,6 +267,9 @@ func TestPlainHTTPStaysOnThisMachine(t *testing.T) {
 	if _, err := New(Config{Addr: "127.0.0.1:0", Proxy: true, URL: "http://seatline.example.com", Clock: clock}, store); err == nil {
 		t.Error("behind TLS its own address may be plain HTTP")
 	}
+	if _, err := New(Config{Addr: "127.0.0.1:0", URL: "https://seatline.example.com", Clock: clock}, store); err == nil || !strings.Contains(err.Error(), "--web-proxy") {
+		t.Errorf("an address of TLS that nobody ends: %v", err)
+	}
 }
 
 func TestErrorsArePagesThatSayWhatToDo(t *testing.T) {

@@ -232,6 +232,9 @@ func TestTheTableOfMappings(t *testing.T) {
 	m.olga.get("/c/acme/mappings?q=harbour").says(t, 200, "Harbour Dental", "!Quite Unlike")
 	m.olga.get("/c/acme/mappings?q=nobody+at+all").says(t, 200, "No customer matches what you asked for.")
 	m.olga.get("/c/acme/mappings?order=nonsense").says(t, 422, "nonsense")
+	m.olga.get("/c/acme/mappings?q=%00").says(t, 422, "bytes that are not text")
+	m.olga.get("/c/acme/mappings?q=a%ff").says(t, 200, "Nothing found")
+	m.olga.get("/c/acme/mappings/%00").says(t, 422, "holds bytes that are not text")
 
 	vera := m.enter(t, "vera", rpc.RoleViewer)
 	vera.get("/c/acme/mappings").says(t, 200, "Quite Unlike Any", "!>Map …", "!>Accept<", "!Read Halo again")

@@ -122,6 +122,9 @@ func (s *Server) publicURL() (*url.URL, error) {
 	if s.secure && u.Scheme != "https" {
 		return nil, fmt.Errorf("--web-url %q: people reach the console by TLS, so it begins with https", s.cfg.URL)
 	}
+	if !s.secure && u.Scheme == "https" { // cookies would not be kept to TLS, and every caller would count as the proxy
+		return nil, fmt.Errorf("--web-url %q: nothing here ends TLS; give --web-proxy when a proxy in front does, or --web-tls-cert and --web-tls-key, or an address that begins with http", s.cfg.URL)
+	}
 	return u, nil
 }
 
