@@ -54,6 +54,16 @@ func CallerFrom(ctx context.Context) Caller {
 // Who is the caller's name for the change log; "" outside of a call.
 func Who(ctx context.Context) string { return CallerFrom(ctx).Name }
 
+// AskOutside refuses viewers a read that asks Giacom or Halo: what these answer in a given time is limited, and the work
+// needs it. Viewers look at what is known.
+func AskOutside(ctx context.Context) error {
+	if caller := CallerFrom(ctx); caller.Role == RoleViewer {
+		return Errorf(codes.PermissionDenied, "ROLE_FORBIDS", "%s is a viewer, and this asks Giacom or Halo anew", caller.Name).
+			Do("look at what is known already, or have an operator do it")
+	}
+	return nil
+}
+
 // WithCaller makes ctx belong to caller, for in-process calls and tests.
 func WithCaller(ctx context.Context, caller Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller)

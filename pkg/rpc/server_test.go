@@ -102,7 +102,12 @@ func dial(t *testing.T, to Endpoint) *grpc.ClientConn {
 }
 
 func TestRolesDecideWhoMayWhat(t *testing.T) {
-	addr, _, _ := serve(t, Config{Tokens: tokens()}, func(context.Context) (*connectionv1.Connection, error) { return &connectionv1.Connection{}, nil })
+	addr, _, _ := serve(t, Config{Tokens: tokens()}, func(ctx context.Context) (*connectionv1.Connection, error) {
+		if outside, viewer := AskOutside(ctx), CallerFrom(ctx).Role == RoleViewer; (status.Code(outside) == codes.PermissionDenied) != viewer {
+			t.Errorf("asking Giacom or Halo as %s: %v", Who(ctx), outside)
+		}
+		return &connectionv1.Connection{}, nil
+	})
 	calls := map[string]func(connectionv1.ConnectionServiceClient) error{
 		"read": func(c connectionv1.ConnectionServiceClient) error {
 			_, err := c.GetConnection(t.Context(), &connectionv1.GetConnectionRequest{})

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
@@ -23,6 +24,9 @@ const defaultRows = 1000
 // GetSubscriptionImport has the fetcher read the account as a run would, and asks the mapper which customers go on to
 // Halo. Nothing is published: the numbers are those of a run that would begin now.
 func (s integrator) GetSubscriptionImport(ctx context.Context, req *runv1.GetSubscriptionImportRequest) (*runv1.SubscriptionImport, error) {
+	if err := rpc.AskOutside(ctx); err != nil {
+		return nil, err
+	}
 	c, err := live(ctx, s.pool, req.GetConnection())
 	if err != nil {
 		return nil, err

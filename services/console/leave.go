@@ -75,7 +75,7 @@ func lower(text string) string {
 	return strings.ToLower(text[:1]) + text[1:]
 }
 
-// GetLeaveObserve asks Halo who else writes there, and the other services what waits.
+// GetLeaveObserve asks Halo who else writes there, and the other services what waits. Viewers are told what Halo answered last.
 func (s *server) GetLeaveObserve(ctx context.Context, req *connectionv1.GetConnectionRequest) (*connectionv1.LeaveObserve, error) {
 	c, err := live(ctx, s.pool, req.GetSlug())
 	if err != nil {
@@ -123,12 +123,28 @@ func missingIsNone(err error) error {
 	return err
 }
 
-// blockers are what stands against writing to Halo, by asking it now.
+// blockers are what stands against writing to Halo, by asking it now where the caller may.
 func (s *server) blockers(ctx context.Context, c *connectionv1.Connection) ([]*connectionv1.Blocker, error) {
 	var all []*connectionv1.Blocker
 	if !c.GetEnabled() {
 		all = append(all, &connectionv1.Blocker{Code: "disabled", Text: "The connection is disabled.", Fix: "Enable it.", Overridable: true})
 	}
+	if rpc.AskOutside(ctx) == nil {
+		found, err := s.askBlockers(ctx, c)
+		if all = append(all, found...); err != nil {
+			return nil, err
+		}
+	}
+	// What cannot be read now counts as it was found last.
+	found, err := knownWriters(ctx, s.pool, c.GetHalo().GetInstance())
+	for _, f := range found {
+		all = append(all, &connectionv1.Blocker{Code: f.Code, Text: f.Text, Fix: f.Fix, Overridable: true})
+	}
+	return all, err
+}
+
+// askBlockers tries what writing to Halo will need, and keeps who else is found to write there.
+func (s *server) askBlockers(ctx context.Context, c *connectionv1.Connection) (all []*connectionv1.Blocker, err error) {
 	secrets, err := s.secrets(ctx, c.GetSlug())
 	if err != nil {
 		return nil, err
@@ -148,16 +164,9 @@ func (s *server) blockers(ctx context.Context, c *connectionv1.Connection) ([]*c
 	}
 	checkScopes(r, wanted, h.Scopes())
 	if control, err := h.Control(asking); err == nil {
-		if err := s.rememberWriters(ctx, c.GetHalo().GetInstance(), writers(control)); err != nil {
-			return nil, err
-		}
+		return all, s.rememberWriters(ctx, c.GetHalo().GetInstance(), writers(control))
 	}
-	// What cannot be read now counts as it was found last.
-	found, err := knownWriters(ctx, s.pool, c.GetHalo().GetInstance())
-	for _, f := range found {
-		all = append(all, &connectionv1.Blocker{Code: f.Code, Text: f.Text, Fix: f.Fix, Overridable: true})
-	}
-	return all, err
+	return all, nil
 }
 
 // pending counts the differences that are not in Halo yet, by kind, in the order of a plan.

@@ -11,6 +11,9 @@ import (
 
 // GetMethodChange has the fetcher read the account by another import method, and says what choosing it would do.
 func (s *server) GetMethodChange(ctx context.Context, req *connectionv1.GetMethodChangeRequest) (*connectionv1.MethodChange, error) {
+	if err := rpc.AskOutside(ctx); err != nil {
+		return nil, err
+	}
 	c, err := live(ctx, s.pool, req.GetSlug())
 	if err != nil {
 		return nil, err

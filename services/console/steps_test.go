@@ -102,12 +102,19 @@ func TestTwoWritersKeepAConnectionObserving(t *testing.T) {
 			r := start(t)
 			_, h, req := estate(t, halosim.Config{}, func(s *halosim.State) { test.on(&s.Control) })
 			c := r.apply(t, req)
-			leave, err := r.viewer.GetLeaveObserve(t.Context(), slug("acme"))
+			// A viewer's looking asks Halo nothing, so there is nothing to tell until an operator has looked.
+			if leave, err := r.viewer.GetLeaveObserve(t.Context(), slug("acme")); err != nil || len(leave.GetBlockers()) != 0 {
+				t.Errorf("to a viewer, first: %v, %v", leave.GetBlockers(), err)
+			}
+			leave, err := r.operator.GetLeaveObserve(t.Context(), slug("acme"))
 			if err != nil {
 				t.Fatal(rpc.Describe(err))
 			}
 			if b := leave.GetBlockers(); len(b) != 1 || b[0].GetCode() != test.code || !b[0].GetOverridable() || !strings.Contains(b[0].GetFix(), "before leaving observe") || !leave.GetMayLeave() {
 				t.Errorf("blockers: %v", b)
+			}
+			if leave, err := r.viewer.GetLeaveObserve(t.Context(), slug("acme")); err != nil || len(leave.GetBlockers()) != 1 || leave.GetBlockers()[0].GetCode() != test.code {
+				t.Errorf("to a viewer, then: %v, %v", leave.GetBlockers(), err)
 			}
 			if len(leave.GetUnknown()) == 0 {
 				t.Error("the services that do not run are not named")
@@ -147,7 +154,7 @@ func TestQuestionsHaveTheirPresentAnswers(t *testing.T) {
 	r := start(t)
 	_, _, req := estate(t, halosim.Config{Scopes: []string{"read:customers", "read:softwarelicensing", "read:invoices", "read:items"}}, nil)
 	r.apply(t, req)
-	leave, err := r.viewer.GetLeaveObserve(t.Context(), slug("acme"))
+	leave, err := r.operator.GetLeaveObserve(t.Context(), slug("acme"))
 	if err != nil {
 		t.Fatal(rpc.Describe(err))
 	}
@@ -337,9 +344,15 @@ func TestOtherServicesDown(t *testing.T) {
 			t.Errorf("got %v", e)
 		}
 	}
-	_, err = r.viewer.GetMethodChange(t.Context(), &connectionv1.GetMethodChangeRequest{Slug: "acme", Method: connectionv1.ImportMethod_IMPORT_METHOD_REPORT})
+	_, err = r.operator.GetMethodChange(t.Context(), &connectionv1.GetMethodChangeRequest{Slug: "acme", Method: connectionv1.ImportMethod_IMPORT_METHOD_REPORT})
 	if rpc.Reason(err) != "SERVICE_UNREACHABLE" || !strings.Contains(err.Error(), "fetcher") {
 		t.Errorf("method: %v", err)
+	}
+	if _, err = r.viewer.GetMethodChange(t.Context(), &connectionv1.GetMethodChangeRequest{Slug: "acme", Method: connectionv1.ImportMethod_IMPORT_METHOD_REPORT}); rpc.Reason(err) != "ROLE_FORBIDS" {
+		t.Errorf("a viewer has the account read: %v", err)
+	}
+	if _, err = r.integrator.GetSubscriptionImport(t.Context(), &runv1.GetSubscriptionImportRequest{Connection: "acme"}); rpc.Reason(err) != "ROLE_FORBIDS" {
+		t.Errorf("a viewer has the account read for an import: %v", err)
 	}
 	x, err := r.integrator.GetIntegrator(t.Context(), &runv1.GetIntegratorRequest{Connection: "acme"})
 	if err != nil || x.GetScheduleText() != "Off: customers and subscriptions are imported by hand only." || strings.Join(x.GetUnknown(), "") != "fetcher" {

@@ -20,6 +20,9 @@ import (
 // GetPullPreview reads an account as a run would and compares it with the last picture by the same statements. Its
 // staging table is its session's own and its transaction is rolled back: nothing is stored and nothing published.
 func (s *runServer) GetPullPreview(ctx context.Context, req *runv1.GetPullPreviewRequest) (*runv1.PullPreview, error) {
+	if err := rpc.AskOutside(ctx); err != nil {
+		return nil, err
+	}
 	c, err := connections.Read(ctx, s.Pool, req.GetConnection())
 	if errors.Is(err, connections.ErrUnknown) || err == nil && c.GetDeleted() {
 		return nil, rpc.NotFound("connection", req.GetConnection())

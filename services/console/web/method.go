@@ -17,8 +17,8 @@ func methodPages() []page {
 	at := ofConnection + "/method"
 	return []page{
 		{path: at, title: "Import method", nav: navConnections, handle: askMethod},
-		{path: at + "/preview", title: "Change the import method", nav: navConnections, handle: previewMethod},
-		{path: at + "/preview/live", title: "Change the import method", nav: navConnections, handle: streamMethod},
+		{path: at + "/preview", title: "Change the import method", nav: navConnections, role: rpc.RoleOperator, handle: previewMethod},
+		{path: at + "/preview/live", title: "Change the import method", nav: navConnections, role: rpc.RoleOperator, handle: streamMethod},
 		{path: at, method: http.MethodPost, title: "Change the import method", nav: navConnections, handle: chooseMethod},
 	}
 }
@@ -39,13 +39,18 @@ func askMethod(v *visit) error {
 	if g.GetVersion() == connectionv1.GiacomVersion_GIACOM_VERSION_V2 {
 		return v.show(header, ui.Empty{Title: "v2 has one method only", Text: "This connection uses v2 of the Giacom API, which lists all subscriptions. There is nothing to choose.", Actions: []ui.Button{{Label: "Back to the connection", Href: v.at("/connection")}}})
 	}
+	now := ui.Section{Title: "Now: " + methodWord(v.connection)}
+	if !v.operator() {
+		return v.show(header, now)
+	}
 	form := ui.Form{Action: v.at("/method/preview"), Get: true, Submit: "Show what would change", Cancel: v.at("/connection"), Groups: ui.Fields(
 		methodSetting.field(g.GetMethod().String()), feedSetting.field(g.GetAllProductsFeed().String()))}
+	now.Blocks = []ui.Block{form}
 	return v.show(header, ui.Notice{
 		Tone: ui.Info, Title: "The methods name subscriptions differently",
 		Text: "Halo’s own integration would create every licence a second time when the method is changed. Seatline finds out which licences match, and takes them over in place: nothing is billed twice.",
 		Next: "The preview reads the account by the other method and changes nothing.",
-	}, ui.Section{Title: "Now: " + methodWord(v.connection), Blocks: []ui.Block{form}})
+	}, now)
 }
 
 // asked is the method that a page is about; words that mean none are refused.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	accessv1 "seatline.dev/proto/seatline/access/v1"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
@@ -35,8 +36,15 @@ func TestAnotherMethodIsShownBeforeItIsChosen(t *testing.T) {
 	if a := olga.get("/c/acme/method"); !a.says("create every licence a second time") || !a.says("Now: subscriptions") {
 		t.Errorf("the page: %s", a.text())
 	}
+	vera := h.enter("vera", accessv1.Role_ROLE_VIEWER)
+	if a := vera.get("/c/acme/method"); !a.says("Now: subscriptions") || a.says("Show what would change") {
+		t.Errorf("the page for a viewer: %s", a.text())
+	}
 	query := url.Values{"method": {"IMPORT_METHOD_REPORT"}, "feed": {"ALL_PRODUCTS_FEED_SUBSCRIPTIONS"}}.Encode()
 	preview := "/c/acme/method/preview?" + query
+	if a := vera.get(preview); a.status != http.StatusForbidden {
+		t.Errorf("a viewer's preview answers %d", a.status)
+	}
 	if a := olga.get(preview); !strings.Contains(a.body, `data-live="/c/acme/method/preview/live?`) || o.asked != nil {
 		t.Error("the page waits for the account instead of following it")
 	}

@@ -60,9 +60,10 @@ type ConnectionServiceClient interface {
 	// The same, each check as soon as it is made; those of Giacom and of Halo in any order.
 	StreamValidation(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Check], error)
 	// The questions that cannot be guessed, with their present answers, and what stands against leaving
-	// observe. Asks Halo who else writes there.
+	// observe. Asks Halo who else writes there, except for viewers, who are told what it answered last.
 	GetLeaveObserve(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*LeaveObserve, error)
-	// What choosing another import method will do: reads the account by it and publishes nothing.
+	// What choosing another import method will do: reads the account by it and publishes nothing. Not for
+	// viewers.
 	GetMethodChange(ctx context.Context, in *GetMethodChangeRequest, opts ...grpc.CallOption) (*MethodChange, error)
 	// Replaces secrets after trying them: a key that Giacom refuses is not stored.
 	RotateSecrets(ctx context.Context, in *RotateSecretsRequest, opts ...grpc.CallOption) (*RotateSecretsResponse, error)
@@ -263,9 +264,10 @@ type ConnectionServiceServer interface {
 	// The same, each check as soon as it is made; those of Giacom and of Halo in any order.
 	StreamValidation(*GetConnectionRequest, grpc.ServerStreamingServer[Check]) error
 	// The questions that cannot be guessed, with their present answers, and what stands against leaving
-	// observe. Asks Halo who else writes there.
+	// observe. Asks Halo who else writes there, except for viewers, who are told what it answered last.
 	GetLeaveObserve(context.Context, *GetConnectionRequest) (*LeaveObserve, error)
-	// What choosing another import method will do: reads the account by it and publishes nothing.
+	// What choosing another import method will do: reads the account by it and publishes nothing. Not for
+	// viewers.
 	GetMethodChange(context.Context, *GetMethodChangeRequest) (*MethodChange, error)
 	// Replaces secrets after trying them: a key that Giacom refuses is not stored.
 	RotateSecrets(context.Context, *RotateSecretsRequest) (*RotateSecretsResponse, error)

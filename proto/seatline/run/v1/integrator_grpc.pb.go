@@ -37,7 +37,7 @@ type IntegratorServiceClient interface {
 	GetIntegrator(ctx context.Context, in *GetIntegratorRequest, opts ...grpc.CallOption) (*Integrator, error)
 	// Runs, newest first, each with what it changed in Halo.
 	ListRunHistory(ctx context.Context, in *ListRunHistoryRequest, opts ...grpc.CallOption) (*ListRunHistoryResponse, error)
-	// What an import of subscriptions would do, from a pull that publishes nothing.
+	// What an import of subscriptions would do, from a pull that publishes nothing. Not for viewers.
 	GetSubscriptionImport(ctx context.Context, in *GetSubscriptionImportRequest, opts ...grpc.CallOption) (*SubscriptionImport, error)
 	// Everything that a run brought about so far, to be kept.
 	GetRunReport(ctx context.Context, in *GetRunReportRequest, opts ...grpc.CallOption) (*RunReport, error)
@@ -103,7 +103,7 @@ type IntegratorServiceServer interface {
 	GetIntegrator(context.Context, *GetIntegratorRequest) (*Integrator, error)
 	// Runs, newest first, each with what it changed in Halo.
 	ListRunHistory(context.Context, *ListRunHistoryRequest) (*ListRunHistoryResponse, error)
-	// What an import of subscriptions would do, from a pull that publishes nothing.
+	// What an import of subscriptions would do, from a pull that publishes nothing. Not for viewers.
 	GetSubscriptionImport(context.Context, *GetSubscriptionImportRequest) (*SubscriptionImport, error)
 	// Everything that a run brought about so far, to be kept.
 	GetRunReport(context.Context, *GetRunReportRequest) (*RunReport, error)

@@ -48,7 +48,8 @@ type RunServiceClient interface {
 	// Discards it.
 	RejectRun(ctx context.Context, in *DecideRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// What a run would find: reads the account as a run does, by the present import method or another,
-	// and publishes nothing. Takes as long as a run, and waits for none.
+	// and publishes nothing. Takes as long as a run, and waits for none. Not for viewers: it costs
+	// Giacom as much as a run.
 	GetPullPreview(ctx context.Context, in *GetPullPreviewRequest, opts ...grpc.CallOption) (*PullPreview, error)
 	// When a connection was polled last, with what outcome, and when it will be next.
 	GetSyncStatus(ctx context.Context, in *GetSyncStatusRequest, opts ...grpc.CallOption) (*SyncStatus, error)
@@ -179,7 +180,8 @@ type RunServiceServer interface {
 	// Discards it.
 	RejectRun(context.Context, *DecideRunRequest) (*Run, error)
 	// What a run would find: reads the account as a run does, by the present import method or another,
-	// and publishes nothing. Takes as long as a run, and waits for none.
+	// and publishes nothing. Takes as long as a run, and waits for none. Not for viewers: it costs
+	// Giacom as much as a run.
 	GetPullPreview(context.Context, *GetPullPreviewRequest) (*PullPreview, error)
 	// When a connection was polled last, with what outcome, and when it will be next.
 	GetSyncStatus(context.Context, *GetSyncStatusRequest) (*SyncStatus, error)
