@@ -103,7 +103,8 @@ func Setup(ctx context.Context, cfg Config) (_ *Telemetry, err error) {
 	return t, nil
 }
 
-// traces are always made, so that log lines and rows carry trace ids; they are exported by OTLP only.
+// traces are always made, so that log lines and rows carry trace ids; they are recorded, and exported by OTLP, only where
+// somebody takes them. Their ids say so: a sampled traceparent has every NATS server read all headers of the message.
 func (t *Telemetry) traces(ctx context.Context, res *resource.Resource, otlp bool) error {
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
 	if otlp {
@@ -112,6 +113,8 @@ func (t *Telemetry) traces(ctx context.Context, res *resource.Resource, otlp boo
 			return fmt.Errorf("trace exporter: %w", err)
 		}
 		options = append(options, sdktrace.WithBatcher(exporter))
+	} else {
+		options = append(options, sdktrace.WithSampler(sdktrace.NeverSample()))
 	}
 	provider := sdktrace.NewTracerProvider(options...)
 	t.Tracers = provider
