@@ -48,7 +48,7 @@ func rows[T any](ctx context.Context, c *Client, route, key string, query url.Va
 			if !repeated {
 				for _, raw := range p.rows {
 					var row T
-					if err := json.Unmarshal(raw, &row); err != nil {
+					if err := unmarshal(raw, &row); err != nil {
 						yield(zero, &Error{Class: Unavailable, Method: http.MethodGet, Route: route, Message: "a row of the list cannot be read", Err: err})
 						return
 					}
@@ -78,6 +78,15 @@ type page struct {
 	rows  []json.RawMessage
 	raw   []byte
 	count int // as announced, -1 if it was not
+}
+
+// unmarshal is json.Unmarshal for what is known to be well formed: a type that reads itself is not searched for its end,
+// which takes longer than reading it.
+func unmarshal(raw []byte, into any) error {
+	if u, ok := into.(json.Unmarshaler); ok {
+		return u.UnmarshalJSON(raw)
+	}
+	return json.Unmarshal(raw, into)
 }
 
 // parsePage reads the envelope, whose key for the rows differs by route and is not known for all; some routes answer a

@@ -3,6 +3,7 @@ package halo
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,6 +92,10 @@ func (m *Money) UnmarshalJSON(b []byte) error {
 type Int int64
 
 func (i *Int) UnmarshalJSON(b []byte) error {
+	if n, err := strconv.ParseInt(string(b), 10, 64); err == nil { // as nearly all are
+		*i = Int(n)
+		return nil
+	}
 	d, err := number(b)
 	if err != nil {
 		return err
