@@ -108,7 +108,7 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, list []subscription) ([]s
 			trace = excluded.trace, updated = excluded.updated,
 			tenant = excluded.tenant, currency = excluded.currency, if_month = excluded.if_month, if_term = excluded.if_term
 		where excluded.revision >= s.revision
-		returning `+subscriptionColumns,
+		returning connection, key, out_revision`,
 		text(func(s *subscription) string { return s.Connection }), text(func(s *subscription) string { return s.Key }),
 		text(func(s *subscription) string { return s.MexID }), number(func(s *subscription) int64 { return s.Revision }), bodies, gone,
 		text(func(s *subscription) string { return s.CustomerName }), text(func(s *subscription) string { return s.Name }),
@@ -125,11 +125,44 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, list []subscription) ([]s
 	if err != nil {
 		return nil, fmt.Errorf("store %d subscriptions: %w", n, err)
 	}
-	saved, err := pgx.CollectRows(rows, scanSubscription)
+	type id struct{ connection, key string }
+	revisions := make(map[id]int64, n)
+	var at id
+	var revision int64
+	_, err = pgx.ForEachRow(rows, []any{&at.connection, &at.key, &revision}, func() error { revisions[at] = revision; return nil })
 	if err != nil {
 		return nil, fmt.Errorf("store %d subscriptions: %w", n, err)
 	}
+	saved := make([]subscription, 0, n)
+	for _, s := range list {
+		if r, ok := revisions[id{s.Connection, s.Key}]; ok {
+			s.OutRevision = r
+			saved = append(saved, s)
+		}
+	}
 	return saved, nil
+}
+
+// saveResolutions stores what is new of locked rows of a connection whose customers' mappings changed.
+func saveResolutions(ctx context.Context, tx pgx.Tx, connection string, list []subscription) error {
+	n := len(list)
+	keys, states, clients, names := make([]string, n), make([]int16, n), make([]int64, n), make([]string, n)
+	codes, texts, revisions, updated := make([]string, n), make([]string, n), make([]int64, n), make([]time.Time, n)
+	for i, s := range list {
+		keys[i], states[i], clients[i], names[i] = s.Key, int16(s.Now.State), s.Now.ClientID, s.Now.ClientName
+		codes[i], texts[i], revisions[i], updated[i] = s.Now.Code, s.Now.Text, s.OutRevision, s.Updated
+	}
+	_, err := tx.Exec(ctx, `
+		update subscriptions s set state = t.state, client_id = t.client_id, client_name = t.client_name,
+			reason_code = t.reason_code, reason_text = t.reason_text, out_revision = t.out_revision, updated = t.updated
+		from unnest($2::text[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::timestamptz[])
+			as t(key, state, client_id, client_name, reason_code, reason_text, out_revision, updated)
+		where s.connection = $1 and s.key = t.key`,
+		connection, keys, states, clients, names, codes, texts, revisions, updated)
+	if err != nil {
+		return fmt.Errorf("store whom %d subscriptions go to: %w", n, err)
+	}
+	return nil
 }
 
 // numeral is an amount as the database reads it; nil for null.
@@ -151,8 +184,13 @@ func publish(ctx context.Context, tx pgx.Tx, list []subscription) error {
 	if err != nil {
 		return err
 	}
-	events := make([]event.Event, 0, len(saved))
-	for _, s := range saved {
+	return announce(ctx, tx, saved)
+}
+
+// announce publishes stored rows.
+func announce(ctx context.Context, tx pgx.Tx, list []subscription) error {
+	events := make([]event.Event, 0, len(list))
+	for _, s := range list {
 		if s.Now.State == 0 {
 			continue
 		}

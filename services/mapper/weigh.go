@@ -448,5 +448,11 @@ func (s *service) resend(ctx context.Context, tx pgx.Tx, connection string, cust
 		x.OutRevision, x.Updated = event.NewRevision(x.OutRevision, now), now
 		list[i] = x
 	}
-	return publish(ctx, tx, list)
+	if len(list) == 0 {
+		return nil
+	}
+	if err := saveResolutions(ctx, tx, connection, list); err != nil {
+		return err
+	}
+	return announce(ctx, tx, list)
 }
