@@ -18,9 +18,9 @@ func (v *visit) importRows(l *listing, rows []*mappingv1.CustomerImportRow, repo
 	counts := map[string]int{}
 	var chosen []*mappingv1.CustomerImportRow
 	for _, r := range rows {
-		kinds := []string{actionName(r.GetAction())}
-		if o := r.GetOutcome(); report && (o == mappingv1.ImportOutcome_IMPORT_OUTCOME_FAILED || o == mappingv1.ImportOutcome_IMPORT_OUTCOME_WAITING) {
-			kinds = append(kinds, outcomeName(o))
+		kinds := []string{importActions[r.GetAction()].word}
+		if outcome := importOutcomes[r.GetOutcome()].word; report && outcome != "" {
+			kinds = append(kinds, outcome)
 		}
 		for _, k := range kinds {
 			counts[k]++
@@ -56,10 +56,10 @@ func (v *visit) importTable(rows []*mappingv1.CustomerImportRow, report bool) ui
 	for _, r := range rows {
 		row := ui.Row{Cells: []any{
 			ui.Stack{Top: ui.Link{Text: cmp.Or(r.GetGiacomName(), r.GetMexId()), Href: v.ofCustomer(r.GetMexId(), "")}, Under: ui.Mono(r.GetMexId())},
-			actionBadge(r.GetAction()), v.importedTo(r), whyOf(r), r.GetSubscriptions(),
+			importActions[r.GetAction()].badge, v.importedTo(r), whyOf(r), r.GetSubscriptions(),
 		}}
 		if report {
-			row.Cells = slices.Insert(row.Cells, 2, any(outcomeBadge(r.GetOutcome())))
+			row.Cells = slices.Insert(row.Cells, 2, any(importOutcomes[r.GetOutcome()].badge))
 		}
 		if r.GetOutcome() == mappingv1.ImportOutcome_IMPORT_OUTCOME_FAILED {
 			row.Tone = ui.Bad
@@ -87,56 +87,27 @@ func whyOf(r *mappingv1.CustomerImportRow) any {
 	return nil
 }
 
-func actionName(a mappingv1.ImportAction) string {
-	switch a {
-	case mappingv1.ImportAction_IMPORT_ACTION_CREATE:
-		return "create"
-	case mappingv1.ImportAction_IMPORT_ACTION_UPDATE:
-		return "update"
-	case mappingv1.ImportAction_IMPORT_ACTION_LINK:
-		return "link"
-	case mappingv1.ImportAction_IMPORT_ACTION_ASK:
-		return "ask"
-	}
-	return "skip"
+// wordAndBadge of what is done with a customer: the word is that of a list's address.
+type wordAndBadge struct {
+	word  string
+	badge ui.Badge
 }
 
-func actionBadge(a mappingv1.ImportAction) ui.Badge {
-	switch a {
-	case mappingv1.ImportAction_IMPORT_ACTION_CREATE:
-		return ui.Badge{Text: "Create", Tone: ui.Good}
-	case mappingv1.ImportAction_IMPORT_ACTION_UPDATE:
-		return ui.Badge{Text: "Update", Tone: ui.Info}
-	case mappingv1.ImportAction_IMPORT_ACTION_LINK:
-		return ui.Badge{Text: "Link", Tone: ui.Info}
-	case mappingv1.ImportAction_IMPORT_ACTION_ASK:
-		return ui.Badge{Text: "Link or create?", Tone: ui.Warn}
-	}
-	return ui.Badge{Text: "Skip", Tone: ui.Muted}
+var importActions = map[mappingv1.ImportAction]wordAndBadge{
+	mappingv1.ImportAction_IMPORT_ACTION_CREATE: {"create", ui.Badge{Text: "Create", Tone: ui.Good}},
+	mappingv1.ImportAction_IMPORT_ACTION_UPDATE: {"update", ui.Badge{Text: "Update", Tone: ui.Info}},
+	mappingv1.ImportAction_IMPORT_ACTION_LINK:   {"link", ui.Badge{Text: "Link", Tone: ui.Info}},
+	mappingv1.ImportAction_IMPORT_ACTION_ASK:    {"ask", ui.Badge{Text: "Link or create?", Tone: ui.Warn}},
+	mappingv1.ImportAction_IMPORT_ACTION_SKIP:   {"skip", ui.Badge{Text: "Skip", Tone: ui.Muted}},
 }
 
-func outcomeName(o mappingv1.ImportOutcome) string {
-	switch o {
-	case mappingv1.ImportOutcome_IMPORT_OUTCOME_FAILED:
-		return "failed"
-	case mappingv1.ImportOutcome_IMPORT_OUTCOME_WAITING:
-		return "waiting"
-	}
-	return ""
-}
-
-func outcomeBadge(o mappingv1.ImportOutcome) ui.Badge {
-	switch o {
-	case mappingv1.ImportOutcome_IMPORT_OUTCOME_PENDING:
-		return ui.Badge{Text: "Under way", Tone: ui.Busy}
-	case mappingv1.ImportOutcome_IMPORT_OUTCOME_DONE:
-		return ui.Badge{Text: "Done", Tone: ui.Good}
-	case mappingv1.ImportOutcome_IMPORT_OUTCOME_FAILED:
-		return ui.Badge{Text: "Failed", Tone: ui.Bad, Title: "Halo said no"}
-	case mappingv1.ImportOutcome_IMPORT_OUTCOME_WAITING:
-		return ui.Badge{Text: "Waits", Tone: ui.Warn, Title: "Happens by itself once what it waits for is there"}
-	}
-	return ui.Badge{Text: "Skipped", Tone: ui.Muted}
+// importOutcomes have a word where a list of their own is of use.
+var importOutcomes = map[mappingv1.ImportOutcome]wordAndBadge{
+	mappingv1.ImportOutcome_IMPORT_OUTCOME_PENDING: {"", ui.Badge{Text: "Under way", Tone: ui.Busy}},
+	mappingv1.ImportOutcome_IMPORT_OUTCOME_DONE:    {"", ui.Badge{Text: "Done", Tone: ui.Good}},
+	mappingv1.ImportOutcome_IMPORT_OUTCOME_FAILED:  {"failed", ui.Badge{Text: "Failed", Tone: ui.Bad, Title: "Halo said no"}},
+	mappingv1.ImportOutcome_IMPORT_OUTCOME_WAITING: {"waiting", ui.Badge{Text: "Waits", Tone: ui.Warn, Title: "Happens by itself once what it waits for is there"}},
+	mappingv1.ImportOutcome_IMPORT_OUTCOME_SKIPPED: {"", ui.Badge{Text: "Skipped", Tone: ui.Muted}},
 }
 
 // showCustomerImports lists those that were, the newest first.
@@ -177,19 +148,4 @@ func (v *visit) customerImportsTable(all []*mappingv1.CustomerImport) ui.Table {
 			p.GetCreated(), p.GetUpdated(), p.GetLinked(), p.GetSkip() + p.GetAsk(), p.GetFailed(), p.GetWaiting()}})
 	}
 	return t
-}
-
-func downloadCustomerReport(v *visit) error {
-	if _, err := v.readCustomerImport(); err != nil {
-		return err
-	}
-	format := mappingv1.FileFormat_FILE_FORMAT_CSV
-	if v.query("format") == "json" {
-		format = mappingv1.FileFormat_FILE_FORMAT_JSON
-	}
-	f, err := v.Mappings().GetCustomerImportFile(v.ctx(), &mappingv1.GetCustomerImportFileRequest{Id: v.param("import"), Format: format})
-	if err != nil {
-		return err
-	}
-	return v.download(f.GetName(), f.GetContentType(), f.GetContent())
 }
