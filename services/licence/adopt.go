@@ -225,6 +225,31 @@ func choose(n newcomer, candidates []found, rivals map[int64][]string) match {
 	}
 }
 
+// awaitsCreate parks what may be the same as a licence that Halo may have by now, or in some minutes.
+var awaitsCreate = reconcile.Park("unclear_create", "Waits until it is known whether Halo has taken the licence that is being created for the same product, under an id that Giacom gave it before.")
+
+// awaitCreates puts off newcomers that may be what is being created under another id: what would be made for them now
+// would be there twice.
+func awaitCreates(matches map[string]match, newcomers []newcomer, creating []found) {
+	if len(creating) == 0 {
+		return
+	}
+	byClient := map[int64][]found{}
+	for _, r := range creating {
+		byClient[r.ClientID] = append(byClient[r.ClientID], r)
+	}
+	for _, n := range newcomers {
+		m := matches[n.Key]
+		decided := n.Create || n.Adopt != 0 || m.Adopt != nil && m.Adopt.Fields.Mark == n.Mark
+		if decided || m.Verdict.State != reconcile.Pending {
+			continue
+		}
+		if slices.ContainsFunc(byClient[n.ClientID], func(r found) bool { return r.OwnerKey != n.Key && could(n, r) }) {
+			matches[n.Key] = match{Verdict: awaitsCreate}
+		}
+	}
+}
+
 // waitForList parks what cannot be decided before Halo has been asked.
 var waitForList = reconcile.Park("halo_list", "Waits until Halo's licences have been read, to see whether it has one already.")
 

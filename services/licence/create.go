@@ -66,7 +66,7 @@ func (b *batch) stillMissing(ctx context.Context, indices []int) ([]int, error) 
 	if err != nil {
 		return nil, err
 	}
-	matches, err := b.matches(ctx, indices)
+	matches, wants, err := b.matches(ctx, indices)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (b *batch) stillMissing(ctx context.Context, indices []int) ([]int, error) 
 			b.out[i].Action = "create"
 		case m.Verdict.State == reconcile.Held && m.Verdict.Reason.Code == "duplicate_mark":
 			b.out[i] = reconcile.HoldFor[Fields](m.Verdict.Reason.Code, m.Verdict.Reason.Text)
-		case !ok || m.Adopt != nil || m.Verdict.State != reconcile.Pending || !x.Desired.Active:
+		case !ok || m.Adopt != nil || m.Verdict.State != reconcile.Pending || !x.Desired.Active || !wants[x.Key]:
 			b.out[i] = b.reconsider(x)
 		default:
 			missing = append(missing, i)
@@ -89,18 +89,25 @@ func (b *batch) stillMissing(ctx context.Context, indices []int) ([]int, error) 
 	return missing, nil
 }
 
-// matches asks adoption again, with what Halo shows now.
-func (b *batch) matches(ctx context.Context, indices []int) (map[string]match, error) {
+// matches asks adoption again, with what Halo shows now, and tells which may still be made: what was claimed again
+// because its create was unclear may have lost its reason since, or the leave to write.
+func (b *batch) matches(ctx context.Context, indices []int) (map[string]match, map[string]bool, error) {
 	var clients []int64
 	var marks []string
 	var subs []subscription
-	needing := map[string]bool{}
+	needing, wants := map[string]bool{}, map[string]bool{}
+	keys := make([]string, len(b.items))
+	for i, x := range b.items {
+		keys[i] = x.Key
+	}
 	for _, i := range indices {
 		x := b.items[i]
 		l, err := unmarshal(x.Facts, &licencev1.Licence{})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		wants[x.Key] = situation{Sub: l.GetSubscription(), Settings: b.settings}.needsMatch() &&
+			b.settings.Permit.Mode(x.Desired.ClientID, l.GetSubscription().GetGiacom().GetMexId()) == reconcile.Auto
 		clients, marks = append(clients, x.Desired.ClientID), append(marks, b.settings.Mark(x.Key))
 		sub := subscription{Subscription: l.GetSubscription()}
 		sub.HaloClientId = x.Desired.ClientID
@@ -108,9 +115,15 @@ func (b *batch) matches(ctx context.Context, indices []int) (map[string]match, e
 	}
 	rows, err := readFound(ctx, b.Pool, b.settings, clients, marks)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return matchAll(ctx, b.Pool, b.settings, subs, needing, rows)
+	// Those of this batch are being looked up with it.
+	creating, err := readCreating(ctx, b.Pool, b.settings, clients, `unclear and not i.key = any($3)`, keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	matches, err := matchAll(ctx, b.Pool, b.settings, subs, needing, rows, creating)
+	return matches, wants, err
 }
 
 // refresh reads Halo's licences anew: all of them (indices nil), or of the customers concerned where that takes fewer

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 )
@@ -47,7 +48,11 @@ func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings,
 	if len(needing) == 0 {
 		return nil
 	}
-	matches, err := matchAll(ctx, tx, settings, subs, needing, rows)
+	creating, err := readCreating(ctx, tx, settings, clients, `state = 3`)
+	if err != nil {
+		return err
+	}
+	matches, err := matchAll(ctx, tx, settings, subs, needing, rows, creating)
 	if err != nil {
 		return err
 	}
@@ -74,6 +79,8 @@ func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings,
 		case (m.Adopt != nil || len(m.Candidates) > 0) && !quiet && now.Sub(sub.FirstSeen) < patience && (x.Item == nil || x.Item.Reason.Code != "may_be_renewal"):
 			later = append(later, key)
 			continue
+		case m.Verdict == awaitsCreate:
+			later = append(later, key)
 		}
 		x.Match = &m
 	}
@@ -95,8 +102,9 @@ func (s *service) isQuiet(ctx context.Context, q querier, connection string, now
 	return len(at) == 0 || now.Sub(at[0]) >= s.Quiet, err
 }
 
-// matchAll runs adoption for the subscriptions that need it, together with everyone who could be their rival.
-func matchAll(ctx context.Context, q querier, settings Settings, subs []subscription, needing map[string]bool, rows []found) (map[string]match, error) {
+// matchAll runs adoption for the subscriptions that need it, together with everyone who could be their rival. creating
+// are licences that are on their way into Halo, or may be.
+func matchAll(ctx context.Context, q querier, settings Settings, subs []subscription, needing map[string]bool, rows, creating []found) (map[string]match, error) {
 	decided, err := readDecisions(ctx, q, settings.Connection, needing)
 	if err != nil {
 		return nil, err
@@ -123,7 +131,9 @@ func matchAll(ctx context.Context, q querier, settings Settings, subs []subscrip
 		}
 		all = append(all, rivals...)
 	}
-	return adoptByClient(all, rows), nil
+	matches := adoptByClient(all, rows)
+	awaitCreates(matches, all, creating)
+	return matches, nil
 }
 
 // adoptByClient is adopt, one customer at a time: rows of other customers are never candidates.
@@ -251,18 +261,10 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 			f.Owner = ownedByNobody
 		case !known:
 			f.Owner = ownedByUnknown
-		case removed:
-			sub, err := unmarshal(gone, &subscriptionv1.Subscription{})
-			if err != nil {
+		default:
+			if f.Owner, err = ownerOf(absent, removed, gone); err != nil {
 				return f, err
 			}
-			if f.Owner = ownedByRemoved; superseded(sub) {
-				f.Owner = ownedByFormer
-			}
-		case absent:
-			f.Owner = ownedByAbsent
-		default:
-			f.Owner = ownedByLive
 		}
 		if f.Owner != ownedByStranger && f.OwnerKey == "" && ours {
 			f.OwnerKey = key
@@ -271,6 +273,52 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read Halo's licences: %w", err)
+	}
+	return list, nil
+}
+
+// ownerOf says how it stands with the subscription of a licence; gone is its body where it is removed.
+func ownerOf(absent, removed bool, gone []byte) (owner, error) {
+	switch {
+	case removed:
+		sub, err := unmarshal(gone, &subscriptionv1.Subscription{})
+		if err != nil {
+			return ownedByRemoved, err
+		}
+		if superseded(sub) {
+			return ownedByFormer, nil
+		}
+		return ownedByRemoved, nil
+	case absent:
+		return ownedByAbsent, nil
+	}
+	return ownedByLive, nil
+}
+
+// readCreating reads the licences of customers of which nobody knows yet whether Halo has them: their create is under way,
+// or its outcome is unclear. which of them is a condition on items.
+func readCreating(ctx context.Context, q querier, settings Settings, clients []int64, which string, args ...any) ([]found, error) {
+	rows, err := q.Query(ctx, `
+		select key, (coalesce(i.claimed, i.desired)->>'client')::bigint, s.name, s.sku, s.absent, s.removed, case when s.removed then s.body end
+		from items i join subscriptions s using (connection, key)
+		where i.connection = $1 and i.halo_id = 0 and (coalesce(i.claimed, i.desired)->>'client')::bigint = any($2) and i.`+which,
+		append([]any{settings.Connection, clients}, args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("read licences that are being created: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (found, error) {
+		f := found{Type: halo.TypeSubscription, Active: true}
+		var absent, removed bool
+		var gone []byte
+		if err := r.Scan(&f.OwnerKey, &f.ClientID, &f.Name, &f.SKU, &absent, &removed, &gone); err != nil {
+			return f, err
+		}
+		var err error
+		f.Owner, err = ownerOf(absent, removed, gone)
+		return f, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read licences that are being created: %w", err)
 	}
 	return list, nil
 }

@@ -2,7 +2,9 @@ package licence
 
 import (
 	"testing"
+	"time"
 
+	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/halo/halosim"
 	"seatline.dev/pkg/reconcile"
@@ -133,4 +135,75 @@ func TestALicenceGoesOnUnderTheIDOfAnotherMethod(t *testing.T) {
 			w.wantState("microsoft/a", "retired replaced")
 		})
 	}
+}
+
+// The import method is changed while nobody knows yet whether the licence was created under the former id: the other id
+// waits until that is known, and there is one licence in the end, whatever became of the call.
+func TestAMethodChangeWaitsForACreateThatIsUnclear(t *testing.T) {
+	for name, fault := range map[string]halosim.Fault{
+		"the write lands":                 {Name: "cut_after"},
+		"the write lands later":           {Name: "late", Delay: 1500 * time.Millisecond},
+		"the write is lost":               {Name: "hang"},
+		"the write is lost, no word came": {Name: "hang", Delay: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, halosim.Config{}, 1)
+			silent := fault.Delay == 1
+			fault.Method, fault.Route, fault.Times = "POST", "/SoftwareLicence", 1
+			if err := w.sim.Inject(fault); err != nil {
+				t.Fatal(err)
+			}
+			w.start()
+			w.connect()
+			w.send(sub("giacom/1", 1, 5))
+			w.unclear("giacom/1")
+			if silent {
+				w.send(sub("microsoft/a", 1, 5, otherFeed))
+			} else {
+				w.send(sub("microsoft/a", 1, 5, otherFeed), sub("giacom/1", 1, 5, former))
+			}
+			eventtest.Eventually(t, "a decision about the other id", func() bool {
+				var n int
+				err := w.pool.QueryRow(t.Context(), `select count(*) from items where key = 'microsoft/a'`).Scan(&n)
+				return err == nil && n == 1
+			})
+			if silent {
+				w.wantHalo("1 5 true giacom:acct:giacom/1")
+				w.wantState("microsoft/a", "held possible_duplicate")
+				return
+			}
+			w.wantHalo("1 5 true giacom:acct:microsoft/a")
+			w.wantState("microsoft/a", "in_sync")
+			if got := w.state("giacom/1"); got != "retired replaced" && got != "retired removed" {
+				t.Errorf("the former id is %s", got)
+			}
+		})
+	}
+}
+
+// What was being created when a connection was told to observe is looked up, and not sent again.
+func TestNothingIsSentAgainOnceAConnectionObserves(t *testing.T) {
+	w := newWorld(t, halosim.Config{}, 1)
+	if err := w.sim.Inject(halosim.Fault{Name: "hang", Method: "POST", Route: "/SoftwareLicence", Times: 1}); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.connect()
+	w.send(sub("giacom/1", 1, 5))
+	w.unclear("giacom/1")
+	w.conn.Mode = connectionv1.Mode_MODE_OBSERVE
+	w.connect()
+	w.wantHalo()
+	w.wantState("giacom/1", "held observe")
+}
+
+// unclear waits until nobody knows whether the licence was created.
+func (w *world) unclear(key string) {
+	w.Helper()
+	eventtest.Eventually(w.TB, "a create whose outcome is unclear", func() bool {
+		var n int
+		err := w.pool.QueryRow(w.Context(), `select count(*) from items where key = $1 and unclear`, key).Scan(&n)
+		return err == nil && n == 1
+	})
 }
