@@ -104,6 +104,11 @@ func (c *Client) callFor(ctx context.Context, limit time.Duration, service strin
 	return nil
 }
 
+// callOf is call with a client of what the service answers.
+func callOf[C any](ctx context.Context, c *Client, service string, client func(grpc.ClientConnInterface) C, do func(context.Context, C) error) error {
+	return c.call(ctx, service, func(ctx context.Context, conn grpc.ClientConnInterface) error { return do(ctx, client(conn)) })
+}
+
 // atService says which service did not answer: gRPC's own words name neither it nor a way out.
 func atService(err error, service, addr string) error {
 	if rpc.ExitCode(err) != rpc.ExitUnavailable || rpc.Reason(err) != "" {
@@ -115,51 +120,40 @@ func atService(err error, service, addr string) error {
 }
 
 func (c *Client) connections(ctx context.Context, do func(context.Context, connectionv1.ConnectionServiceClient) error) error {
-	return c.call(ctx, Console, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, connectionv1.NewConnectionServiceClient(conn))
-	})
+	return callOf(ctx, c, Console, connectionv1.NewConnectionServiceClient, do)
 }
 
 func (c *Client) runs(ctx context.Context, do func(context.Context, runv1.RunServiceClient) error) error {
-	return c.call(ctx, Fetcher, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, runv1.NewRunServiceClient(conn))
-	})
+	return callOf(ctx, c, Fetcher, runv1.NewRunServiceClient, do)
 }
 
 func (c *Client) mappings(ctx context.Context, do func(context.Context, mappingv1.MappingServiceClient) error) error {
-	return c.call(ctx, Mapper, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, mappingv1.NewMappingServiceClient(conn))
-	})
+	return callOf(ctx, c, Mapper, mappingv1.NewMappingServiceClient, do)
 }
 
 func (c *Client) subscriptions(ctx context.Context, do func(context.Context, subscriptionv1.SubscriptionServiceClient) error) error {
-	return c.call(ctx, Mapper, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, subscriptionv1.NewSubscriptionServiceClient(conn))
-	})
+	return callOf(ctx, c, Mapper, subscriptionv1.NewSubscriptionServiceClient, do)
 }
 
 func (c *Client) licences(ctx context.Context, do func(context.Context, licencev1.LicenceServiceClient) error) error {
-	return c.call(ctx, Licence, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, licencev1.NewLicenceServiceClient(conn))
-	})
+	return callOf(ctx, c, Licence, licencev1.NewLicenceServiceClient, do)
 }
 
 func (c *Client) lines(ctx context.Context, do func(context.Context, invoicelinev1.LineServiceClient) error) error {
-	return c.call(ctx, Billing, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, invoicelinev1.NewLineServiceClient(conn))
-	})
+	return callOf(ctx, c, Billing, invoicelinev1.NewLineServiceClient, do)
 }
 
 func (c *Client) pricing(ctx context.Context, do func(context.Context, pricingv1.PricingServiceClient) error) error {
-	return c.call(ctx, Billing, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, pricingv1.NewPricingServiceClient(conn))
-	})
+	return callOf(ctx, c, Billing, pricingv1.NewPricingServiceClient, do)
 }
 
 func (c *Client) ops(ctx context.Context, service string, do func(context.Context, opsv1.OpsServiceClient) error) error {
-	return c.call(ctx, service, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, opsv1.NewOpsServiceClient(conn))
-	})
+	return callOf(ctx, c, service, opsv1.NewOpsServiceClient, do)
+}
+
+// etagFlag keeps two people from overwriting each other.
+type etagFlag struct {
+	Etag string `help:"Refuse if it changed since this etag was read."`
 }
 
 // readFile reads a file, or standard input for "-".

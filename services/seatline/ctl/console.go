@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"golang.org/x/term"
-	"google.golang.org/grpc"
 
 	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/telemetry"
@@ -29,9 +28,7 @@ type ConsoleAccess struct {
 }
 
 func (c *Client) access(ctx context.Context, do func(context.Context, accessv1.AccessServiceClient) error) error {
-	return c.call(ctx, Console, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		return do(ctx, accessv1.NewAccessServiceClient(conn))
-	})
+	return callOf(ctx, c, Console, accessv1.NewAccessServiceClient, do)
 }
 
 func personRole(word string) accessv1.Role {

@@ -30,11 +30,6 @@ type Mappings struct {
 	HaloCustomers MappingsHaloCustomers `cmd:"" name:"halo-customers" help:"List Halo's customers as last read, to choose one."`
 }
 
-// stale is the flag of commands on one mapping.
-type stale struct {
-	Etag string `help:"Refuse if the mapping changed since this etag."`
-}
-
 // customerArgs name a Giacom customer.
 type customerArgs struct {
 	Connection string `arg:"" help:"Connection."`
@@ -101,7 +96,7 @@ func (cmd *MappingsGet) Run(ctx context.Context, c *Client) error {
 type MappingsSet struct {
 	customerArgs
 	HaloID int64 `arg:"" name:"halo-id" help:"Halo's id of the customer."`
-	stale
+	etagFlag
 }
 
 func (cmd *MappingsSet) Run(ctx context.Context, c *Client) error {
@@ -118,7 +113,7 @@ func (cmd *MappingsSet) Run(ctx context.Context, c *Client) error {
 // MappingsCreate is `mappings create`.
 type MappingsCreate struct {
 	customerArgs
-	stale
+	etagFlag
 }
 
 func (cmd *MappingsCreate) Run(ctx context.Context, c *Client) error {
@@ -134,7 +129,7 @@ func (cmd *MappingsCreate) Run(ctx context.Context, c *Client) error {
 // MappingsIgnore is `mappings ignore`.
 type MappingsIgnore struct {
 	customerArgs
-	stale
+	etagFlag
 	Reason string `required:"" help:"Why it is not billed."`
 }
 
@@ -151,7 +146,7 @@ func (cmd *MappingsIgnore) Run(ctx context.Context, c *Client) error {
 // MappingsRemove is `mappings remove`.
 type MappingsRemove struct {
 	customerArgs
-	stale
+	etagFlag
 }
 
 func (cmd *MappingsRemove) Run(ctx context.Context, c *Client) error {

@@ -92,7 +92,7 @@ type MappingsAccept struct {
 	MexID      string `arg:"" optional:"" name:"mex-id" help:"Giacom's id of the customer; without it, all that have --min-score."`
 	HaloID     int64  `arg:"" optional:"" name:"halo-id" help:"Which of the candidates; without it the one that stands out."`
 	MinScore   int32  `name:"min-score" help:"Accept all that stand out and have at least this score, 1 to 100."`
-	stale
+	etagFlag
 	bulk
 }
 

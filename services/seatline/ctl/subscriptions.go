@@ -87,11 +87,6 @@ func (cmd *SubscriptionsGet) Run(ctx context.Context, c *Client) error {
 	})
 }
 
-// etagFlag keeps two people from overwriting each other.
-type etagFlag struct {
-	Etag string `help:"Refuse if it changed since this etag was read."`
-}
-
 // SubscriptionsAssign is `subscriptions assign`.
 type SubscriptionsAssign struct {
 	keyArgs
