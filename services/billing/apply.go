@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
-	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 )
@@ -21,22 +20,44 @@ type (
 	outcome = reconcile.Outcome[Fields]
 )
 
-// apply writes the lines of one recurring invoice: it reads the invoice, decides anew over what it
-// finds, posts it once for all lines, and reads it again to compare.
-func (s *service) apply(ctx context.Context, batch []item) []outcome {
-	a := &attempt{s: s, batch: batch, instance: batch[0].Instance, out: make([]*outcome, len(batch)), requestID: uuid.NewString()}
-	if err := a.run(ctx); err != nil {
-		s.Log.WarnContext(ctx, "write recurring invoice", "instance", a.instance, "invoice", a.invoice, "request_id", a.requestID, "err", err)
-		a.rest(failure(err))
+// apply writes the lines of some recurring invoices of one instance: each is read, decided about anew over
+// what is found, posted once for all of its lines, and read again to compare.
+func (s *service) apply(ctx context.Context, items []item) []outcome {
+	b := &batch{s: s, items: items, instance: items[0].Instance, out: make([]*outcome, len(items))}
+	byInvoice := map[string]*attempt{}
+	for i, x := range items {
+		a := byInvoice[x.Group]
+		if a == nil {
+			a = &attempt{batch: b, requestID: uuid.NewString()}
+			byInvoice[x.Group] = a
+			b.attempts = append(b.attempts, a)
+		}
+		a.mine = append(a.mine, i)
 	}
-	a.rest(reconcile.Retry[Fields](0, "changed", "Something changed meanwhile; it is looked at again."))
-	outcomes := make([]outcome, len(batch))
-	for i, o := range a.out {
-		o.RequestID = a.requestID
-		outcomes[i] = *o
+	var g errgroup.Group
+	for _, a := range b.attempts {
+		s.writing <- struct{}{}
+		g.Go(func() error {
+			defer func() { <-s.writing }()
+			if err := a.run(ctx); err != nil {
+				s.Log.WarnContext(ctx, "write recurring invoice", "instance", b.instance, "invoice", a.invoice, "request_id", a.requestID, "err", err)
+				a.rest(failure(err))
+			}
+			a.rest(reconcile.Retry[Fields](0, "changed", "Something changed meanwhile; it is looked at again."))
+			a.end()
+			return nil
+		})
 	}
-	// Whatever was seen is stored with the outcomes, and the customers are decided anew over it.
-	outcomes[0].Also = a.store
+	_ = g.Wait() // each has given its outcomes
+	outcomes := make([]outcome, len(items))
+	for _, a := range b.attempts {
+		for _, i := range a.mine {
+			outcomes[i] = *b.out[i]
+			outcomes[i].RequestID = a.requestID
+			// Whatever was seen is stored with the outcomes, and the customers are decided anew over it.
+			outcomes[i].Also = b.store
+		}
+	}
 	return outcomes
 }
 
@@ -63,18 +84,18 @@ func failure(err error) outcome {
 
 // attempt is one try at the lines of one invoice.
 type attempt struct {
-	s         *service
-	batch     []item
-	out       []*outcome
-	instance  string
+	*batch
+	mine      []int // places in the batch
 	invoice   int64
 	requestID string
 	client    *halo.Client
 
-	seen   *halo.Invoice // as last read
-	readAt time.Time
-	gone   bool
-	lost   *loss
+	seen *sight // as last read
+	gone bool
+	at   time.Time // when that was found out
+	lost *loss
+
+	over bool // under the lock of the batch
 }
 
 // job is one line to be written.
@@ -85,9 +106,15 @@ type job struct {
 	proRata  *int64
 }
 
+func (a *attempt) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
+}
+
 // rest gives an outcome to the items that have none.
 func (a *attempt) rest(o outcome) {
-	for i := range a.out {
+	for _, i := range a.mine {
 		if a.out[i] == nil {
 			c := o
 			a.out[i] = &c
@@ -96,17 +123,20 @@ func (a *attempt) rest(o outcome) {
 }
 
 func (a *attempt) run(ctx context.Context) (err error) {
-	if a.invoice, err = strconv.ParseInt(a.batch[0].Group, 10, 64); err != nil {
-		return fmt.Errorf("recurring invoice %q: %w", a.batch[0].Group, err)
+	first := a.batch.items[a.mine[0]]
+	if a.invoice, err = strconv.ParseInt(first.Group, 10, 64); err != nil {
+		return fmt.Errorf("recurring invoice %q: %w", first.Group, err)
 	}
-	c, err := connections.Read(ctx, a.s.pool, a.batch[0].Connection)
+	known, err := a.known(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := known.connection(first.Connection)
 	if err != nil {
 		return err
 	}
 	quiet := settingsOf(c).Quiet
-	if known, err := a.stored(ctx); err != nil {
-		return err
-	} else if known != nil && a.s.Clock.Now().Before(known.Next) && a.parkBefore(known.Next, quiet) {
+	if inv := known.invoices[a.invoice]; inv != nil && a.s.Clock.Now().Before(inv.Next) && a.parkBefore(inv.Next, quiet) {
 		return nil // known without asking; whether a run that is due has happened must be asked
 	}
 	if a.client, err = a.s.halo.Client(ctx, c); err != nil {
@@ -116,7 +146,7 @@ func (a *attempt) run(ctx context.Context) (err error) {
 	if err := a.look(ctx); err != nil || a.gone {
 		return err
 	}
-	if a.parkBefore(a.seen.NextCreation().Time, quiet) {
+	if a.parkBefore(a.seen.Next, quiet) {
 		return nil
 	}
 	jobs, err := a.decide(ctx)
@@ -124,15 +154,6 @@ func (a *attempt) run(ctx context.Context) (err error) {
 		return err
 	}
 	return a.write(ctx, jobs, true)
-}
-
-// stored is the invoice as it was last read, nil if it was not.
-func (a *attempt) stored(ctx context.Context) (*Invoice, error) {
-	sc := &scope{snapshot: Snapshot{Items: map[int64]Item{}}}
-	if err := sc.readInvoices(ctx, a.s.pool, a.instance, []int64{a.invoice}, nil); err != nil || len(sc.snapshot.Invoices) == 0 {
-		return nil, err
-	}
-	return &sc.snapshot.Invoices[0], nil
 }
 
 // parkBefore keeps an invoice alone from some hours before Halo makes the next invoice from it until
@@ -155,7 +176,7 @@ func (a *attempt) look(ctx context.Context) error {
 	at := a.s.Clock.Now()
 	inv, err := a.client.Invoice(ctx, a.invoice)
 	if halo.ClassOf(err) == halo.NotFound {
-		a.gone, a.readAt = true, at
+		a.gone, a.at = true, at
 		a.rest(reconcile.HoldFor[Fields]("invoice_gone", "Halo has no such recurring invoice any more."))
 		return nil
 	}
@@ -166,37 +187,31 @@ func (a *attempt) look(ctx context.Context) error {
 		}
 		return err
 	}
-	a.seen, a.readAt = &inv, at
-	return nil
+	a.seen, err = sightOf(inv, at)
+	return err
 }
 
 // decide decides anew over the invoice as it is, and gives the lines that must be written. Items that
 // need no write, or may not be written, get their outcome.
 func (a *attempt) decide(ctx context.Context) ([]job, error) {
-	fresh := invoiceOf(*a.seen)
-	var connections, keys []string
-	for _, x := range a.batch {
-		if key, ok := strings.CutPrefix(x.Key, addPrefix); ok {
-			connections, keys = append(connections, x.Connection), append(keys, key)
+	known, err := a.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if inv := known.invoices[a.invoice]; inv == nil || !a.seen.shows(inv) {
+		// It is not as it was stored: what is known of the others does not do.
+		if known, err = a.gather(ctx, a.mine, &a.seen.Invoice); err != nil {
+			return nil, err
 		}
 	}
-	clients, err := column[int64](ctx, a.s.pool, `select distinct client_id from licences where (connection, key) in (select * from unnest($1::text[], $2::text[]))`, connections, keys)
-	if err != nil {
-		return nil, err
-	}
-	clients = append(clients, fresh.ClientID)
-	sc, err := a.s.gather(ctx, a.s.pool, a.instance, clients, &fresh)
-	if err != nil {
-		return nil, err
-	}
-	decisions := decide(&sc.snapshot, sc.book)
 	var jobs []job
-	for i, x := range a.batch {
+	for _, i := range a.mine {
 		if a.out[i] != nil {
 			continue
 		}
-		set := sc.book.Settings[x.Connection]
-		d := find(decisions, fresh, x)
+		x := a.batch.items[i]
+		set := known.book.Settings[x.Connection]
+		d := known.find(a.invoice, x)
 		var o outcome
 		switch {
 		case d == nil:
@@ -216,26 +231,4 @@ func (a *attempt) decide(ctx context.Context) ([]job, error) {
 		a.out[i] = &o
 	}
 	return jobs, nil
-}
-
-// find gives the decision about an item. A line to be added may be there already: an earlier write
-// whose answer did not come. It is known by the licence it links.
-func find(decisions []Decision, inv Invoice, x item) *Decision {
-	for i := range decisions {
-		if (decisions[i].ItemKey == ItemKey{x.Connection, x.Key}) {
-			return &decisions[i]
-		}
-	}
-	key, ok := strings.CutPrefix(x.Key, addPrefix)
-	if !ok {
-		return nil
-	}
-	for i := range decisions {
-		if d := &decisions[i]; d.Connection == x.Connection && d.Facts.Invoice == inv.ID && d.Facts.Linked && slices.Contains(d.Facts.Licences, key) && d.Applied != nil {
-			there := *d
-			there.Verdict, there.Desired = reconcile.Go(), *d.Applied
-			return &there
-		}
-	}
-	return nil
 }

@@ -61,6 +61,8 @@ type service struct {
 	engine *reconcile.Engine[Fields]
 	wake   chassis.Wake // there may be customers to decide about
 	reread chassis.Wake // there may be an instance to read
+	// writing holds a place for each invoice that is being written, of whatever claim.
+	writing chan struct{}
 }
 
 // Run serves until ctx ends, and then returns nil.
@@ -70,7 +72,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	s := &service{Config: cfg, pool: cfg.Pool, halo: clients, wake: chassis.NewWake(), reread: chassis.NewWake()}
+	s := &service{Config: cfg, pool: cfg.Pool, halo: clients, wake: chassis.NewWake(), reread: chassis.NewWake(), writing: make(chan struct{}, cfg.Workers)}
 	s.engine = reconcile.New(reconcile.Config[Fields]{
 		Service: Service, Kind: "invoice-line", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
 		Diff: diff, Action: action, Event: lineEvent, Apply: s.apply, Recorded: s.wake.Nudge,

@@ -1,22 +1,26 @@
 package billing
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"seatline.dev/pkg/reconcile"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 )
 
 // scope is what was gathered to decide about some customers of an instance.
 type scope struct {
-	snapshot Snapshot
-	book     Book
-	items    []reconcile.Item[Fields] // locked
+	snapshot    Snapshot
+	book        Book
+	connections []*connectionv1.Connection
+	items       []reconcile.Item[Fields] // locked
 }
 
 // reader is a transaction, whose reads lock items, or a pool, whose reads do not.
@@ -31,7 +35,7 @@ type reader interface {
 func (s *service) gather(ctx context.Context, q reader, instance string, clients []int64, fresh *Invoice) (*scope, error) {
 	sc := &scope{snapshot: Snapshot{Clients: map[int64]bool{}, Items: map[int64]Item{}, Elsewhere: map[int64]bool{}, Known: map[ItemKey]Known{}, Alarms: map[int64]string{}}}
 	var err error
-	if sc.book, _, err = readBook(ctx, q, instance); err != nil {
+	if sc.book, sc.connections, err = readBook(ctx, q, instance); err != nil {
 		return nil, err
 	}
 	set := map[int64]bool{}
@@ -44,18 +48,23 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 		return nil, err
 	}
 	// Invoices of others may bill these licences, a parent's for example: their customers come along.
-	more, err := column[int64](ctx, q, `select distinct client_id from invoices where instance = $1 and not gone and licence_ids && $2`, instance, haloIDs(licences))
+	followed := haloIDs(licences)
+	more, err := column[int64](ctx, q, `select distinct client_id from invoices where instance = $1 and not gone and licence_ids && $2`, instance, followed)
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range more {
-		set[id] = true
-	}
 	if fresh != nil {
-		set[fresh.ClientID] = true
+		more = append(more, fresh.ClientID)
 	}
-	if licences, err = readLicences(ctx, q, sc.book, ofClients, instance, list()); err != nil {
-		return nil, err
+	if more = slices.DeleteFunc(more, func(id int64) bool { return set[id] }); len(more) > 0 {
+		theirs, err := readLicences(ctx, q, sc.book, ofClients, instance, more)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range more {
+			set[id] = true
+		}
+		licences = merged(licences, theirs)
 	}
 	sc.snapshot.Clients = set
 	ids, err := column[int64](ctx, q, `select id from invoices where instance = $1 and (client_id = any($2) or id = any($3)) order by id`, instance, list(), sc.namedInvoices())
@@ -78,13 +87,16 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 	for i, inv := range sc.snapshot.Invoices {
 		loaded[i] = inv.ID
 	}
-	elsewhere, err := column[int64](ctx, q, `select distinct l from invoices, unnest(licence_ids) l
-		where instance = $1 and not gone and licence_ids && $2 and l = any($2) and id <> all($3)`, instance, haloIDs(sc.snapshot.Licences), loaded)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range elsewhere {
-		sc.snapshot.Elsewhere[id] = true
+	// Every invoice that links one of those followed is among the loaded; the others may be linked anywhere.
+	if others := without(haloIDs(sc.snapshot.Licences), followed); len(others) > 0 {
+		elsewhere, err := column[int64](ctx, q, `select distinct l from invoices, unnest(licence_ids) l
+			where instance = $1 and not gone and licence_ids && $2 and l = any($2) and id <> all($3)`, instance, others, loaded)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range elsewhere {
+			sc.snapshot.Elsewhere[id] = true
+		}
 	}
 	return sc, sc.readInty(ctx, q, instance, loaded)
 }
@@ -176,23 +188,29 @@ func (sc *scope) readInvoices(ctx context.Context, q reader, instance string, id
 
 // withNamed adds the licences that lines name, or once billed, and whose customers are others.
 func (sc *scope) withNamed(ctx context.Context, q reader, instance string, licences []Licence) ([]Licence, error) {
-	have := map[ItemKey]bool{}
+	have, ids := make(map[ItemKey]bool, len(licences)), make(map[int64]bool, len(licences))
 	for _, l := range licences {
-		have[ItemKey{l.Connection, l.Key}] = true
+		have[ItemKey{l.Connection, l.Key}], ids[l.HaloID] = true, true
 	}
-	named := map[int64]bool{}
+	named, keys := map[int64]bool{}, map[string]bool{}
 	for _, inv := range sc.snapshot.Invoices {
 		for _, l := range inv.Lines {
 			for _, id := range l.linked() {
-				named[id] = true
+				if !ids[id] {
+					named[id] = true
+				}
 			}
 		}
 	}
-	keys := map[string]bool{}
-	for _, k := range sc.snapshot.Known {
+	for item, k := range sc.snapshot.Known {
 		for _, key := range k.Facts.Licences {
-			keys[key] = true
+			if !have[ItemKey{item.Connection, key}] {
+				keys[key] = true
+			}
 		}
+	}
+	if len(named)+len(keys) == 0 {
+		return licences, nil
 	}
 	others, err := readLicences(ctx, q, sc.book, `instance = $1 and (halo_id = any($2) and halo_id <> 0 or connection = any($3) and key = any($4))`,
 		instance, sortedKeys(named), sortedKeys(sc.book.Settings), sortedKeys(keys))
@@ -205,6 +223,24 @@ func (sc *scope) withNamed(ctx context.Context, q reader, instance string, licen
 		}
 	}
 	return licences, nil
+}
+
+// merged are the licences of both, each once, by connection and key.
+func merged(a, b []Licence) []Licence {
+	byKey := func(x, y Licence) int {
+		return cmp.Or(cmp.Compare(x.Connection, y.Connection), cmp.Compare(x.Key, y.Key))
+	}
+	all := slices.SortedFunc(slices.Values(slices.Concat(a, b)), byKey)
+	return slices.CompactFunc(all, func(x, y Licence) bool { return byKey(x, y) == 0 })
+}
+
+// without are the ids that are not among the others.
+func without(ids, others []int64) []int64 {
+	are := make(map[int64]bool, len(others))
+	for _, id := range others {
+		are[id] = true
+	}
+	return slices.DeleteFunc(ids, func(id int64) bool { return are[id] })
 }
 
 func haloIDs(licences []Licence) []int64 {

@@ -175,8 +175,12 @@ func (s *service) readAgain(ctx context.Context, client *halo.Client, instance s
 	if err != nil {
 		return unreachable(err)
 	}
+	v, err := sightOf(inv, began)
+	if err != nil {
+		return err
+	}
 	return postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		return saveInvoices(ctx, tx, instance, []halo.Invoice{inv}, began, s.Clock.Now())
+		return saveInvoices(ctx, tx, instance, []*sight{v}, s.Clock.Now())
 	})
 }
 

@@ -143,7 +143,7 @@ func (s *service) readAll(ctx context.Context, instance, owner string, c *connec
 	}
 	slices.SortFunc(items, func(a, b Item) int { return int(a.ID - b.ID) })
 	whole := c.GetHalo().GetCapabilities().GetInvoiceListHasLines()
-	var list []halo.Invoice
+	var list []*sight
 	flush := func() error {
 		err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 			tag, err := tx.Exec(ctx, `update instances set reading_until = $3 where instance = $1 and reader = $2`, instance, owner, s.Clock.Now().Add(readLease))
@@ -153,7 +153,7 @@ func (s *service) readAll(ctx context.Context, instance, owner string, c *connec
 			if tag.RowsAffected() == 0 {
 				return errors.New("another replica took the reading over")
 			}
-			return saveInvoices(ctx, tx, instance, list, began, s.Clock.Now())
+			return saveInvoices(ctx, tx, instance, list, s.Clock.Now())
 		})
 		list = list[:0]
 		return err
@@ -174,7 +174,11 @@ func (s *service) readAll(ctx context.Context, instance, owner string, c *connec
 		}
 		found.invoices++
 		found.lines += len(inv.Lines)
-		if list = append(list, inv); len(list) == chunk {
+		v, err := sightOf(inv, began)
+		if err != nil {
+			return nil, found, err
+		}
+		if list = append(list, v); len(list) == chunk {
 			if err := flush(); err != nil {
 				return nil, found, err
 			}

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"seatline.dev/pkg/connections"
-	"seatline.dev/pkg/halo"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 )
@@ -129,47 +128,42 @@ func readLicences(ctx context.Context, q querier, b Book, where string, args ...
 	return slices.DeleteFunc(list, func(l Licence) bool { _, ok := b.Settings[l.Connection]; return !ok }), nil
 }
 
-// saveInvoices keeps invoices as Halo sent them after readAt, unless they were read later already,
-// and queues the customers of those that changed for the rules.
-func saveInvoices(ctx context.Context, tx pgx.Tx, instance string, list []halo.Invoice, readAt, now time.Time) error {
+// saveInvoices keeps invoices as Halo showed them, unless they were read later already, and queues the
+// customers of those that changed for the rules, with the others given.
+func saveInvoices(ctx context.Context, tx pgx.Tx, instance string, list []*sight, now time.Time, clients ...int64) error {
+	if len(list) == 0 {
+		return dirty(ctx, tx, instance, clients, now)
+	}
 	n := len(list)
 	id, client, links := make([]int64, n), make([]int64, n), make([]string, n)
-	digest, body := make([]string, n), make([][]byte, n)
-	list = slices.SortedFunc(slices.Values(list), func(a, b halo.Invoice) int { return cmp.Compare(a.ID(), b.ID()) })
-	for i, inv := range list {
-		v := invoiceOf(inv)
-		id[i], client[i] = v.ID, v.ClientID
+	digest, body, readAt := make([]string, n), make([][]byte, n), make([]time.Time, n)
+	list = slices.SortedFunc(slices.Values(list), func(a, b *sight) int { return cmp.Compare(a.ID, b.ID) })
+	for i, v := range list {
+		id[i], client[i], digest[i], readAt[i] = v.ID, v.ClientID, string(v.digest), v.at
 		linked := []int64{}
 		for _, l := range v.Lines {
 			if l.Type == quantityLinked {
 				linked = append(linked, l.linked()...)
 			}
 		}
-		for _, f := range []struct {
-			from any
-			into *string
-		}{{linked, &links[i]}, {v, &digest[i]}} {
-			b, err := json.Marshal(f.from)
-			if err != nil {
-				return fmt.Errorf("recurring invoice %d: %w", v.ID, err)
-			}
-			*f.into = string(b)
-		}
-		b, err := inv.MarshalJSON()
+		b, err := json.Marshal(linked)
 		if err != nil {
 			return fmt.Errorf("recurring invoice %d: %w", v.ID, err)
 		}
-		body[i] = b
+		links[i] = string(b)
+		if body[i], err = v.raw.MarshalJSON(); err != nil {
+			return fmt.Errorf("recurring invoice %d: %w", v.ID, err)
+		}
 	}
 	rows, err := tx.Query(ctx, `
 		with new as (
-			select id, client_id, array(select x::bigint from jsonb_array_elements_text(links) x) as licence_ids, digest, body
-			from unnest($2::bigint[], $3::bigint[], $4::jsonb[], $5::jsonb[], $6::bytea[]) as t(id, client_id, links, digest, body)
+			select id, client_id, array(select x::bigint from jsonb_array_elements_text(links) x) as licence_ids, digest, body, read_at
+			from unnest($2::bigint[], $3::bigint[], $4::jsonb[], $5::jsonb[], $6::bytea[], $7::timestamptz[]) as t(id, client_id, links, digest, body, read_at)
 		), was as (
 			select v.* from invoices v join new using (id) where v.instance = $1
 		), saved as (
 			insert into invoices as v (instance, id, client_id, licence_ids, digest, body, read_at)
-			select $1, id, client_id, licence_ids, digest, body, $7 from new order by id
+			select $1, id, client_id, licence_ids, digest, body, read_at from new order by id
 			on conflict (instance, id) do update set client_id = excluded.client_id, licence_ids = excluded.licence_ids,
 				digest = excluded.digest, body = excluded.body, read_at = excluded.read_at, gone = false
 			where excluded.read_at >= v.read_at
@@ -181,10 +175,9 @@ func saveInvoices(ctx context.Context, tx pgx.Tx, instance string, list []halo.I
 	if err != nil {
 		return fmt.Errorf("store %d recurring invoices: %w", n, err)
 	}
-	var touched []int64
 	var is, was int64
-	if _, err := pgx.ForEachRow(rows, []any{&is, &was}, func() error { touched = append(touched, is, was); return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&is, &was}, func() error { clients = append(clients, is, was); return nil }); err != nil {
 		return fmt.Errorf("store %d recurring invoices: %w", n, err)
 	}
-	return dirty(ctx, tx, instance, touched, now)
+	return dirty(ctx, tx, instance, clients, now)
 }

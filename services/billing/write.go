@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 )
@@ -14,9 +12,9 @@ import (
 // write posts the jobs in one request and compares. A refusal is met once with a fresh look, because
 // the invoice may have been changed meanwhile; then the lines are tried apart, to find the one at fault.
 func (a *attempt) write(ctx context.Context, jobs []job, again bool) error {
-	before := *a.seen
-	edited := before
-	edited.Lines = slices.Clone(before.Lines)
+	before := a.seen
+	edited := before.raw
+	edited.Lines = slices.Clone(before.raw.Lines)
 	var posted []job
 	for _, j := range jobs {
 		if err := edit(&edited, j.decision, j.name, j.proRata); err != nil {
@@ -95,22 +93,21 @@ func (a *attempt) refused(ctx context.Context, jobs []job, again bool, refusal e
 }
 
 // compare checks that Halo holds what was written, and that no line was lost.
-func (a *attempt) compare(before halo.Invoice, jobs []job, reply halo.Reply) error {
-	if ids := lost(before, *a.seen); len(ids) > 0 {
+func (a *attempt) compare(before *sight, jobs []job, reply halo.Reply) error {
+	if ids := lost(before.raw, a.seen.raw); len(ids) > 0 {
 		a.s.Log.Error("LINES LOST: a recurring invoice has fewer lines than before it was written",
 			"instance", a.instance, "invoice", a.invoice, "lines", ids, "request_id", a.requestID)
-		a.lost = &loss{invoice: a.invoice, lines: ids, before: before}
+		a.lost = &loss{invoice: a.invoice, lines: ids, before: before.raw}
 		a.give(jobs, reconcile.HoldFor[Fields](linesLost, a.lost.text()))
 		return nil
 	}
-	was, is := invoiceOf(before).Lines, invoiceOf(*a.seen).Lines
 	for _, j := range jobs {
-		id, holds := taken(was, is, j.decision)
+		id, holds := taken(before.Lines, a.seen.Lines, j.decision)
 		var o outcome
 		switch {
 		case holds == nil || len(diff(holds, &j.decision.Desired)) > 0:
 			o = reconcile.Refused[Fields]("not_taken", "Halo accepted the write but holds something else in the line. Look at the line in Halo, then retry.")
-		case reply.Astray && before.ChangeSeq() == 0:
+		case reply.Astray && before.raw.ChangeSeq() == 0:
 			o = reconcile.Unclear[Fields]("astray", "An earlier try of this write may land yet; the invoice is looked at again.")
 		default:
 			o = confirmed(j.decision.Key, id, holds)
@@ -118,29 +115,4 @@ func (a *attempt) compare(before halo.Invoice, jobs []job, reply halo.Reply) err
 		a.out[j.index] = &o
 	}
 	return nil
-}
-
-// store keeps the invoice as it was last seen, and has its customer decided anew.
-func (a *attempt) store(ctx context.Context, tx pgx.Tx) error {
-	now := a.s.Clock.Now()
-	clients := []int64{}
-	if a.lost != nil {
-		if err := a.lost.store(ctx, tx, a.instance, a.requestID, now); err != nil {
-			return err
-		}
-	}
-	if a.gone {
-		ids, err := column[int64](ctx, tx, `update invoices set gone = true where instance = $1 and id = $2 and read_at <= $3 returning client_id`, a.instance, a.invoice, a.readAt)
-		if err != nil {
-			return err
-		}
-		clients = ids
-	}
-	if a.seen != nil {
-		if err := saveInvoices(ctx, tx, a.instance, []halo.Invoice{*a.seen}, a.readAt, now); err != nil {
-			return err
-		}
-		clients = append(clients, a.seen.ClientID())
-	}
-	return dirty(ctx, tx, a.instance, clients, now)
 }
