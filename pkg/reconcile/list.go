@@ -37,37 +37,40 @@ func List[D, T any](ctx context.Context, db list.DB, q *list.Query, of Listing, 
 	})
 }
 
-// What is in sync holds one document three times over: it is written, sent and read once.
-const listColumns = `i.connection, i.key, i.instance, i.revision, i.desired, nullif(i.applied, i.desired), nullif(i.observed, i.applied),
-	i.applied = i.desired, i.observed = i.applied, i.drifted, i.halo_id, i.state, i.reason_code, i.reason_text, i.facts, i.title, i.customer,
+// What is in sync holds one document three times over: it is sent and read once. Documents are compared as they are
+// stored, byte by byte, which costs a tenth of comparing what they say.
+const listColumns = `i.connection, i.key, i.instance, i.revision, i.desired,
+	i.applied is not null, case when not record_image_eq(row(i.applied), row(i.desired)) then i.applied end,
+	i.observed is not null, case when not record_image_eq(row(i.observed), row(i.applied)) then i.observed end,
+	i.drifted, i.halo_id, i.state, i.reason_code, i.reason_text, i.facts, i.title, i.customer,
 	i.follows, i.monthly_before::text, i.monthly_after::text, i.currency, i.run, i.updated`
 
 func scanListed[D any](r pgx.CollectableRow) (x Item[D], err error) {
 	var (
 		desired, applied, observed []byte
-		inSync, asApplied          *bool
+		hasApplied, hasObserved    bool
 		before, after              *string
 	)
-	err = r.Scan(&x.Connection, &x.Key, &x.Instance, &x.Revision, &desired, &applied, &observed,
-		&inSync, &asApplied, &x.Drifted, &x.HaloID, &x.State, &x.Reason.Code, &x.Reason.Text, &x.Facts, &x.Title, &x.Customer,
+	err = r.Scan(&x.Connection, &x.Key, &x.Instance, &x.Revision, &desired, &hasApplied, &applied, &hasObserved, &observed,
+		&x.Drifted, &x.HaloID, &x.State, &x.Reason.Code, &x.Reason.Text, &x.Facts, &x.Title, &x.Customer,
 		&x.Follows, &before, &after, &x.Currency, &x.Run, &x.Updated)
 	if err != nil {
 		return x, fmt.Errorf("scan item: %w", err)
 	}
-	document := func(text []byte, same *bool, as *D) *D {
+	document := func(has bool, text []byte, same *D) *D {
 		switch {
-		case orZero(same):
-			return as
-		case text == nil || err != nil:
+		case !has || err != nil:
 			return nil
+		case text == nil:
+			return same
 		}
 		d := new(D)
 		err = json.Unmarshal(text, d)
 		return d
 	}
-	x.Desired = document(desired, nil, nil)
-	x.Applied = document(applied, inSync, x.Desired)
-	x.Observed = document(observed, asApplied, x.Applied)
+	x.Desired = document(desired != nil, desired, nil)
+	x.Applied = document(hasApplied, applied, x.Desired)
+	x.Observed = document(hasObserved, observed, x.Applied)
 	if err == nil {
 		x.MonthlyBefore, err = parseMoney(before)
 	}

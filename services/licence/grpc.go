@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"seatline.dev/pkg/connections"
@@ -202,15 +203,19 @@ func licenceEvent(x item) (event.Event, error) {
 	return event.Event{Type: "seatline.licence." + verb + ".v1", Entity: "licence", Data: l}, nil
 }
 
-// licenceOf is an item as the contract has it.
+// licenceOf is an item as the contract has it. What the item carries along is part of it as it is stored: encoded
+// messages that follow one another are one message to whoever decodes them, and a page need not be decoded in order to
+// be sent. So the fields that weigh wrote are not to be read from what this returns.
 func licenceOf(x item) (*licencev1.Licence, error) {
-	l, err := unmarshal(x.Facts, &licencev1.Licence{})
+	giacom, err := within(x.Facts, 3, 3) // subscription.giacom
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("facts of licence %s/%s: %w", x.Connection, x.Key, err)
 	}
-	g := l.GetSubscription().GetGiacom()
-	l.Connection, l.Key, l.Instance, l.Status, l.Etag = x.Connection, x.Key, x.Instance, x.Status(), number(x.Revision)
-	fields := func(f *Fields) *licencev1.Fields { return fieldsProto(f, g.GetName(), g.GetSku(), x.Currency) }
+	name, _ := within(giacom, 5)
+	sku, _ := within(giacom, 6)
+	l := &licencev1.Licence{Connection: x.Connection, Key: x.Key, Instance: x.Instance, Status: x.Status(), Etag: number(x.Revision)}
+	l.ProtoReflect().SetUnknown(x.Facts)
+	fields := func(f *Fields) *licencev1.Fields { return fieldsProto(f, string(name), string(sku), x.Currency) }
 	l.Desired = fields(x.Desired)
 	if l.Applied = l.Desired; x.Applied != x.Desired {
 		l.Applied = fields(x.Applied)
@@ -219,6 +224,32 @@ func licenceOf(x item) (*licencev1.Licence, error) {
 		l.Observed = fields(x.Observed)
 	}
 	return l, nil
+}
+
+// within finds a field in an encoded message, by the numbers of the messages that it lies in and its own; nil if it is
+// not there.
+func within(message []byte, path ...protowire.Number) ([]byte, error) {
+	for rest := message; len(rest) > 0; {
+		number, kind, n := protowire.ConsumeTag(rest)
+		if n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		length := protowire.ConsumeFieldValue(number, kind, rest[n:])
+		if length < 0 {
+			return nil, protowire.ParseError(length)
+		}
+		value := rest[n : n+length]
+		if number != path[0] || kind != protowire.BytesType {
+			rest = rest[n+length:]
+			continue
+		}
+		value, _ = protowire.ConsumeBytes(value)
+		if len(path) == 1 {
+			return value, nil
+		}
+		return within(value, path[1:]...)
+	}
+	return nil, nil
 }
 
 func fieldsProto(f *Fields, name, sku, currency string) *licencev1.Fields {

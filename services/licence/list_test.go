@@ -3,21 +3,26 @@ package licence
 import (
 	"fmt"
 	"maps"
-	"seatline.dev/pkg/connections"
-	"seatline.dev/pkg/event"
-	"seatline.dev/pkg/postgres/postgrestest"
-	"seatline.dev/pkg/reconcile"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/halo/halosim"
+	"seatline.dev/pkg/postgres/postgrestest"
+	"seatline.dev/pkg/reconcile"
+	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 )
 
@@ -64,6 +69,12 @@ func estate(t testing.TB, pool *pgxpool.Pool, n int) {
 		customer, product := i%1000, i/7%40
 		s := sub(fmt.Sprintf("microsoft/%08d", i), int64(customer), i%250, func(s *subscriptionv1.Subscription) {
 			s.Giacom.Name, s.Giacom.Sku = fmt.Sprint("Product ", product), fmt.Sprint("SKU", product)
+			// as much as a row of the report says
+			s.Giacom.CustomerName, s.Giacom.TenantId = s.HaloClientName, fmt.Sprintf("6f3c0a52-2d0e-4a7b-9c1d-%012d", customer)
+			s.Giacom.Rrp = &moneyv1.Money{Amount: "19.90", Currency: "GBP", Basis: moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH}
+			s.Giacom.EndTime, s.UpdateTime = timestamppb.New(begun.AddDate(1, 0, 0)), timestamppb.New(begun)
+			s.Giacom.Term, s.Giacom.TermWord, s.Giacom.CycleWord, s.Giacom.StatusWord = giacomv1.Term_TERM_ANNUAL, "Annual", "Monthly", "Active"
+			s.Giacom.NewCommerce, s.Giacom.TermEndAction = true, "Renew"
 		})
 		facts, err := proto.Marshal(&licencev1.Licence{Subscription: s})
 		if err != nil {
@@ -101,6 +112,45 @@ func estate(t testing.TB, pool *pgxpool.Pool, n int) {
 	}
 	copyIn("items", strings.Fields("connection key instance revision desired applied observed halo_id state reason_code reason_text facts title customer currency run updated"), items)
 	copyIn("subscriptions", strings.Fields("connection key revision state client_id mex_id customer_name name sku absent removed run cause trace first_seen body"), subs)
+}
+
+// What an item carries goes out as it is stored, and reads as part of the licence.
+func TestALicenceCarriesItsFacts(t *testing.T) {
+	s := sub("microsoft/1", 7, 5, func(s *subscriptionv1.Subscription) { s.Giacom.Name, s.Giacom.Sku = "Product <é>", "SKU9" })
+	facts := &licencev1.Licence{Subscription: s, Gone: true, ReplacedBy: "microsoft/2", Candidates: []*licencev1.Candidate{{HaloId: 4, Name: "Product"}, {HaloId: 5}}}
+	stored, err := proto.Marshal(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int64(5)
+	x := item{Connection: "demo", Key: s.Key, Instance: "sim/sim", Revision: 12, State: reconcile.Held, HaloID: 9, Currency: "GBP", Facts: stored,
+		Desired: &Fields{ClientID: 7, Count: &n, Active: true}}
+	l, err := licenceOf(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, err := proto.Marshal(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := unmarshal(sent, &licencev1.Licence{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := proto.CloneOf(facts)
+	want.Connection, want.Key, want.Instance, want.Etag, want.Status = "demo", s.Key, "sim/sim", "12", x.Status()
+	want.Desired = &licencev1.Fields{ClientId: 7, Count: 5, Active: true, Name: "Product <é>", Sku: "SKU9"}
+	if d := cmp.Diff(want, got, protocmp.Transform()); d != "" {
+		t.Error(d)
+	}
+	x.Facts = stored[:9]
+	if _, err := licenceOf(x); err == nil {
+		t.Error("facts that were cut off are sent")
+	}
+	x.Facts = nil
+	if l, err := licenceOf(x); err != nil || l.Desired.Name != "" {
+		t.Errorf("without facts: %v, %v", l, err)
+	}
 }
 
 // BenchmarkList tells what a page of 100 from the middle of a list of 100,000 licences costs a caller over gRPC: the

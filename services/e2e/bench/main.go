@@ -44,6 +44,12 @@ type Ratio struct {
 
 func ratio(ours, floor float64) Ratio { return Ratio{ours, floor, ours / floor} }
 
+// Latency in milliseconds, ours and that of a floor of the same run.
+type Latency struct {
+	Ours  float64 `json:"ours"`
+	Floor float64 `json:"floor"`
+}
+
 // Size is what was measured with so many subscriptions.
 type Size struct {
 	Subscriptions int `json:"subscriptions"`
@@ -57,8 +63,8 @@ type Size struct {
 	HaloRequests map[string]int `json:"halo_requests"`
 	// PeakMemory of each process, in MiB.
 	PeakMemory map[string]float64 `json:"peak_memory_mib"`
-	// Page of 100 licences over gRPC: the median, in milliseconds, from the middle of the table.
-	LicencePage float64 `json:"licence_page_ms"`
+	// LicencePage: a page of 100 licences over gRPC, and the same page from memory.
+	LicencePage Latency `json:"licence_page_ms"`
 }
 
 func main() {
@@ -128,7 +134,7 @@ func (r Report) table(to io.Writer) {
 	}
 	for _, s := range r.Sizes {
 		fmt.Fprintf(t, "end to end, %d subscriptions\t%.0f/s\t\t(%.1f s)\n", s.Subscriptions, s.EndToEnd, s.Seconds)
-		fmt.Fprintf(t, "page of 100 licences at %d\t%.2f ms\t\t\n", s.Subscriptions, s.LicencePage)
+		fmt.Fprintf(t, "page of 100 licences at %d\t%.2f ms\t%.2f ms\t%.2f\n", s.Subscriptions, s.LicencePage.Ours, s.LicencePage.Floor, s.LicencePage.Floor/s.LicencePage.Ours)
 		total := 0
 		for _, n := range s.HaloRequests {
 			total += n

@@ -12,7 +12,6 @@ import (
 
 	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/giacom"
-	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 	"seatline.dev/services/e2e/world"
@@ -163,28 +162,6 @@ func decodeAndCopy(ctx context.Context, w *world.World) error {
 		return err
 	}
 	return <-pulled
-}
-
-// licencePage is the median time of a page of 100 from the middle of the table, in milliseconds.
-func licencePage(ctx context.Context, w *world.World) (float64, error) {
-	client := licencev1.NewLicenceServiceClient(w.Client(ctl.Licence))
-	token := ""
-	var times []float64
-	for range 60 {
-		var resp *licencev1.ListLicencesResponse
-		seconds, err := took(func() (err error) {
-			resp, err = client.ListLicences(ctx, &licencev1.ListLicencesRequest{PageSize: 100, PageToken: token, Filter: `connection = "acme"`})
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-		times = append(times, seconds*1000)
-		if token = resp.GetNextPageToken(); token == "" {
-			break
-		}
-	}
-	return median(times), nil
 }
 
 func median(x []float64) float64 {
