@@ -113,7 +113,7 @@ func (b *batch) matches(ctx context.Context, indices []int) (map[string]match, m
 		sub.HaloClientId = x.Desired.ClientID
 		subs, needing[x.Key] = append(subs, sub), true
 	}
-	rows, err := readFound(ctx, b.Pool, b.settings, clients, marks)
+	rows, err := readFound(ctx, b.Pool, b.settings, clients, marks, needing)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -276,9 +276,9 @@ func (b *batch) confirm(ctx context.Context, posted []int) {
 	}
 }
 
-// newest reads Halo's licences from the highest id down until all that were just created have been seen, and tells
-// whether they were: a large instance is not listed whole for each batch. Where that would not spare a request, where
-// lists do not show marks, or where Halo orders otherwise, nothing is claimed.
+// newest reads Halo's licences from the highest id down until all that were just created have been seen, stores those,
+// and tells whether they were: a large instance is not listed whole for each batch. Where that would not spare a request,
+// where lists do not show marks, or where Halo orders otherwise, nothing is claimed.
 func (b *batch) newest(ctx context.Context, posted []int) (bool, error) {
 	missing := make(map[string]bool, len(posted))
 	customers := map[int64]bool{}
@@ -290,17 +290,23 @@ func (b *batch) newest(ctx context.Context, posted []int) (bool, error) {
 		return false, nil
 	}
 	listing := b.Clock.Now().UnixMicro()
-	rows, last, read := make([]halo.Licence, 0, listPage), int64(0), 0
+	rows, seen, last, read := make([]halo.Licence, 0, len(posted)), map[int64]bool{}, int64(0), 0
 	for l, err := range b.client.Licences(ctx, halo.LicenceFilter{Inactive: true, Newest: true}) {
 		if err != nil {
 			return false, err
 		}
-		f := foundIn(l)
-		if last != 0 && f.HaloID > last || !f.MarkKnown || read > 2*len(posted)+2*listPage { // others create as well
+		id, mark := int64(l.ID), l.Mark
+		if seen[id] { // what others create meanwhile pushes it on to the next page
+			continue
+		}
+		if last != 0 && id > last || !mark.Present || read > 2*len(posted)+2*listPage { // others create as well
 			return false, nil
 		}
-		last, read = f.HaloID, read+1
-		delete(missing, f.Fields.Mark)
+		seen[id], last, read = true, id, read+1
+		if !missing[mark.Value] {
+			continue // whoever made it lists it
+		}
+		delete(missing, mark.Value)
 		if rows = append(rows, l); len(missing) == 0 {
 			break
 		}

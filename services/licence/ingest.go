@@ -94,10 +94,11 @@ func (s *service) onLines(ctx context.Context, tx pgx.Tx, batch []event.Event) e
 	if err := takeTurn(ctx, tx, connectionsOf(batch)...); err != nil {
 		return err
 	}
-	if err := saveLines(ctx, tx, batch, s.Clock.Now()); err != nil {
+	changed, err := saveLines(ctx, tx, batch, s.Clock.Now())
+	if err != nil {
 		return err
 	}
-	return s.saveReplaced(ctx, tx, batch)
+	return s.onReplaced(ctx, tx, changed)
 }
 
 // revisitSome decides anew about up to 500 queued keys of one connection.

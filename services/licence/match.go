@@ -36,7 +36,7 @@ func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings,
 		}
 		return nil
 	}
-	rows, err := readFound(ctx, tx, settings, clients, marks)
+	rows, err := readFound(ctx, tx, settings, clients, marks, needing)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func matchAll(ctx context.Context, q querier, settings Settings, subs []subscrip
 		return nil, err
 	}
 	var all []newcomer
-	contested := map[int64]bool{}
+	contested, at := map[int64]bool{}, byClient(rows)
 	for _, sub := range subs {
 		if !needing[sub.GetKey()] {
 			continue
@@ -120,7 +120,7 @@ func matchAll(ctx context.Context, q querier, settings Settings, subs []subscrip
 			n.Adopt, n.Create = d, d == 0
 		}
 		all = append(all, n)
-		if slices.ContainsFunc(rows, func(r found) bool { return could(n, r) }) {
+		if !contested[n.ClientID] && slices.ContainsFunc(at[n.ClientID], func(r *found) bool { return could(n, *r) }) {
 			contested[n.ClientID] = true
 		}
 	}
@@ -136,11 +136,20 @@ func matchAll(ctx context.Context, q querier, settings Settings, subs []subscrip
 	return matches, nil
 }
 
+// byClient groups licences by the customer in Halo that has them.
+func byClient(rows []found) map[int64][]*found {
+	groups := map[int64][]*found{}
+	for i := range rows {
+		groups[rows[i].ClientID] = append(groups[rows[i].ClientID], &rows[i])
+	}
+	return groups
+}
+
 // adoptByClient is adopt, one customer at a time: rows of other customers are never candidates.
 func adoptByClient(all []newcomer, rows []found) map[string]match {
-	byClient, byMark := map[int64][]found{}, map[string][]found{}
-	for _, r := range rows {
-		byClient[r.ClientID] = append(byClient[r.ClientID], r)
+	at, byMark := byClient(rows), map[string][]*found{}
+	for i := range rows {
+		r := &rows[i]
 		if r.Fields.Mark != "" {
 			byMark[r.Fields.Mark] = append(byMark[r.Fields.Mark], r)
 		}
@@ -151,11 +160,14 @@ func adoptByClient(all []newcomer, rows []found) map[string]match {
 	}
 	matches := make(map[string]match, len(all))
 	for client, group := range groups {
-		near := slices.Clone(byClient[client])
+		var near []found
+		for _, r := range at[client] {
+			near = append(near, *r)
+		}
 		for _, n := range group {
 			for _, r := range byMark[n.Mark] {
 				if r.ClientID != client { // ours, at another customer
-					near = append(near, r)
+					near = append(near, *r)
 				}
 			}
 		}
@@ -217,11 +229,17 @@ func readDecisions(ctx context.Context, q querier, connection string, needing ma
 	return decided, err
 }
 
-// readFound reads the active licences of customers, and those with certain marks whatever their customer, and says to
-// whom each belongs.
-func readFound(ctx context.Context, q querier, settings Settings, clients []int64, marks []string) ([]found, error) {
+// readFound reads the active licences of customers that somebody of needing could take over, and those with certain marks
+// whatever their customer, and says to whom each belongs.
+func readFound(ctx context.Context, q querier, settings Settings, clients []int64, marks []string, needing map[string]bool) ([]found, error) {
 	slices.Sort(clients)
 	clients = slices.Compact(clients)
+	spaces := []string{}
+	for key := range needing {
+		if s := space(key); !slices.Contains(spaces, s) {
+			spaces = append(spaces, s)
+		}
+	}
 	rows, err := q.Query(ctx, `
 		select h.halo_id, h.client_id, h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active),
 			coalesce(nullif(i.applied->>'mark', ''), h.mark), h.mark_known,
@@ -233,8 +251,11 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 and not starts_with(key, '`+replacedKey+`') limit 1) i on true
 		left join lateral (select key, absent, removed, body from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
 			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end) limit 1) s on true
-		where h.instance = $1 and (h.active and h.client_id = any($2) or h.mark <> '' and h.mark = any($3))`,
-		settings.Instance, clients, marks, settings.Mark(""), settings.Connection)
+		where h.instance = $1 and (h.mark <> '' and h.mark = any($3) or h.active and h.client_id = any($2)
+			-- What a live subscription of the same feed has is nobody else's, see could; unless a person says so. Most licences are.
+			and (s.removed or s.absent or s.key is null or i.key is null or split_part(i.key, '/', 1) <> any($6)
+				or exists (select from decisions d where d.connection = $5 and d.adopt = h.halo_id)))`,
+		settings.Instance, clients, marks, settings.Mark(""), settings.Connection, spaces)
 	if err != nil {
 		return nil, fmt.Errorf("read Halo's licences: %w", err)
 	}

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"seatline.dev/pkg/connections"
-	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/reconcile"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
@@ -42,37 +41,8 @@ func replacedOf(l *invoicelinev1.Line) ([]byte, error) {
 	return json.Marshal(list)
 }
 
-// saveReplaced stores what lines replaced, and decides about those licences where that changed.
-func (s *service) saveReplaced(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
-	n := len(batch)
-	names, keys, revisions, lists := make([]string, n), make([]string, n), make([]int64, n), make([]string, n)
-	for i, e := range batch {
-		var l invoicelinev1.Line
-		if err := e.Unmarshal(&l); err != nil {
-			return err
-		}
-		list, err := replacedOf(&l)
-		if err != nil {
-			return err
-		}
-		names[i], keys[i], revisions[i], lists[i] = e.Connection, e.Key, e.Revision, string(list)
-	}
-	// The lines were stored just now, unless a later word on one had come already.
-	rows, err := tx.Query(ctx, `
-		with moved as (
-			update lines l set replaced = t.list
-			from unnest($1::text[], $2::text[], $3::bigint[], $4::jsonb[]) as t(connection, key, revision, list)
-			where l.connection = t.connection and l.key = t.key and l.revision = t.revision and l.replaced <> t.list
-			returning l.connection
-		)
-		select distinct connection from moved order by 1`, names, keys, revisions, lists)
-	if err != nil {
-		return fmt.Errorf("store what %d lines replaced: %w", n, err)
-	}
-	changed, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("store what %d lines replaced: %w", n, err)
-	}
+// onReplaced decides about replaced licences of connections whose lines replaced others than before.
+func (s *service) onReplaced(ctx context.Context, tx pgx.Tx, changed []string) error {
 	for _, connection := range changed {
 		c, err := connections.Read(ctx, tx, connection)
 		if errors.Is(err, connections.ErrUnknown) {

@@ -96,9 +96,13 @@ func (s *service) busy(connection string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var busy bool
-	err := s.Pool.QueryRow(ctx, `select exists (select from revisits where $1 = '' or connection = $1)
+	of := `$1 = ''`
+	if connection != "" { // which lets the indexes be used
+		of = `connection = $1`
+	}
+	err := s.Pool.QueryRow(ctx, `select exists (select from revisits where `+of+`)
 		or exists (select from instances where wanted_at > coalesce(listed_at, '-infinity') and failures = 0)
-		or exists (select from items where ($1 = '' or connection = $1) and reason_code = 'halo_list' and halo_id = 0
+		or exists (select from items where `+of+` and state in (4, 5) and reason_code = 'halo_list' and halo_id = 0
 			and not exists (select from instances n where n.instance = items.instance and n.failures > 0))`, connection).Scan(&busy)
 	return err != nil || busy
 }

@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"context"
 	"embed"
-	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -109,67 +110,101 @@ type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// saveLines stores what billing says, and queues the licences that it may concern: those asked for a price, and those
-// that wait for a line to let go of them.
-func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Time) error {
-	n := len(batch)
-	connections, keys, revisions := make([]string, n), make([]string, n), make([]int64, n)
-	linked, invoices, clients := make([]bool, n), make([]int64, n), make([]int64, n)
-	ids, billed, prices, standings := make([]string, n), make([]string, n), make([]*string, n), make([]string, n)
-	for i, e := range batch {
-		var l invoicelinev1.Line
-		if err := e.Unmarshal(&l); err != nil {
-			return err
-		}
-		connections[i], keys[i], revisions[i] = e.Connection, e.Key, e.Revision
-		linked[i], invoices[i], clients[i] = l.GetKind() == invoicelinev1.Kind_KIND_LINKED, l.GetInvoiceId(), l.GetClientId()
-		links, bills := []int64{}, []string{}
-		if e.Type != "seatline.invoice_line.removed.v1" {
-			links = append(links, or2(l.GetApplied(), l.GetObserved()).GetLicenceIds()...)
-			bills = append(bills, l.GetLicenceKeys()...)
-			if p := l.GetLicencePrice(); p != nil {
-				d, err := decimal.NewFromString(p.GetAmount())
-				if err != nil {
-					return fmt.Errorf("licence price of line %s: %w", e.Key, err)
-				}
-				text := d.Round(4).String()
-				prices[i] = &text
-			}
-		}
-		idText, err := json.Marshal(links)
-		if err != nil {
-			return err
-		}
-		keyText, err := json.Marshal(bills)
-		if err != nil {
-			return err
-		}
-		standing, err := json.Marshal(standingOf(&l))
-		if err != nil {
-			return err
-		}
-		ids[i], billed[i], standings[i] = string(idText), string(keyText), string(standing)
+// line is what this service keeps of an invoice line.
+type line struct {
+	event.Event
+	*invoicelinev1.Line
+	standing
+	ids      []string // of the licences that the line in Halo links now
+	keys     []string // of those that it bills
+	price    *string
+	replaced string
+}
+
+func lineOf(e event.Event) (line, error) {
+	l := line{Event: e, Line: &invoicelinev1.Line{}}
+	if err := e.Unmarshal(l.Line); err != nil {
+		return l, err
 	}
-	_, err := tx.Exec(ctx, `
+	list, err := replacedOf(l.Line)
+	if err != nil {
+		return l, err
+	}
+	l.standing, l.replaced = standingOf(l.Line), string(list)
+	if e.Type == "seatline.invoice_line.removed.v1" {
+		return l, nil
+	}
+	for _, id := range or2(l.GetApplied(), l.GetObserved()).GetLicenceIds() {
+		l.ids = append(l.ids, strconv.FormatInt(id, 10))
+	}
+	l.keys = l.GetLicenceKeys()
+	if p := l.GetLicencePrice(); p != nil {
+		d, err := decimal.NewFromString(p.GetAmount())
+		if err != nil {
+			return l, fmt.Errorf("licence price of line %s: %w", e.Key, err)
+		}
+		text := d.Round(4).String()
+		l.price = &text
+	}
+	return l, nil
+}
+
+// column is one field of all rows, for unnest.
+func column[R, T any](rows []R, field func(*R) T) []T {
+	out := make([]T, len(rows))
+	for i := range rows {
+		out[i] = field(&rows[i])
+	}
+	return out
+}
+
+// arrayText is list as an element of an array of arrays, which need not be of one length.
+func arrayText(list []string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, s := range list {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"` + quoting.Replace(s) + `"`)
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+var quoting = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+// saveLines stores what billing says, and queues the licences that it may concern: those asked for a price, and those
+// that wait for a line to let go of them. It gives the connections of which lines replaced other licences than before.
+func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Time) ([]string, error) {
+	lines := make([]line, len(batch))
+	for i, e := range batch {
+		var err error
+		if lines[i], err = lineOf(e); err != nil {
+			return nil, err
+		}
+	}
+	// Each row is looked for by its key, however little is known of tables that just filled.
+	rows, err := tx.Query(ctx, `
 		with new as (
-			select connection, key, revision, linked, invoice_id, client_id,
-				array(select jsonb_array_elements_text(ids::jsonb)::bigint) as licence_ids,
-				array(select jsonb_array_elements_text(billed::jsonb)) as licence_keys, price::numeric as price,
-				(x->>'Present')::boolean as present, (x->>'State')::smallint as state, x->>'Code' as reason_code, x->>'Text' as reason_text,
-				array(select jsonb_array_elements_text(x->'Differs')) as differs, (x->>'Billed')::numeric as billed, (x->>'Wanted')::numeric as wanted
-			from unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], $11::jsonb[])
-				as t(connection, key, revision, linked, invoice_id, client_id, ids, billed, price, x)
+			select connection, key, revision, linked, invoice_id, client_id, ids::bigint[] as licence_ids, keys::text[] as licence_keys,
+				price::numeric as price, present, state, code as reason_code, text as reason_text, differs::text[] as differs,
+				billed::numeric as billed, wanted::numeric as wanted, replaced
+			from unnest($2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[],
+				$11::boolean[], $12::smallint[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::jsonb[])
+				as t(connection, key, revision, linked, invoice_id, client_id, ids, keys, price, present, state, code, text, differs, billed, wanted, replaced)
 		), old as (
-			select l.* from lines l join new using (connection, key) where new.revision > l.revision
+			select l.* from new cross join lateral (
+				select * from lines where connection = new.connection and key = new.key and revision < new.revision limit 1) l
 		), saved as (
 			insert into lines as l (connection, key, revision, linked, invoice_id, client_id, licence_ids, licence_keys, price,
-				present, state, reason_code, reason_text, differs, billed, wanted)
+				present, state, reason_code, reason_text, differs, billed, wanted, replaced)
 			select * from new order by connection, key
 			on conflict (connection, key) do update set
 				revision = excluded.revision, linked = excluded.linked, invoice_id = excluded.invoice_id, client_id = excluded.client_id,
 				licence_ids = excluded.licence_ids, licence_keys = excluded.licence_keys, price = excluded.price,
 				present = excluded.present, state = excluded.state, reason_code = excluded.reason_code, reason_text = excluded.reason_text,
-				differs = excluded.differs, billed = excluded.billed, wanted = excluded.wanted
+				differs = excluded.differs, billed = excluded.billed, wanted = excluded.wanted, replaced = excluded.replaced
 			where excluded.revision > l.revision
 			returning l.*
 		), touched as (
@@ -177,15 +212,30 @@ func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Tim
 				and not exists (select from old o where (o.connection, o.key) = (s.connection, s.key) and o.price = s.price and o.licence_keys = s.licence_keys)
 			union select connection, unnest(licence_keys) from old where price is not null
 			union select i.connection, i.key from (select connection, unnest(licence_ids) as id from saved union select connection, unnest(licence_ids) from old) s
-				join items i on i.halo_id = s.id and i.halo_id <> 0 and i.connection = s.connection and i.reason_code = 'line'
+				cross join lateral (select connection, key from items
+					where halo_id = s.id and halo_id <> 0 and connection = s.connection and reason_code = 'line' offset 0) i
+		), queued as (
+			insert into revisits (connection, key, due_at) select connection, key, $1 from touched order by 1, 2
+			on conflict (connection, key) do update set due_at = least(revisits.due_at, excluded.due_at)
 		)
-		insert into revisits (connection, key, due_at) select connection, key, $10 from touched order by 1, 2
-		on conflict (connection, key) do update set due_at = least(revisits.due_at, excluded.due_at)`,
-		connections, keys, revisions, linked, invoices, clients, ids, billed, prices, now, standings)
+		select distinct s.connection from saved s left join old o using (connection, key) where s.replaced <> coalesce(o.replaced, '[]') order by 1`,
+		now, column(lines, func(l *line) string { return l.Event.Connection }), column(lines, func(l *line) string { return l.Event.Key }),
+		column(lines, func(l *line) int64 { return l.Revision }), column(lines, func(l *line) bool { return l.GetKind() == invoicelinev1.Kind_KIND_LINKED }),
+		column(lines, func(l *line) int64 { return l.GetInvoiceId() }), column(lines, func(l *line) int64 { return l.GetClientId() }),
+		column(lines, func(l *line) string { return arrayText(l.ids) }), column(lines, func(l *line) string { return arrayText(l.keys) }),
+		column(lines, func(l *line) *string { return l.price }), column(lines, func(l *line) bool { return l.Present }),
+		column(lines, func(l *line) int16 { return l.State }), column(lines, func(l *line) string { return l.Code }),
+		column(lines, func(l *line) string { return l.Text }), column(lines, func(l *line) string { return arrayText(l.Differs) }),
+		column(lines, func(l *line) *string { return l.Billed }), column(lines, func(l *line) *string { return l.Wanted }),
+		column(lines, func(l *line) string { return l.replaced }))
 	if err != nil {
-		return fmt.Errorf("store %d invoice lines: %w", n, err)
+		return nil, fmt.Errorf("store %d invoice lines: %w", len(lines), err)
 	}
-	return nil
+	changed, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("store %d invoice lines: %w", len(lines), err)
+	}
+	return changed, nil
 }
 
 // or2 is or for messages: the first that is set.
