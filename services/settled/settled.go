@@ -10,7 +10,7 @@ import (
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 )
 
-// Look asks every service how far it is.
+// Look asks every service how far it is. It may stop at one that is busy: then nothing is settled, whatever the others say.
 type Look func(context.Context) ([]*opsv1.Progress, error)
 
 // Every is how often Wait looks.
@@ -49,7 +49,7 @@ func Wait(ctx context.Context, look Look, seen func([]*opsv1.Progress)) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(Every + 2*time.Since(began)): // counting must not keep busy those who work
+		case <-time.After(Every + 5*time.Since(began)): // counting must not keep busy those who work
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -111,8 +112,21 @@ func (w *World) Settle(ctx context.Context, slug string) error {
 // SettleWithin is Settle with the time limit of ctx.
 func (w *World) SettleWithin(ctx context.Context, slug string) error {
 	var last []*opsv1.Progress
-	err := settled.Wait(ctx, func(ctx context.Context) ([]*opsv1.Progress, error) { return w.Progress(ctx, slug) },
-		func(all []*opsv1.Progress) { last = all })
+	order := slices.Clone(ctl.Services())
+	look := func(ctx context.Context) (all []*opsv1.Progress, err error) {
+		for i, service := range order {
+			p, err := w.progress(ctx, service, slug)
+			if err != nil {
+				return nil, err
+			}
+			if all = append(all, p); settled.Busy(p) != "" { // most likely it still is the next time
+				order = slices.Insert(slices.Delete(order, i, i+1), 0, service)
+				return all, nil
+			}
+		}
+		return all, nil
+	}
+	err := settled.Wait(ctx, look, func(all []*opsv1.Progress) { last = all })
 	if err != nil {
 		for _, p := range last {
 			if what := settled.Busy(p); what != "" {
@@ -128,11 +142,19 @@ func (w *World) SettleWithin(ctx context.Context, slug string) error {
 func (w *World) Progress(ctx context.Context, slug string) ([]*opsv1.Progress, error) {
 	var all []*opsv1.Progress
 	for _, service := range ctl.Services() {
-		p, err := opsv1.NewOpsServiceClient(w.Client(service)).GetProgress(ctx, &opsv1.GetProgressRequest{Connection: slug})
+		p, err := w.progress(ctx, service, slug)
 		if err != nil {
-			return nil, fmt.Errorf("progress of %s: %w", service, err)
+			return nil, err
 		}
 		all = append(all, p)
 	}
 	return all, nil
+}
+
+func (w *World) progress(ctx context.Context, service, slug string) (*opsv1.Progress, error) {
+	p, err := opsv1.NewOpsServiceClient(w.Client(service)).GetProgress(ctx, &opsv1.GetProgressRequest{Connection: slug})
+	if err != nil {
+		return nil, fmt.Errorf("progress of %s: %w", service, err)
+	}
+	return p, nil
 }
