@@ -142,6 +142,9 @@ func TestImportIsAllOrNothing(t *testing.T) {
 			t.Fatalf("validate only %t: %v (-want +got):\n%s", only, err, diff)
 		}
 	}
+	if m, err := w.mappings.GetMapping(t.Context(), &mappingv1.GetMappingRequest{Connection: "demo", MexId: "A"}); err != nil || m.GetOrigin() != mappingv1.Origin_ORIGIN_OPERATOR {
+		t.Errorf("rows that came in no file are of %v (%v)", m.GetOrigin(), err)
+	}
 	w.send(subscriptionEvent("giacom/3", "later", "Later"))
 	w.wantSubs(map[string]string{"giacom/1": "resolved 7", "giacom/2": "unresolved 0 customer_ignored", "giacom/3": "resolved 8"})
 	resp, err = w.mappings.ImportMappings(t.Context(), &mappingv1.ImportMappingsRequest{Connection: "demo", Rows: rows})

@@ -36,7 +36,11 @@ func (s *service) ImportMappings(ctx context.Context, req *mappingv1.ImportMappi
 		}
 		rows, wrong = readMappings(req.GetCsv())
 	}
-	wanted, faults := checkRows(rows, known)
+	origin := mappingv1.Origin_ORIGIN_FILE
+	if len(req.GetCsv()) == 0 {
+		origin = mappingv1.Origin_ORIGIN_OPERATOR
+	}
+	wanted, faults := checkRows(rows, known, origin)
 	resp := &mappingv1.ImportMappingsResponse{Errors: inOrder(append(wrong, faults...))}
 	if len(resp.Errors) > 0 {
 		return resp, nil
@@ -118,7 +122,7 @@ func (d decision) mapping(known picture) mapping {
 }
 
 // checkRows turns the rows of a file into decisions by mexId, or says what is wrong with each.
-func checkRows(rows []*mappingv1.ImportRow, known picture) (map[string]decision, []*mappingv1.RowError) {
+func checkRows(rows []*mappingv1.ImportRow, known picture, origin mappingv1.Origin) (map[string]decision, []*mappingv1.RowError) {
 	byName := map[string][]int64{}
 	for _, c := range known.clients {
 		if !c.Inactive {
@@ -130,7 +134,7 @@ func checkRows(rows []*mappingv1.ImportRow, known picture) (map[string]decision,
 	var wrong []*mappingv1.RowError
 	for _, row := range rows {
 		id := mexID(row.GetMexId())
-		d, fault := checkRow(row, known, byName)
+		d, fault := checkRow(row, known, byName, origin)
 		switch {
 		case id == "":
 			fault = "the Giacom customer id is missing"
@@ -147,14 +151,14 @@ func checkRows(rows []*mappingv1.ImportRow, known picture) (map[string]decision,
 	return wanted, wrong
 }
 
-func checkRow(row *mappingv1.ImportRow, known picture, byName map[string][]int64) (d decision, fault string) {
-	d = decision{State: mappingv1.State_STATE_MAPPED, ClientID: row.GetHaloClientId(), Origin: mappingv1.Origin_ORIGIN_FILE}
+func checkRow(row *mappingv1.ImportRow, known picture, byName map[string][]int64, origin mappingv1.Origin) (d decision, fault string) {
+	d = decision{State: mappingv1.State_STATE_MAPPED, ClientID: row.GetHaloClientId(), Origin: origin}
 	name := strings.TrimSpace(row.GetHaloClientName())
 	if reason := strings.TrimSpace(row.GetIgnoreReason()); reason != "" {
 		if d.ClientID != 0 || name != "" {
 			return d, "it names a customer of Halo and a reason to ignore: leave one of them empty"
 		}
-		return decision{State: mappingv1.State_STATE_IGNORED, Origin: mappingv1.Origin_ORIGIN_FILE, Reason: reason}, ""
+		return decision{State: mappingv1.State_STATE_IGNORED, Origin: origin, Reason: reason}, ""
 	}
 	switch {
 	case d.ClientID == 0 && name == "":

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,8 +13,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/sync/errgroup"
 
 	"seatline.dev/pkg/rpc"
 	intyv1 "seatline.dev/proto/seatline/inty/v1"
@@ -187,7 +186,7 @@ func mapIntyCustomer(v *visit) error {
 		if x.GetIntyId() != id || x.GetClientId() != client || !fits(x, mex) {
 			continue
 		}
-		now, err := v.mapIt(mex, client)
+		now, err := v.Mappings().SetMapping(v.ctx(), &mappingv1.SetMappingRequest{Connection: v.connection.GetSlug(), MexId: mex, HaloClientId: client})
 		if err != nil {
 			return err
 		}
@@ -206,11 +205,6 @@ func fits(x *intyv1.OldMapping, mex string) bool {
 		}
 	}
 	return false
-}
-
-// mapIt is the mapper's to do.
-func (v *visit) mapIt(mex string, client int64) (*mappingv1.Mapping, error) {
-	return v.Mappings().SetMapping(v.ctx(), &mappingv1.SetMappingRequest{Connection: v.connection.GetSlug(), MexId: mex, HaloClientId: client})
 }
 
 // proposals are all that wait to be accepted, and a name for exactly these.
@@ -277,16 +271,21 @@ func acceptIntyProposals(v *visit) error {
 	if v.form("these") != name {
 		return v.showIntyProposals(http.StatusConflict, &ui.Notice{Tone: ui.Warn, Title: "The proposals are not what was shown any more", Text: "Somebody mapped a customer meanwhile, or Giacom’s customers changed. Nothing was mapped.", Next: "Look at the list as it is now, and accept it again."})
 	}
-	group := errgroup.Group{}
-	group.SetLimit(8)
-	for _, x := range all {
-		group.Go(func() error {
-			_, err := v.mapIt(x.GetMexId(), x.GetClientId())
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	req := &mappingv1.ImportMappingsRequest{Connection: v.connection.GetSlug(), Rows: inty.Accepted(all)}
+	var resp *mappingv1.ImportMappingsResponse
+	err = v.askHaloForAll(func(ctx context.Context) (err error) {
+		resp, err = v.Mappings().ImportMappings(ctx, req)
 		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(resp.GetErrors()) > 0 {
+		notice := &ui.Notice{Tone: ui.Bad, Title: "Nothing was mapped", Text: "Some of the proposals cannot be accepted.", Next: "Mend what is wrong, or accept the others one by one."}
+		for _, x := range resp.GetErrors()[:min(len(resp.GetErrors()), 20)] {
+			notice.Items = append(notice.Items, x.GetText())
+		}
+		return v.showIntyProposals(http.StatusUnprocessableEntity, notice)
 	}
 	return v.done(v.atInty(""), said(ui.Plural(int64(len(all)), "proposal is", "proposals are")+" accepted: import the subscriptions next."))
 }

@@ -54,6 +54,18 @@ func (b *beside) SetMapping(ctx context.Context, req *mappingv1.SetMappingReques
 	return &mappingv1.Mapping{MexId: req.GetMexId(), GiacomName: hostile, HaloClientName: "Client"}, nil
 }
 
+func (b *beside) ImportMappings(ctx context.Context, req *mappingv1.ImportMappingsRequest) (*mappingv1.ImportMappingsResponse, error) {
+	rows := ""
+	for _, x := range req.GetRows() {
+		rows += fmt.Sprintf(" %s to %d", x.GetMexId(), x.GetHaloClientId())
+		if x.GetHaloClientId() == 2 && len(req.GetRows()) > 1 {
+			return &mappingv1.ImportMappingsResponse{Errors: []*mappingv1.RowError{{Line: x.GetLine(), Text: "customer 2 of Halo (Second Ltd) is inactive"}}}, nil
+		}
+	}
+	b.note("%s maps at once%s", rpc.Who(ctx), rows)
+	return &mappingv1.ImportMappingsResponse{Imported: int32(len(req.GetRows()))}, nil
+}
+
 func (b *beside) ListLicences(_ context.Context, req *licencev1.ListLicencesRequest) (*licencev1.ListLicencesResponse, error) {
 	b.note("lists %s", req.GetFilter())
 	return &licencev1.ListLicencesResponse{Licences: []*licencev1.Licence{{Key: "giacom/9", Desired: &licencev1.Fields{Count: 3}, Subscription: &subscriptionv1.Subscription{Giacom: &giacomv1.Subscription{Name: "Renamed " + hostile}}}}}, nil
@@ -209,18 +221,25 @@ func TestIntyMappingsAreNotedAndAccepted(t *testing.T) {
 	m.olga.get(inty+"/mappings?q=zo%C3%AB&order=customer+desc").says(t, 200, escaped, "IN-1", "!Second Ltd", "Accept")
 	vera.get(inty+"/mappings").says(t, 200, escaped, "!Accept")
 
-	// Accepted is what was shown, and nothing else.
+	// Accepted is what was shown, and nothing else, in one go or not at all.
 	shown := m.olga.get(inty+"/mappings/accept").says(t, 200, ">M1<", ">M2<", escaped)
+	m.olga.post(inty+"/mappings/accept", inty+"/mappings/accept", "these", shown.field(t, "these")).says(t, http.StatusUnprocessableEntity, "Nothing was mapped", "customer 2 of Halo (Second Ltd) is inactive")
 	m.send("customer.mapped", "mapping", "M2", &mappingv1.Mapping{Connection: "acme", MexId: "M2", GiacomName: "Second Limited", State: mappingv1.State_STATE_MAPPED, HaloClientId: 2})
 	m.settle()
 	m.olga.post(inty+"/mappings/accept", inty+"/mappings/accept", "these", shown.field(t, "these")).says(t, http.StatusConflict, "not what was shown any more", "!>M2<")
 	if asked := m.beside.all(); len(asked) != 0 {
 		t.Errorf("mapped although refused: %q", asked)
 	}
+	shown = m.olga.get(inty + "/mappings/accept")
+	m.olga.post(inty+"/mappings/accept", inty, "these", shown.field(t, "these"))
+	m.olga.get(inty).says(t, 200, "1 proposal is accepted")
+	if asked := m.beside.all(); len(asked) != 1 || asked[0] != "olga maps at once M1 to 1" {
+		t.Errorf("asked of the mapper: %q", asked)
+	}
 	m.olga.post(inty+"/mappings/map", inty+"/mappings", "inty", "IN-1", "client", "1", "mex", "M2")
 	m.olga.get(inty).says(t, 200, "That proposal is not there any more")
 	m.olga.post(inty+"/mappings/map", inty+"/mappings", "inty", "IN-1", "client", "1", "mex", "M1")
-	if asked := m.beside.all(); len(asked) != 1 || asked[0] != "olga maps M1 to 1" {
+	if asked := m.beside.all(); len(asked) != 2 || asked[1] != "olga maps M1 to 1" {
 		t.Errorf("asked of the mapper: %q", asked)
 	}
 }

@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -176,34 +177,36 @@ func listIntyMappings(ctx context.Context, c *Client, connection, state, search 
 	return rows, more, err
 }
 
-// accept sets every mapping that is proposed, by the mapper's own word on mappings.
+// accept sets every mapping that is proposed, all or none.
 func (cmd *IntyMappings) accept(ctx context.Context, c *Client) error {
 	rows, _, err := listIntyMappings(ctx, c, cmd.Connection, "proposed", cmd.Search, 0)
 	if err != nil {
 		return err
 	}
-	var set []*mappingv1.Mapping
-	err = c.mappings(ctx, func(ctx context.Context, client mappingv1.MappingServiceClient) error {
-		for _, x := range rows {
-			m, err := client.SetMapping(ctx, &mappingv1.SetMappingRequest{Connection: cmd.Connection, MexId: x.GetMexId(), HaloClientId: x.GetClientId()})
-			if err != nil {
-				return fmt.Errorf("after %s: %w", plural(len(set), "mapping", "mappings"), err)
-			}
-			set = append(set, m)
-		}
-		return nil
+	if len(rows) == 0 {
+		return done(c, &mappingv1.ImportMappingsResponse{}, "Nothing is proposed.")
+	}
+	var answer *mappingv1.ImportMappingsResponse
+	err = c.mappings(ctx, func(ctx context.Context, client mappingv1.MappingServiceClient) (err error) {
+		answer, err = client.ImportMappings(ctx, &mappingv1.ImportMappingsRequest{Connection: cmd.Connection, Rows: inty.Accepted(rows)})
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	if c.Output == "json" {
-		return printArray(c, set)
+	if wrong := answer.GetErrors(); len(wrong) > 0 {
+		text := "nothing was mapped:"
+		for _, x := range wrong {
+			text += "\n- " + x.GetText()
+		}
+		return &rpc.Exit{Code: rpc.ExitHeld, Err: errors.New(text)}
 	}
-	for _, m := range set {
-		fmt.Fprintln(c.out, clean(fmt.Sprintf("%s (%s) is Halo customer %d (%s).", m.GetMexId(), m.GetGiacomName(), m.GetHaloClientId(), m.GetHaloClientName())))
+	if c.Output != "json" {
+		for _, x := range rows {
+			fmt.Fprintln(c.out, clean(fmt.Sprintf("%s (%s) is Halo customer %d (%s).", x.GetMexId(), x.GetGiacomName(), x.GetClientId(), x.GetClientName())))
+		}
 	}
-	_, err = fmt.Fprintf(c.out, "%s accepted.\n", plural(len(set), "proposal", "proposals"))
-	return err
+	return done(c, answer, "%s accepted.", plural(len(rows), "proposal", "proposals"))
 }
 
 // IntyAnswer is `inty answer`.
