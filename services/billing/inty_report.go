@@ -1,11 +1,8 @@
 package billing
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +12,7 @@ import (
 	"seatline.dev/pkg/rpc"
 	intyv1 "seatline.dev/proto/seatline/inty/v1"
 	"seatline.dev/services/billing/inty"
+	"seatline.dev/services/csvfile"
 )
 
 // CreateReport writes down what was done and what is left, and keeps it.
@@ -150,31 +148,11 @@ func (p *picture) reportPair(x inty.Pair, add func(*intyv1.ReportRow)) {
 }
 
 func reportCSV(rows []*intyv1.ReportRow) (string, error) {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	id := func(n int64) string {
-		if n == 0 {
-			return ""
-		}
-		return strconv.FormatInt(n, 10)
-	}
-	if err := w.Write([]string{"kind", "customer", "client_id", "what", "licence_id", "invoice_id", "line_id", "why", "next"}); err != nil {
-		return "", err
-	}
+	records := [][]string{{"kind", "customer", "client_id", "what", "licence_id", "invoice_id", "line_id", "why", "next"}}
 	for _, r := range rows {
-		err := w.Write([]string{r.GetKind(), cell(r.GetCustomer()), id(r.GetClientId()), cell(r.GetWhat()), id(r.GetLicenceId()), id(r.GetInvoiceId()), id(r.GetLineId()), cell(r.GetWhy()), r.GetNext()})
-		if err != nil {
-			return "", err
-		}
+		records = append(records, []string{r.GetKind(), r.GetCustomer(), csvfile.ID(r.GetClientId()), r.GetWhat(), csvfile.ID(r.GetLicenceId()), csvfile.ID(r.GetInvoiceId()), csvfile.ID(r.GetLineId()), r.GetWhy(), r.GetNext()})
 	}
-	w.Flush()
-	return b.String(), w.Error()
-}
-
-// cell keeps a spreadsheet from taking text from outside for a formula.
-func cell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
+	var b strings.Builder
+	err := csvfile.Write(&b, records)
+	return b.String(), err
 }

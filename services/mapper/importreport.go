@@ -3,7 +3,6 @@ package mapper
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/rpc/list"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	"seatline.dev/services/csvfile"
 )
 
 var imports = list.Spec{
@@ -122,48 +122,10 @@ func (s *service) GetCustomerImportFile(ctx context.Context, req *mappingv1.GetC
 	}
 	records := [][]string{{"mex_id", "giacom_name", "action", "outcome", "halo_client_id", "halo_client_name", "subscriptions", "why"}}
 	for _, r := range report.GetRows() {
-		records = append(records, []string{cell(r.GetMexId()), cell(r.GetGiacomName()), word(r.GetAction()), word(r.GetOutcome()), idCell(r.GetHaloClientId()),
-			cell(r.GetHaloClientName()), strconv.Itoa(int(r.GetSubscriptions())), cell(r.GetReason().GetText())})
+		records = append(records, []string{r.GetMexId(), r.GetGiacomName(), word(r.GetAction()), word(r.GetOutcome()), csvfile.ID(r.GetHaloClientId()),
+			r.GetHaloClientName(), strconv.Itoa(int(r.GetSubscriptions())), r.GetReason().GetText()})
 	}
-	content, err := writeCSV(records)
-	return &mappingv1.File{Name: name + ".csv", ContentType: csvType, Content: content}, err
-}
-
-const csvType = "text/csv; charset=utf-8"
-
-func writeCSV(records [][]string) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteString(byteOrderMark) // without it spreadsheets take the text for something else than UTF-8
-	if err := csv.NewWriter(&b).WriteAll(records); err != nil {
-		return nil, fmt.Errorf("write CSV: %w", err)
-	}
-	return b.Bytes(), nil
-}
-
-const byteOrderMark = "\ufeff"
-
-// cell keeps text from outside from being taken for a formula: spreadsheets run what begins like one.
-// readCell takes the sign off again.
-func cell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r'", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
-func readCell(s string) string {
-	s = strings.TrimSpace(s)
-	if len(s) > 1 && s[0] == '\'' && strings.ContainsRune("=+-@\t\r'", rune(s[1])) {
-		return s[1:]
-	}
-	return s
-}
-
-func idCell(id int64) string {
-	if id == 0 {
-		return ""
-	}
-	return strconv.FormatInt(id, 10)
+	return csvOf(name, records)
 }
 
 // word of an enum value as people write it: IMPORT_ACTION_CREATE is "create".

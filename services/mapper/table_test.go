@@ -326,7 +326,7 @@ func TestWrongFilesAreNamedByLine(t *testing.T) {
 			}
 		}
 	}
-	rows, wrong := readMappings([]byte(byteOrderMark + "GIACOM_NAME,Halo_Client_Name,mex_id\n\"a, \"\"b\"\"\",\"<i>O'Neill</i> 🦷 \"\"x\"\"\",C1\n"))
+	rows, wrong := readMappings([]byte("\ufeffGIACOM_NAME,Halo_Client_Name,mex_id\n\"a, \"\"b\"\"\",\"<i>O'Neill</i> 🦷 \"\"x\"\"\",C1\n"))
 	if len(wrong) > 0 || len(rows) != 1 || rows[0].HaloClientName != `<i>O'Neill</i> 🦷 "x"` || rows[0].Line != 2 {
 		t.Errorf("%v, %v", rows, wrong)
 	}

@@ -22,12 +22,12 @@ func TestOldMappingsOfAFile(t *testing.T) {
 		t.Error(diff)
 	}
 	for file, says := range map[string]string{
-		"":                             "header",
-		"name,client_id\nAcme,1\n":     "no column inty_id",
-		"inty_id,client_id\n":          "no rows",
-		"inty_id,client_id\nIN-1,one":  `line 2: client_id "one" is no number`,
-		"inty_id,client_id\nIN-1":      "wrong number of fields",
-		"inty_id,client_id\n\"IN-1,12": "quote",
+		"":                         "no first line",
+		"name,client_id\nAcme,1\n": "no column inty_id",
+		"inty_id,client_id\n":      "no rows",
+		"inty_id,client_id\nIN-1,one\nIN-2\nIN-3,two\n": `line 2: client_id "one" is no number; line 3: it has 1 columns, the first line 2: the row may be cut off, or a comma not in quotes; line 4: client_id "two"`,
+		"inty_id,client_id\nIN-1,12":                    "line 2: the file ends within this line",
+		"inty_id,client_id\n\"IN-1,12\n":                "line 2: it cannot be read",
 	} {
 		if _, err := ReadFile([]byte(file)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", file, err)

@@ -9,6 +9,7 @@ import (
 	"seatline.dev/pkg/rpc"
 	intyv1 "seatline.dev/proto/seatline/inty/v1"
 	"seatline.dev/services/console/web/ui"
+	"seatline.dev/services/csvfile"
 )
 
 func showIntyReports(v *visit) error {
@@ -112,7 +113,7 @@ func sendIntyReport(v *visit) error {
 		return err
 	}
 	name := fmt.Sprintf("inty-migration-%s-%d.csv", v.connection.GetSlug(), r.GetId())
-	return v.download(name, "text/csv; charset=utf-8", []byte("\ufeff"+r.GetCsv())) // spreadsheets take it for UTF-8 by the mark
+	return v.download(name, csvfile.ContentType, []byte(r.GetCsv()))
 }
 
 // allWords tells whether each word of a search occurs in one of the texts, upper or lower case.

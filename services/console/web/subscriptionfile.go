@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/csvfile"
 	"seatline.dev/services/runreport"
 )
 
@@ -29,11 +30,10 @@ func downloadSubscriptionReport(v *visit) error {
 		return v.download(name+".json", "application/json", content)
 	}
 	var content bytes.Buffer
-	content.WriteString("\ufeff") // without it spreadsheets take the text for something else than UTF-8
 	if err := runreport.CSV(&content, report); err != nil {
 		return err
 	}
-	return v.download(name+".csv", "text/csv; charset=utf-8", content.Bytes())
+	return v.download(name+".csv", csvfile.ContentType, content.Bytes())
 }
 
 func reportJSON(report *runv1.RunReport) ([]byte, error) {
