@@ -230,7 +230,8 @@ func readDecisions(ctx context.Context, q querier, connection string, needing ma
 }
 
 // readFound reads the active licences of customers that somebody of needing could take over, and those with certain marks
-// whatever their customer, and says to whom each belongs.
+// whatever their customer, and says to whom each belongs. One that we moved since the listing is its new customer's: where
+// it was not found there, another would be created beside it.
 func readFound(ctx context.Context, q querier, settings Settings, clients []int64, marks []string, needing map[string]bool) ([]found, error) {
 	slices.Sort(clients)
 	clients = slices.Compact(clients)
@@ -241,7 +242,7 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 		}
 	}
 	rows, err := q.Query(ctx, `
-		select h.halo_id, h.client_id, h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active),
+		select h.halo_id, coalesce((i.applied->>'client')::bigint, h.client_id), h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active),
 			coalesce(nullif(i.applied->>'mark', ''), h.mark), h.mark_known,
 			coalesce(h.fields || i.applied, h.fields), -- what we wrote since the listing counts
 			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null,
@@ -251,7 +252,9 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 and not starts_with(key, '`+replacedKey+`') limit 1) i on true
 		left join lateral (select key, absent, removed, body from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
 			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end) limit 1) s on true
-		where h.instance = $1 and (h.mark <> '' and h.mark = any($3) or h.active and h.client_id = any($2)
+		where h.instance = $1 and (h.mark <> '' and h.mark = any($3) or (h.active and h.client_id = any($2) or h.halo_id = any(array(
+				select m.halo_id from subscriptions t join items m using (connection, key)
+				where t.connection = $5 and t.client_id = any($2) and m.halo_id <> 0 and (t.removed or t.absent or split_part(t.key, '/', 1) <> any($6)))))
 			-- What a live subscription of the same feed has is nobody else's, see could; unless a person says so. Most licences are.
 			and (s.removed or s.absent or s.key is null or i.key is null or split_part(i.key, '/', 1) <> any($6)
 				or exists (select from decisions d where d.connection = $5 and d.adopt = h.halo_id)))`,

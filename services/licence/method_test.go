@@ -207,3 +207,22 @@ func (w *world) unclear(key string) {
 		return err == nil && n == 1
 	})
 }
+
+// A customer was mapped anew before the method is changed. The last listing shows the licence at the former one still.
+func TestALicenceThatMovedGoesOnUnderTheIDOfAnotherMethod(t *testing.T) {
+	w := newWorld(t, halosim.Config{}, 2)
+	w.start()
+	w.connect()
+	w.send(sub("giacom/1", 1, 5))
+	w.wantHalo("1 5 true giacom:acct:giacom/1")
+	w.send(sub("giacom/1", 2, 5))
+	w.wantHalo("2 5 true giacom:acct:giacom/1")
+	w.send(sub("microsoft/a", 2, 5, otherFeed))
+	w.send(sub("giacom/1", 2, 5, former))
+	w.wantHalo("2 5 true giacom:acct:microsoft/a")
+	w.wantState("giacom/1", "retired replaced")
+
+	// Nor is it a candidate of a newcomer where it was.
+	w.send(sub("giacom/2", 1, 5, otherFeed))
+	w.wantHalo("2 5 true giacom:acct:microsoft/a", "1 5 true giacom:acct:giacom/2")
+}
