@@ -27,6 +27,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Way out of a possible duplicate.
+type Way int32
+
+const (
+	Way_WAY_UNSPECIFIED Way = 0
+	// Take over the licence that exists in Halo.
+	Way_WAY_ADOPT Way = 1
+	// Create a new one beside it.
+	Way_WAY_CREATE Way = 2
+)
+
+// Enum value maps for Way.
+var (
+	Way_name = map[int32]string{
+		0: "WAY_UNSPECIFIED",
+		1: "WAY_ADOPT",
+		2: "WAY_CREATE",
+	}
+	Way_value = map[string]int32{
+		"WAY_UNSPECIFIED": 0,
+		"WAY_ADOPT":       1,
+		"WAY_CREATE":      2,
+	}
+)
+
+func (x Way) Enum() *Way {
+	p := new(Way)
+	*p = x
+	return p
+}
+
+func (x Way) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Way) Descriptor() protoreflect.EnumDescriptor {
+	return file_seatline_licence_v1_licence_proto_enumTypes[0].Descriptor()
+}
+
+func (Way) Type() protoreflect.EnumType {
+	return &file_seatline_licence_v1_licence_proto_enumTypes[0]
+}
+
+func (x Way) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Way.Descriptor instead.
+func (Way) EnumDescriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{0}
+}
+
 // Fields of a licence in Halo that are ours.
 type Fields struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -597,6 +649,363 @@ func (x *AdoptLicenceRequest) GetHaloId() int64 {
 	return 0
 }
 
+type GetDuplicateDecisionsRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Of these only; fields as of ListLicences.
+	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Way    Way    `protobuf:"varint,3,opt,name=way,proto3,enum=seatline.licence.v1.Way" json:"way,omitempty"`
+	// 1,000 at most, which is the default; counts those that are left out, too.
+	PageSize      int32  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDuplicateDecisionsRequest) Reset() {
+	*x = GetDuplicateDecisionsRequest{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDuplicateDecisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDuplicateDecisionsRequest) ProtoMessage() {}
+
+func (x *GetDuplicateDecisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDuplicateDecisionsRequest.ProtoReflect.Descriptor instead.
+func (*GetDuplicateDecisionsRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetDuplicateDecisionsRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *GetDuplicateDecisionsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *GetDuplicateDecisionsRequest) GetWay() Way {
+	if x != nil {
+		return x.Way
+	}
+	return Way_WAY_UNSPECIFIED
+}
+
+func (x *GetDuplicateDecisionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetDuplicateDecisionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type DecideDuplicatesRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Of each only key and halo_id count.
+	Decisions     []*DuplicateDecision `protobuf:"bytes,2,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecideDuplicatesRequest) Reset() {
+	*x = DecideDuplicatesRequest{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecideDuplicatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecideDuplicatesRequest) ProtoMessage() {}
+
+func (x *DecideDuplicatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecideDuplicatesRequest.ProtoReflect.Descriptor instead.
+func (*DecideDuplicatesRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DecideDuplicatesRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *DecideDuplicatesRequest) GetDecisions() []*DuplicateDecision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
+type DuplicateDecisions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Decisions     []*DuplicateDecision   `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	Skipped       []*SkippedDuplicate    `protobuf:"bytes,2,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DuplicateDecisions) Reset() {
+	*x = DuplicateDecisions{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DuplicateDecisions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DuplicateDecisions) ProtoMessage() {}
+
+func (x *DuplicateDecisions) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DuplicateDecisions.ProtoReflect.Descriptor instead.
+func (*DuplicateDecisions) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DuplicateDecisions) GetDecisions() []*DuplicateDecision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
+func (x *DuplicateDecisions) GetSkipped() []*SkippedDuplicate {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+func (x *DuplicateDecisions) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// DuplicateDecision about one licence that is held as a possible duplicate.
+type DuplicateDecision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The licence in Halo to take over; 0 to create a new one.
+	HaloId   int64  `protobuf:"varint,2,opt,name=halo_id,json=haloId,proto3" json:"halo_id,omitempty"`
+	Customer string `protobuf:"bytes,3,opt,name=customer,proto3" json:"customer,omitempty"`
+	// The product as Giacom calls it.
+	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// Seats that Giacom has.
+	Count int64 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// The licence in Halo that is taken over, or beside which a new one is created.
+	Candidate *Candidate `protobuf:"bytes,6,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	// What Giacom charges per month ex VAT; absent when not known.
+	Monthly       *v1.Money `protobuf:"bytes,7,opt,name=monthly,proto3" json:"monthly,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DuplicateDecision) Reset() {
+	*x = DuplicateDecision{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DuplicateDecision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DuplicateDecision) ProtoMessage() {}
+
+func (x *DuplicateDecision) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DuplicateDecision.ProtoReflect.Descriptor instead.
+func (*DuplicateDecision) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DuplicateDecision) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *DuplicateDecision) GetHaloId() int64 {
+	if x != nil {
+		return x.HaloId
+	}
+	return 0
+}
+
+func (x *DuplicateDecision) GetCustomer() string {
+	if x != nil {
+		return x.Customer
+	}
+	return ""
+}
+
+func (x *DuplicateDecision) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DuplicateDecision) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *DuplicateDecision) GetCandidate() *Candidate {
+	if x != nil {
+		return x.Candidate
+	}
+	return nil
+}
+
+func (x *DuplicateDecision) GetMonthly() *v1.Money {
+	if x != nil {
+		return x.Monthly
+	}
+	return nil
+}
+
+type SkippedDuplicate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Customer      string                 `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        *v12.Reason            `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkippedDuplicate) Reset() {
+	*x = SkippedDuplicate{}
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkippedDuplicate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkippedDuplicate) ProtoMessage() {}
+
+func (x *SkippedDuplicate) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkippedDuplicate.ProtoReflect.Descriptor instead.
+func (*SkippedDuplicate) Descriptor() ([]byte, []int) {
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SkippedDuplicate) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SkippedDuplicate) GetCustomer() string {
+	if x != nil {
+		return x.Customer
+	}
+	return ""
+}
+
+func (x *SkippedDuplicate) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SkippedDuplicate) GetReason() *v12.Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
 type GetParityRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Connection string                 `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
@@ -608,7 +1017,7 @@ type GetParityRequest struct {
 
 func (x *GetParityRequest) Reset() {
 	*x = GetParityRequest{}
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[7]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +1029,7 @@ func (x *GetParityRequest) String() string {
 func (*GetParityRequest) ProtoMessage() {}
 
 func (x *GetParityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[7]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +1042,7 @@ func (x *GetParityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetParityRequest.ProtoReflect.Descriptor instead.
 func (*GetParityRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{7}
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetParityRequest) GetConnection() string {
@@ -685,7 +1094,7 @@ type Parity struct {
 
 func (x *Parity) Reset() {
 	*x = Parity{}
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[8]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +1106,7 @@ func (x *Parity) String() string {
 func (*Parity) ProtoMessage() {}
 
 func (x *Parity) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[8]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +1119,7 @@ func (x *Parity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parity.ProtoReflect.Descriptor instead.
 func (*Parity) Descriptor() ([]byte, []int) {
-	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{8}
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Parity) GetConnection() string {
@@ -762,7 +1171,7 @@ type ListParityRequest struct {
 
 func (x *ListParityRequest) Reset() {
 	*x = ListParityRequest{}
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[9]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +1183,7 @@ func (x *ListParityRequest) String() string {
 func (*ListParityRequest) ProtoMessage() {}
 
 func (x *ListParityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[9]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +1196,7 @@ func (x *ListParityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListParityRequest.ProtoReflect.Descriptor instead.
 func (*ListParityRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{9}
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListParityRequest) GetPageSize() int32 {
@@ -828,7 +1237,7 @@ type ListParityResponse struct {
 
 func (x *ListParityResponse) Reset() {
 	*x = ListParityResponse{}
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[10]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +1249,7 @@ func (x *ListParityResponse) String() string {
 func (*ListParityResponse) ProtoMessage() {}
 
 func (x *ListParityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[10]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +1262,7 @@ func (x *ListParityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListParityResponse.ProtoReflect.Descriptor instead.
 func (*ListParityResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{10}
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListParityResponse) GetRows() []*ParityRow {
@@ -901,7 +1310,7 @@ type ParityRow struct {
 
 func (x *ParityRow) Reset() {
 	*x = ParityRow{}
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[11]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1322,7 @@ func (x *ParityRow) String() string {
 func (*ParityRow) ProtoMessage() {}
 
 func (x *ParityRow) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_licence_v1_licence_proto_msgTypes[11]
+	mi := &file_seatline_licence_v1_licence_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1335,7 @@ func (x *ParityRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParityRow.ProtoReflect.Descriptor instead.
 func (*ParityRow) Descriptor() ([]byte, []int) {
-	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{11}
+	return file_seatline_licence_v1_licence_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ParityRow) GetConnection() string {
@@ -1110,7 +1519,38 @@ const file_seatline_licence_v1_licence_proto_rawDesc = "" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x17\n" +
-	"\ahalo_id\x18\x03 \x01(\x03R\x06haloId\"J\n" +
+	"\ahalo_id\x18\x03 \x01(\x03R\x06haloId\"\xbe\x01\n" +
+	"\x1cGetDuplicateDecisionsRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\x12*\n" +
+	"\x03way\x18\x03 \x01(\x0e2\x18.seatline.licence.v1.WayR\x03way\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"\x7f\n" +
+	"\x17DecideDuplicatesRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12D\n" +
+	"\tdecisions\x18\x02 \x03(\v2&.seatline.licence.v1.DuplicateDecisionR\tdecisions\"\xc3\x01\n" +
+	"\x12DuplicateDecisions\x12D\n" +
+	"\tdecisions\x18\x01 \x03(\v2&.seatline.licence.v1.DuplicateDecisionR\tdecisions\x12?\n" +
+	"\askipped\x18\x02 \x03(\v2%.seatline.licence.v1.SkippedDuplicateR\askipped\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xf6\x01\n" +
+	"\x11DuplicateDecision\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x17\n" +
+	"\ahalo_id\x18\x02 \x01(\x03R\x06haloId\x12\x1a\n" +
+	"\bcustomer\x18\x03 \x01(\tR\bcustomer\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x03R\x05count\x12<\n" +
+	"\tcandidate\x18\x06 \x01(\v2\x1e.seatline.licence.v1.CandidateR\tcandidate\x122\n" +
+	"\amonthly\x18\a \x01(\v2\x18.seatline.money.v1.MoneyR\amonthly\"\x86\x01\n" +
+	"\x10SkippedDuplicate\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
+	"\bcustomer\x18\x02 \x01(\tR\bcustomer\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x120\n" +
+	"\x06reason\x18\x04 \x01(\v2\x18.seatline.item.v1.ReasonR\x06reason\"J\n" +
 	"\x10GetParityRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -1156,13 +1596,20 @@ const file_seatline_licence_v1_licence_proto_rawDesc = "" +
 	"\x06wanted\x18\x10 \x01(\v2\x18.seatline.money.v1.MoneyR\x06wanted\x12\x1b\n" +
 	"\tline_keys\x18\x11 \x03(\tR\blineKeysB\x0f\n" +
 	"\r_seats_giacomB\r\n" +
-	"\v_seats_halo2\xfe\x04\n" +
+	"\v_seats_halo*9\n" +
+	"\x03Way\x12\x13\n" +
+	"\x0fWAY_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tWAY_ADOPT\x10\x01\x12\x0e\n" +
+	"\n" +
+	"WAY_CREATE\x10\x022\xde\x06\n" +
 	"\x0eLicenceService\x12c\n" +
 	"\fListLicences\x12(.seatline.licence.v1.ListLicencesRequest\x1a).seatline.licence.v1.ListLicencesResponse\x12R\n" +
 	"\n" +
 	"GetLicence\x12&.seatline.licence.v1.GetLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12V\n" +
 	"\fAdoptLicence\x12(.seatline.licence.v1.AdoptLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12U\n" +
-	"\rCreateLicence\x12&.seatline.licence.v1.GetLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12T\n" +
+	"\rCreateLicence\x12&.seatline.licence.v1.GetLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12s\n" +
+	"\x15GetDuplicateDecisions\x121.seatline.licence.v1.GetDuplicateDecisionsRequest\x1a'.seatline.licence.v1.DuplicateDecisions\x12i\n" +
+	"\x10DecideDuplicates\x12,.seatline.licence.v1.DecideDuplicatesRequest\x1a'.seatline.licence.v1.DuplicateDecisions\x12T\n" +
 	"\fRetryLicence\x12&.seatline.licence.v1.GetLicenceRequest\x1a\x1c.seatline.licence.v1.Licence\x12O\n" +
 	"\tGetParity\x12%.seatline.licence.v1.GetParityRequest\x1a\x1b.seatline.licence.v1.Parity\x12]\n" +
 	"\n" +
@@ -1181,67 +1628,85 @@ func file_seatline_licence_v1_licence_proto_rawDescGZIP() []byte {
 	return file_seatline_licence_v1_licence_proto_rawDescData
 }
 
-var file_seatline_licence_v1_licence_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_seatline_licence_v1_licence_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_seatline_licence_v1_licence_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_seatline_licence_v1_licence_proto_goTypes = []any{
-	(*Fields)(nil),                // 0: seatline.licence.v1.Fields
-	(*Licence)(nil),               // 1: seatline.licence.v1.Licence
-	(*Candidate)(nil),             // 2: seatline.licence.v1.Candidate
-	(*ListLicencesRequest)(nil),   // 3: seatline.licence.v1.ListLicencesRequest
-	(*ListLicencesResponse)(nil),  // 4: seatline.licence.v1.ListLicencesResponse
-	(*GetLicenceRequest)(nil),     // 5: seatline.licence.v1.GetLicenceRequest
-	(*AdoptLicenceRequest)(nil),   // 6: seatline.licence.v1.AdoptLicenceRequest
-	(*GetParityRequest)(nil),      // 7: seatline.licence.v1.GetParityRequest
-	(*Parity)(nil),                // 8: seatline.licence.v1.Parity
-	(*ListParityRequest)(nil),     // 9: seatline.licence.v1.ListParityRequest
-	(*ListParityResponse)(nil),    // 10: seatline.licence.v1.ListParityResponse
-	(*ParityRow)(nil),             // 11: seatline.licence.v1.ParityRow
-	(*v1.Money)(nil),              // 12: seatline.money.v1.Money
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*v11.Subscription)(nil),      // 14: seatline.subscription.v1.Subscription
-	(*v12.Status)(nil),            // 15: seatline.item.v1.Status
-	(*v12.Standing)(nil),          // 16: seatline.item.v1.Standing
-	(v12.State)(0),                // 17: seatline.item.v1.State
-	(*v12.Reason)(nil),            // 18: seatline.item.v1.Reason
+	(Way)(0),                             // 0: seatline.licence.v1.Way
+	(*Fields)(nil),                       // 1: seatline.licence.v1.Fields
+	(*Licence)(nil),                      // 2: seatline.licence.v1.Licence
+	(*Candidate)(nil),                    // 3: seatline.licence.v1.Candidate
+	(*ListLicencesRequest)(nil),          // 4: seatline.licence.v1.ListLicencesRequest
+	(*ListLicencesResponse)(nil),         // 5: seatline.licence.v1.ListLicencesResponse
+	(*GetLicenceRequest)(nil),            // 6: seatline.licence.v1.GetLicenceRequest
+	(*AdoptLicenceRequest)(nil),          // 7: seatline.licence.v1.AdoptLicenceRequest
+	(*GetDuplicateDecisionsRequest)(nil), // 8: seatline.licence.v1.GetDuplicateDecisionsRequest
+	(*DecideDuplicatesRequest)(nil),      // 9: seatline.licence.v1.DecideDuplicatesRequest
+	(*DuplicateDecisions)(nil),           // 10: seatline.licence.v1.DuplicateDecisions
+	(*DuplicateDecision)(nil),            // 11: seatline.licence.v1.DuplicateDecision
+	(*SkippedDuplicate)(nil),             // 12: seatline.licence.v1.SkippedDuplicate
+	(*GetParityRequest)(nil),             // 13: seatline.licence.v1.GetParityRequest
+	(*Parity)(nil),                       // 14: seatline.licence.v1.Parity
+	(*ListParityRequest)(nil),            // 15: seatline.licence.v1.ListParityRequest
+	(*ListParityResponse)(nil),           // 16: seatline.licence.v1.ListParityResponse
+	(*ParityRow)(nil),                    // 17: seatline.licence.v1.ParityRow
+	(*v1.Money)(nil),                     // 18: seatline.money.v1.Money
+	(*timestamppb.Timestamp)(nil),        // 19: google.protobuf.Timestamp
+	(*v11.Subscription)(nil),             // 20: seatline.subscription.v1.Subscription
+	(*v12.Status)(nil),                   // 21: seatline.item.v1.Status
+	(*v12.Reason)(nil),                   // 22: seatline.item.v1.Reason
+	(*v12.Standing)(nil),                 // 23: seatline.item.v1.Standing
+	(v12.State)(0),                       // 24: seatline.item.v1.State
 }
 var file_seatline_licence_v1_licence_proto_depIdxs = []int32{
-	12, // 0: seatline.licence.v1.Fields.purchase_price:type_name -> seatline.money.v1.Money
-	13, // 1: seatline.licence.v1.Fields.start_time:type_name -> google.protobuf.Timestamp
-	13, // 2: seatline.licence.v1.Fields.end_time:type_name -> google.protobuf.Timestamp
-	12, // 3: seatline.licence.v1.Fields.price:type_name -> seatline.money.v1.Money
-	14, // 4: seatline.licence.v1.Licence.subscription:type_name -> seatline.subscription.v1.Subscription
-	0,  // 5: seatline.licence.v1.Licence.desired:type_name -> seatline.licence.v1.Fields
-	0,  // 6: seatline.licence.v1.Licence.applied:type_name -> seatline.licence.v1.Fields
-	0,  // 7: seatline.licence.v1.Licence.observed:type_name -> seatline.licence.v1.Fields
-	15, // 8: seatline.licence.v1.Licence.status:type_name -> seatline.item.v1.Status
-	2,  // 9: seatline.licence.v1.Licence.candidates:type_name -> seatline.licence.v1.Candidate
-	1,  // 10: seatline.licence.v1.ListLicencesResponse.licences:type_name -> seatline.licence.v1.Licence
-	16, // 11: seatline.licence.v1.Parity.classes:type_name -> seatline.item.v1.Standing
-	13, // 12: seatline.licence.v1.Parity.licences_read_time:type_name -> google.protobuf.Timestamp
-	11, // 13: seatline.licence.v1.ListParityResponse.rows:type_name -> seatline.licence.v1.ParityRow
-	17, // 14: seatline.licence.v1.ParityRow.state:type_name -> seatline.item.v1.State
-	18, // 15: seatline.licence.v1.ParityRow.reason:type_name -> seatline.item.v1.Reason
-	12, // 16: seatline.licence.v1.ParityRow.cost:type_name -> seatline.money.v1.Money
-	12, // 17: seatline.licence.v1.ParityRow.billed:type_name -> seatline.money.v1.Money
-	12, // 18: seatline.licence.v1.ParityRow.wanted:type_name -> seatline.money.v1.Money
-	3,  // 19: seatline.licence.v1.LicenceService.ListLicences:input_type -> seatline.licence.v1.ListLicencesRequest
-	5,  // 20: seatline.licence.v1.LicenceService.GetLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	6,  // 21: seatline.licence.v1.LicenceService.AdoptLicence:input_type -> seatline.licence.v1.AdoptLicenceRequest
-	5,  // 22: seatline.licence.v1.LicenceService.CreateLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	5,  // 23: seatline.licence.v1.LicenceService.RetryLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	7,  // 24: seatline.licence.v1.LicenceService.GetParity:input_type -> seatline.licence.v1.GetParityRequest
-	9,  // 25: seatline.licence.v1.LicenceService.ListParity:input_type -> seatline.licence.v1.ListParityRequest
-	4,  // 26: seatline.licence.v1.LicenceService.ListLicences:output_type -> seatline.licence.v1.ListLicencesResponse
-	1,  // 27: seatline.licence.v1.LicenceService.GetLicence:output_type -> seatline.licence.v1.Licence
-	1,  // 28: seatline.licence.v1.LicenceService.AdoptLicence:output_type -> seatline.licence.v1.Licence
-	1,  // 29: seatline.licence.v1.LicenceService.CreateLicence:output_type -> seatline.licence.v1.Licence
-	1,  // 30: seatline.licence.v1.LicenceService.RetryLicence:output_type -> seatline.licence.v1.Licence
-	8,  // 31: seatline.licence.v1.LicenceService.GetParity:output_type -> seatline.licence.v1.Parity
-	10, // 32: seatline.licence.v1.LicenceService.ListParity:output_type -> seatline.licence.v1.ListParityResponse
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	18, // 0: seatline.licence.v1.Fields.purchase_price:type_name -> seatline.money.v1.Money
+	19, // 1: seatline.licence.v1.Fields.start_time:type_name -> google.protobuf.Timestamp
+	19, // 2: seatline.licence.v1.Fields.end_time:type_name -> google.protobuf.Timestamp
+	18, // 3: seatline.licence.v1.Fields.price:type_name -> seatline.money.v1.Money
+	20, // 4: seatline.licence.v1.Licence.subscription:type_name -> seatline.subscription.v1.Subscription
+	1,  // 5: seatline.licence.v1.Licence.desired:type_name -> seatline.licence.v1.Fields
+	1,  // 6: seatline.licence.v1.Licence.applied:type_name -> seatline.licence.v1.Fields
+	1,  // 7: seatline.licence.v1.Licence.observed:type_name -> seatline.licence.v1.Fields
+	21, // 8: seatline.licence.v1.Licence.status:type_name -> seatline.item.v1.Status
+	3,  // 9: seatline.licence.v1.Licence.candidates:type_name -> seatline.licence.v1.Candidate
+	2,  // 10: seatline.licence.v1.ListLicencesResponse.licences:type_name -> seatline.licence.v1.Licence
+	0,  // 11: seatline.licence.v1.GetDuplicateDecisionsRequest.way:type_name -> seatline.licence.v1.Way
+	11, // 12: seatline.licence.v1.DecideDuplicatesRequest.decisions:type_name -> seatline.licence.v1.DuplicateDecision
+	11, // 13: seatline.licence.v1.DuplicateDecisions.decisions:type_name -> seatline.licence.v1.DuplicateDecision
+	12, // 14: seatline.licence.v1.DuplicateDecisions.skipped:type_name -> seatline.licence.v1.SkippedDuplicate
+	3,  // 15: seatline.licence.v1.DuplicateDecision.candidate:type_name -> seatline.licence.v1.Candidate
+	18, // 16: seatline.licence.v1.DuplicateDecision.monthly:type_name -> seatline.money.v1.Money
+	22, // 17: seatline.licence.v1.SkippedDuplicate.reason:type_name -> seatline.item.v1.Reason
+	23, // 18: seatline.licence.v1.Parity.classes:type_name -> seatline.item.v1.Standing
+	19, // 19: seatline.licence.v1.Parity.licences_read_time:type_name -> google.protobuf.Timestamp
+	17, // 20: seatline.licence.v1.ListParityResponse.rows:type_name -> seatline.licence.v1.ParityRow
+	24, // 21: seatline.licence.v1.ParityRow.state:type_name -> seatline.item.v1.State
+	22, // 22: seatline.licence.v1.ParityRow.reason:type_name -> seatline.item.v1.Reason
+	18, // 23: seatline.licence.v1.ParityRow.cost:type_name -> seatline.money.v1.Money
+	18, // 24: seatline.licence.v1.ParityRow.billed:type_name -> seatline.money.v1.Money
+	18, // 25: seatline.licence.v1.ParityRow.wanted:type_name -> seatline.money.v1.Money
+	4,  // 26: seatline.licence.v1.LicenceService.ListLicences:input_type -> seatline.licence.v1.ListLicencesRequest
+	6,  // 27: seatline.licence.v1.LicenceService.GetLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	7,  // 28: seatline.licence.v1.LicenceService.AdoptLicence:input_type -> seatline.licence.v1.AdoptLicenceRequest
+	6,  // 29: seatline.licence.v1.LicenceService.CreateLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	8,  // 30: seatline.licence.v1.LicenceService.GetDuplicateDecisions:input_type -> seatline.licence.v1.GetDuplicateDecisionsRequest
+	9,  // 31: seatline.licence.v1.LicenceService.DecideDuplicates:input_type -> seatline.licence.v1.DecideDuplicatesRequest
+	6,  // 32: seatline.licence.v1.LicenceService.RetryLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	13, // 33: seatline.licence.v1.LicenceService.GetParity:input_type -> seatline.licence.v1.GetParityRequest
+	15, // 34: seatline.licence.v1.LicenceService.ListParity:input_type -> seatline.licence.v1.ListParityRequest
+	5,  // 35: seatline.licence.v1.LicenceService.ListLicences:output_type -> seatline.licence.v1.ListLicencesResponse
+	2,  // 36: seatline.licence.v1.LicenceService.GetLicence:output_type -> seatline.licence.v1.Licence
+	2,  // 37: seatline.licence.v1.LicenceService.AdoptLicence:output_type -> seatline.licence.v1.Licence
+	2,  // 38: seatline.licence.v1.LicenceService.CreateLicence:output_type -> seatline.licence.v1.Licence
+	10, // 39: seatline.licence.v1.LicenceService.GetDuplicateDecisions:output_type -> seatline.licence.v1.DuplicateDecisions
+	10, // 40: seatline.licence.v1.LicenceService.DecideDuplicates:output_type -> seatline.licence.v1.DuplicateDecisions
+	2,  // 41: seatline.licence.v1.LicenceService.RetryLicence:output_type -> seatline.licence.v1.Licence
+	14, // 42: seatline.licence.v1.LicenceService.GetParity:output_type -> seatline.licence.v1.Parity
+	16, // 43: seatline.licence.v1.LicenceService.ListParity:output_type -> seatline.licence.v1.ListParityResponse
+	35, // [35:44] is the sub-list for method output_type
+	26, // [26:35] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_seatline_licence_v1_licence_proto_init() }
@@ -1249,19 +1714,20 @@ func file_seatline_licence_v1_licence_proto_init() {
 	if File_seatline_licence_v1_licence_proto != nil {
 		return
 	}
-	file_seatline_licence_v1_licence_proto_msgTypes[11].OneofWrappers = []any{}
+	file_seatline_licence_v1_licence_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_licence_v1_licence_proto_rawDesc), len(file_seatline_licence_v1_licence_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   12,
+			NumEnums:      1,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_seatline_licence_v1_licence_proto_goTypes,
 		DependencyIndexes: file_seatline_licence_v1_licence_proto_depIdxs,
+		EnumInfos:         file_seatline_licence_v1_licence_proto_enumTypes,
 		MessageInfos:      file_seatline_licence_v1_licence_proto_msgTypes,
 	}.Build()
 	File_seatline_licence_v1_licence_proto = out.File

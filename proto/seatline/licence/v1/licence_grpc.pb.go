@@ -21,13 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	LicenceService_ListLicences_FullMethodName  = "/seatline.licence.v1.LicenceService/ListLicences"
-	LicenceService_GetLicence_FullMethodName    = "/seatline.licence.v1.LicenceService/GetLicence"
-	LicenceService_AdoptLicence_FullMethodName  = "/seatline.licence.v1.LicenceService/AdoptLicence"
-	LicenceService_CreateLicence_FullMethodName = "/seatline.licence.v1.LicenceService/CreateLicence"
-	LicenceService_RetryLicence_FullMethodName  = "/seatline.licence.v1.LicenceService/RetryLicence"
-	LicenceService_GetParity_FullMethodName     = "/seatline.licence.v1.LicenceService/GetParity"
-	LicenceService_ListParity_FullMethodName    = "/seatline.licence.v1.LicenceService/ListParity"
+	LicenceService_ListLicences_FullMethodName          = "/seatline.licence.v1.LicenceService/ListLicences"
+	LicenceService_GetLicence_FullMethodName            = "/seatline.licence.v1.LicenceService/GetLicence"
+	LicenceService_AdoptLicence_FullMethodName          = "/seatline.licence.v1.LicenceService/AdoptLicence"
+	LicenceService_CreateLicence_FullMethodName         = "/seatline.licence.v1.LicenceService/CreateLicence"
+	LicenceService_GetDuplicateDecisions_FullMethodName = "/seatline.licence.v1.LicenceService/GetDuplicateDecisions"
+	LicenceService_DecideDuplicates_FullMethodName      = "/seatline.licence.v1.LicenceService/DecideDuplicates"
+	LicenceService_RetryLicence_FullMethodName          = "/seatline.licence.v1.LicenceService/RetryLicence"
+	LicenceService_GetParity_FullMethodName             = "/seatline.licence.v1.LicenceService/GetParity"
+	LicenceService_ListParity_FullMethodName            = "/seatline.licence.v1.LicenceService/ListParity"
 )
 
 // LicenceServiceClient is the client API for LicenceService service.
@@ -42,6 +44,11 @@ type LicenceServiceClient interface {
 	AdoptLicence(ctx context.Context, in *AdoptLicenceRequest, opts ...grpc.CallOption) (*Licence, error)
 	// Creates a new one although a candidate exists.
 	CreateLicence(ctx context.Context, in *GetLicenceRequest, opts ...grpc.CallOption) (*Licence, error)
+	// What may be decided about licences that are held as possible duplicates: take over the one candidate of each, or
+	// create beside it. What only a person can tell is left out, with the reason.
+	GetDuplicateDecisions(ctx context.Context, in *GetDuplicateDecisionsRequest, opts ...grpc.CallOption) (*DuplicateDecisions, error)
+	// Decides about up to 1,000 of them, exactly as said. What does not wait for that decision any more is left out.
+	DecideDuplicates(ctx context.Context, in *DecideDuplicatesRequest, opts ...grpc.CallOption) (*DuplicateDecisions, error)
 	// Tries a failed one again, overwrites a change made by hand.
 	RetryLicence(ctx context.Context, in *GetLicenceRequest, opts ...grpc.CallOption) (*Licence, error)
 	// How Giacom's subscriptions stand against Halo: every one is in exactly one class.
@@ -98,6 +105,26 @@ func (c *licenceServiceClient) CreateLicence(ctx context.Context, in *GetLicence
 	return out, nil
 }
 
+func (c *licenceServiceClient) GetDuplicateDecisions(ctx context.Context, in *GetDuplicateDecisionsRequest, opts ...grpc.CallOption) (*DuplicateDecisions, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DuplicateDecisions)
+	err := c.cc.Invoke(ctx, LicenceService_GetDuplicateDecisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *licenceServiceClient) DecideDuplicates(ctx context.Context, in *DecideDuplicatesRequest, opts ...grpc.CallOption) (*DuplicateDecisions, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DuplicateDecisions)
+	err := c.cc.Invoke(ctx, LicenceService_DecideDuplicates_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *licenceServiceClient) RetryLicence(ctx context.Context, in *GetLicenceRequest, opts ...grpc.CallOption) (*Licence, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Licence)
@@ -140,6 +167,11 @@ type LicenceServiceServer interface {
 	AdoptLicence(context.Context, *AdoptLicenceRequest) (*Licence, error)
 	// Creates a new one although a candidate exists.
 	CreateLicence(context.Context, *GetLicenceRequest) (*Licence, error)
+	// What may be decided about licences that are held as possible duplicates: take over the one candidate of each, or
+	// create beside it. What only a person can tell is left out, with the reason.
+	GetDuplicateDecisions(context.Context, *GetDuplicateDecisionsRequest) (*DuplicateDecisions, error)
+	// Decides about up to 1,000 of them, exactly as said. What does not wait for that decision any more is left out.
+	DecideDuplicates(context.Context, *DecideDuplicatesRequest) (*DuplicateDecisions, error)
 	// Tries a failed one again, overwrites a change made by hand.
 	RetryLicence(context.Context, *GetLicenceRequest) (*Licence, error)
 	// How Giacom's subscriptions stand against Halo: every one is in exactly one class.
@@ -167,6 +199,12 @@ func (UnimplementedLicenceServiceServer) AdoptLicence(context.Context, *AdoptLic
 }
 func (UnimplementedLicenceServiceServer) CreateLicence(context.Context, *GetLicenceRequest) (*Licence, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateLicence not implemented")
+}
+func (UnimplementedLicenceServiceServer) GetDuplicateDecisions(context.Context, *GetDuplicateDecisionsRequest) (*DuplicateDecisions, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDuplicateDecisions not implemented")
+}
+func (UnimplementedLicenceServiceServer) DecideDuplicates(context.Context, *DecideDuplicatesRequest) (*DuplicateDecisions, error) {
+	return nil, status.Error(codes.Unimplemented, "method DecideDuplicates not implemented")
 }
 func (UnimplementedLicenceServiceServer) RetryLicence(context.Context, *GetLicenceRequest) (*Licence, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryLicence not implemented")
@@ -270,6 +308,42 @@ func _LicenceService_CreateLicence_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LicenceService_GetDuplicateDecisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDuplicateDecisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LicenceServiceServer).GetDuplicateDecisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LicenceService_GetDuplicateDecisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LicenceServiceServer).GetDuplicateDecisions(ctx, req.(*GetDuplicateDecisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LicenceService_DecideDuplicates_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DecideDuplicatesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LicenceServiceServer).DecideDuplicates(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LicenceService_DecideDuplicates_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LicenceServiceServer).DecideDuplicates(ctx, req.(*DecideDuplicatesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _LicenceService_RetryLicence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetLicenceRequest)
 	if err := dec(in); err != nil {
@@ -346,6 +420,14 @@ var LicenceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateLicence",
 			Handler:    _LicenceService_CreateLicence_Handler,
+		},
+		{
+			MethodName: "GetDuplicateDecisions",
+			Handler:    _LicenceService_GetDuplicateDecisions_Handler,
+		},
+		{
+			MethodName: "DecideDuplicates",
+			Handler:    _LicenceService_DecideDuplicates_Handler,
 		},
 		{
 			MethodName: "RetryLicence",

@@ -67,7 +67,8 @@ type MappingServiceClient interface {
 	// Back to what automation decides.
 	RemoveMapping(ctx context.Context, in *GetMappingRequest, opts ...grpc.CallOption) (*Mapping, error)
 	IgnoreCustomer(ctx context.Context, in *IgnoreCustomerRequest, opts ...grpc.CallOption) (*Mapping, error)
-	// All or nothing: when a row is wrong, no row is imported and every wrong row is listed.
+	// All or nothing: when a row is wrong, no row is imported and every wrong row is listed. Mappings of a CSV file have the
+	// origin file, those of rows are the operator's.
 	ImportMappings(ctx context.Context, in *ImportMappingsRequest, opts ...grpc.CallOption) (*ImportMappingsResponse, error)
 	// The mappings as CSV, in the form that ImportMappings reads.
 	GetMappingsFile(ctx context.Context, in *GetMappingsFileRequest, opts ...grpc.CallOption) (*File, error)
@@ -402,7 +403,8 @@ type MappingServiceServer interface {
 	// Back to what automation decides.
 	RemoveMapping(context.Context, *GetMappingRequest) (*Mapping, error)
 	IgnoreCustomer(context.Context, *IgnoreCustomerRequest) (*Mapping, error)
-	// All or nothing: when a row is wrong, no row is imported and every wrong row is listed.
+	// All or nothing: when a row is wrong, no row is imported and every wrong row is listed. Mappings of a CSV file have the
+	// origin file, those of rows are the operator's.
 	ImportMappings(context.Context, *ImportMappingsRequest) (*ImportMappingsResponse, error)
 	// The mappings as CSV, in the form that ImportMappings reads.
 	GetMappingsFile(context.Context, *GetMappingsFileRequest) (*File, error)
