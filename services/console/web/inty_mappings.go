@@ -1,13 +1,11 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	"seatline.dev/services/billing/inty"
 	"seatline.dev/services/console/web/ui"
+	"seatline.dev/services/csvfile"
 )
 
 func askIntyFile(v *visit) error { return v.showIntyFile(http.StatusOK, nil) }
@@ -47,21 +46,29 @@ func saveIntyMappings(v *visit) error {
 	req := &intyv1.SaveMappingsRequest{Connection: v.connection.GetSlug()}
 	fromFile := strings.HasPrefix(v.r.Header.Get("Content-Type"), "multipart/")
 	if fromFile {
-		content, err := v.file("file")
+		content, _, err := v.upload("file")
 		if err == nil {
 			req.Rows, err = inty.ReadFile(content)
 		}
+		var faults csvfile.Faults
+		if errors.As(err, &faults) {
+			var texts []string
+			for _, f := range faults {
+				texts = append(texts, f.Error())
+			}
+			return v.wrongIntyFile(texts)
+		}
 		if err != nil {
-			return v.showIntyFile(http.StatusUnprocessableEntity, &ui.Notice{Tone: ui.Bad, Title: "Nothing was saved", Text: "The file cannot be read: " + err.Error() + ".", Next: "Correct the file and send it again."})
+			return v.showIntyFile(http.StatusUnprocessableEntity, &ui.Notice{Tone: ui.Bad, Title: "Nothing was saved", Text: sentenceCase(err.Error()) + ".", Next: "Correct the file and send it again."})
 		}
 	}
 	answer, err := v.Inty().SaveMappings(v.ctx(), req)
 	if e, known := rpc.ErrorFrom(err); known && fromFile && len(e.Violations) > 0 {
-		notice := &ui.Notice{Tone: ui.Bad, Title: "Nothing was saved", Text: "Some rows of the file are not right.", Next: "Correct the file and send it again."}
+		var texts []string
 		for _, x := range e.Violations {
-			notice.Items = append(notice.Items, x.Description)
+			texts = append(texts, x.Description)
 		}
-		return v.showIntyFile(http.StatusUnprocessableEntity, notice)
+		return v.wrongIntyFile(texts)
 	}
 	if err != nil {
 		return err
@@ -73,21 +80,11 @@ func saveIntyMappings(v *visit) error {
 	return v.done(v.atInty(""), said(text))
 }
 
-// file that was sent.
-func (v *visit) file(name string) ([]byte, error) {
-	f, _, err := v.r.FormFile(name)
-	if errors.Is(err, http.ErrMissingFile) {
-		return nil, errors.New("no file was chosen")
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(f)
-	if err == nil && len(bytes.TrimSpace(content)) == 0 {
-		err = errors.New("it is empty")
-	}
-	return content, err
+// wrongIntyFile says what is wrong in a file's lines.
+func (v *visit) wrongIntyFile(lines []string) error {
+	notice := &ui.Notice{Tone: ui.Bad, Title: "Nothing was saved", Text: "Some rows of the file are not right.", Next: "Correct the file and send it again."}
+	notice.Items = lines[:min(len(lines), maxFaults)]
+	return v.showIntyFile(http.StatusUnprocessableEntity, notice)
 }
 
 var oldMappingWords = map[intyv1.OldMappingState]ui.Badge{

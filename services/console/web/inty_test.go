@@ -191,14 +191,14 @@ func TestIntyMappingsAreNotedAndAccepted(t *testing.T) {
 	}
 
 	for file, wrong := range map[string]string{
-		"inty_id,client_id\nIN-1,\"1":       "missing &#34; in quoted-field",
+		"inty_id,client_id\nIN-1,\"1":       "the file ends within this line",
 		"name\nx\n":                         "no column inty_id",
 		"inty_id,client_id\n,1\nIN-2,\n":    "line 3: the customer of Halo is missing",
 		"inty_id,client_name\nIN-1,Ghost\n": "0 customers of Halo are named",
 	} {
 		m.olga.upload(inty+"/save", inty+"/save", "old.csv", []byte(file)).says(t, http.StatusUnprocessableEntity, "Nothing was saved", wrong)
 	}
-	m.olga.upload(inty+"/save", inty+"/save", "", nil).says(t, http.StatusUnprocessableEntity, "no file was chosen")
+	m.olga.upload(inty+"/save", inty+"/save", "", nil).says(t, http.StatusUnprocessableEntity, "No file was chosen.")
 	if r := m.olga.upload(inty+"/save", inty+"/save", "old.csv", []byte("inty_id,client_id,country\nIN-9,1,US\n")); r.to != inty {
 		t.Errorf("a good file: %d %s", r.status, r.to)
 	}

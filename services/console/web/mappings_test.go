@@ -405,7 +405,7 @@ func TestMappingsGoOutAndComeInAsCSV(t *testing.T) {
 	if d := out.header.Get("Content-Disposition"); !strings.Contains(d, `mappings-acme.csv`) {
 		t.Errorf("sent as %q", d)
 	}
-	m.olga.upload(at, at, "", nil).says(t, 422, "Choose a file first.")
+	m.olga.upload(at, at, "", nil).says(t, 422, "No file was chosen.")
 	m.olga.upload(at, at, "empty.csv", nil).says(t, 422, "is empty")
 	m.olga.get("/c/acme/mappings?q=quite").says(t, 200, "/mappings/file/download?q=quite")
 	m.olga.get(at+"/download?q=quite").says(t, 200, "Quite Unlike Any", "!Harbour")

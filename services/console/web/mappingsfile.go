@@ -1,14 +1,13 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-
-	"google.golang.org/grpc/codes"
 
 	"seatline.dev/pkg/rpc"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
@@ -63,14 +62,7 @@ func (v *visit) mappingsFilePage(status int, wrong string, found ...ui.Block) er
 func uploadMappings(v *visit) error {
 	content, name, err := v.upload("file")
 	if err != nil {
-		return err
-	}
-	if len(content) == 0 {
-		wrong := "Choose a file first."
-		if name != "" {
-			wrong = fmt.Sprintf("%q is empty.", name)
-		}
-		return v.mappingsFilePage(http.StatusUnprocessableEntity, wrong)
+		return v.mappingsFilePage(http.StatusUnprocessableEntity, sentenceCase(err.Error())+".")
 	}
 	check := v.form("check") != ""
 	var resp *mappingv1.ImportMappingsResponse
@@ -97,18 +89,22 @@ func uploadMappings(v *visit) error {
 	return v.done(v.at("/mappings"), said(fmt.Sprintf("%s changed by %q; %s were so already.", changed, name, same)))
 }
 
-// upload reads a file of a form; no content where none was chosen.
+// upload reads a file of a form.
 func (v *visit) upload(field string) (content []byte, name string, err error) {
 	file, header, err := v.r.FormFile(field)
 	if errors.Is(err, http.ErrMissingFile) {
-		return nil, "", nil
+		return nil, "", errors.New("no file was chosen")
 	}
 	if err != nil {
-		return nil, "", rpc.Errorf(codes.InvalidArgument, "FILE_UNREADABLE", "the file did not come whole: %v", err).Do("send it again")
+		return nil, "", fmt.Errorf("the file did not come whole: %w", err)
 	}
 	defer file.Close()
-	if content, err = io.ReadAll(file); err != nil {
-		return nil, "", rpc.Errorf(codes.InvalidArgument, "FILE_UNREADABLE", "%q did not come whole: %v", header.Filename, err).Do("send it again")
+	content, err = io.ReadAll(file)
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("%q did not come whole: %w", header.Filename, err)
+	case len(bytes.TrimSpace(content)) == 0:
+		return nil, "", fmt.Errorf("%q is empty", header.Filename)
 	}
 	return content, header.Filename, nil
 }
