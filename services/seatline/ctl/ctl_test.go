@@ -17,6 +17,7 @@ import (
 	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	moneyv1 "seatline.dev/proto/seatline/money/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
@@ -45,6 +46,7 @@ type everything struct {
 	rotated      *connectionv1.RotateSecretsRequest
 	unreadable   []string
 	blockers     []*connectionv1.Blocker
+	licences     licencev1.LicenceServiceServer
 }
 
 func (s *everything) GetConnection(_ context.Context, req *connectionv1.GetConnectionRequest) (*connectionv1.Connection, error) {
@@ -120,6 +122,9 @@ func start(t *testing.T, s *everything) string {
 	runv1.RegisterIntegratorServiceServer(server, s)
 	mappingv1.RegisterMappingServiceServer(server, s)
 	opsv1.RegisterOpsServiceServer(server, s)
+	if s.licences != nil {
+		licencev1.RegisterLicenceServiceServer(server, s.licences)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx) }()

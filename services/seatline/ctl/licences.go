@@ -2,8 +2,10 @@ package ctl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"seatline.dev/pkg/rpc"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 )
 
@@ -12,8 +14,8 @@ type Licences struct {
 	Client
 	List   LicencesList   `cmd:"" help:"List licences."`
 	Get    LicencesGet    `cmd:"" help:"Show one, with its candidates when it may be a duplicate."`
-	Adopt  LicencesAdopt  `cmd:"" help:"Take over a licence that exists in Halo."`
-	Create LicencesCreate `cmd:"" help:"Create a new one although a candidate exists."`
+	Adopt  LicencesAdopt  `cmd:"" help:"Take over a licence that exists in Halo; with --all, of each possible duplicate the one that it may be."`
+	Create LicencesCreate `cmd:"" help:"Create a new one although a candidate exists; with --all, for each possible duplicate."`
 	Retry  LicencesRetry  `cmd:"" aliases:"release" help:"Try a failed one again, or overwrite a change made by hand."`
 }
 
@@ -83,11 +85,20 @@ func (k keyArgs) request() *licencev1.GetLicenceRequest {
 
 // LicencesAdopt is `licences adopt`.
 type LicencesAdopt struct {
-	keyArgs
-	HaloID int64 `arg:"" name:"halo-id" help:"Halo's id of the licence, as get shows it among the candidates."`
+	decideMany
+	HaloID int64 `arg:"" optional:"" name:"halo-id" help:"Halo's id of the licence, as get shows it among the candidates."`
 }
 
 func (cmd *LicencesAdopt) Run(ctx context.Context, c *Client) error {
+	if cmd.All {
+		return cmd.run(ctx, c, licencev1.Way_WAY_ADOPT)
+	}
+	if _, err := cmd.one(); err != nil {
+		return err
+	}
+	if cmd.HaloID == 0 {
+		return &rpc.Exit{Code: rpc.ExitUsage, Err: errors.New("say which licence of Halo it takes over: `seatline licences get` shows the candidates")}
+	}
 	return c.licences(ctx, func(ctx context.Context, client licencev1.LicenceServiceClient) error {
 		l, err := client.AdoptLicence(ctx, &licencev1.AdoptLicenceRequest{Connection: cmd.Connection, Key: cmd.Key, HaloId: cmd.HaloID})
 		if err != nil {
@@ -98,11 +109,18 @@ func (cmd *LicencesAdopt) Run(ctx context.Context, c *Client) error {
 }
 
 // LicencesCreate is `licences create`.
-type LicencesCreate struct{ keyArgs }
+type LicencesCreate struct{ decideMany }
 
 func (cmd *LicencesCreate) Run(ctx context.Context, c *Client) error {
+	if cmd.All {
+		return cmd.run(ctx, c, licencev1.Way_WAY_CREATE)
+	}
+	req, err := cmd.one()
+	if err != nil {
+		return err
+	}
 	return c.licences(ctx, func(ctx context.Context, client licencev1.LicenceServiceClient) error {
-		l, err := client.CreateLicence(ctx, cmd.request())
+		l, err := client.CreateLicence(ctx, req)
 		if err != nil {
 			return err
 		}
