@@ -92,6 +92,19 @@ func (d *desk) ListLicences(_ context.Context, req *licencev1.ListLicencesReques
 	return &licencev1.ListLicencesResponse{Licences: []*licencev1.Licence{d.licence}, NextPageToken: d.next}, d.note(req)
 }
 
+func (d *desk) GetDuplicateDecisions(_ context.Context, req *licencev1.GetDuplicateDecisionsRequest) (*licencev1.DuplicateDecisions, error) {
+	one := &licencev1.DuplicateDecision{Key: d.licence.GetKey(), Customer: awkward, Name: "Seats", Count: 12, Candidate: d.licence.GetCandidates()[0], Monthly: gbp("120")}
+	if req.GetWay() == licencev1.Way_WAY_ADOPT {
+		one.HaloId = 514
+	}
+	return &licencev1.DuplicateDecisions{Decisions: []*licencev1.DuplicateDecision{one}, Skipped: []*licencev1.SkippedDuplicate{
+		{Key: "giacom/2", Customer: awkward, Name: "Visio", Reason: &itemv1.Reason{Code: "several", Text: "3 licences in Halo could be it."}}}}, d.note(req)
+}
+
+func (d *desk) DecideDuplicates(_ context.Context, req *licencev1.DecideDuplicatesRequest) (*licencev1.DuplicateDecisions, error) {
+	return &licencev1.DuplicateDecisions{Decisions: req.GetDecisions()}, d.note(req)
+}
+
 func (d *desk) GetLicence(_ context.Context, req *licencev1.GetLicenceRequest) (*licencev1.Licence, error) {
 	if req.GetKey() != d.licence.GetKey() {
 		return nil, rpc.NotFound("licence", req.GetKey())
@@ -357,6 +370,47 @@ func TestALicenceIsDecidedOnByOperatorsOnly(t *testing.T) {
 	}
 	olga.get("/c/acme/lines/-7/3").tells(t, "a line", "Halo said no.", "£148.15", "should be: count", "Seats")
 	olga.get("/c/acme/customers/MEX%2F1%3F").tells(t, "a customer", "Mapped", `href="/c/acme/mappings/MEX%2F1%3F"`, "£1,204.00", "−£20.00")
+}
+
+// Many possible duplicates are shown with what would become of them, and decided as they were shown.
+func TestPossibleDuplicatesAreDecidedTogether(t *testing.T) {
+	s, d := atDesk(t)
+	const page = "/c/acme/licences/duplicates"
+	vera, olga := s.enter(t, "vera", rpc.RoleViewer), s.enter(t, "olga", rpc.RoleOperator)
+	r := vera.get(page + "?q=zo%C3%AB")
+	r.tells(t, "the list", "Seats", "No. 514", "£120.00", "3 licences in Halo could be it.", `href="/c/acme/licences/giacom/10%3F%231"`)
+	if req := last[*licencev1.GetDuplicateDecisionsRequest](d); req.GetFilter() != `"zoë"` || req.GetWay() != licencev1.Way_WAY_ADOPT {
+		t.Errorf("asked for %v", req)
+	}
+	if strings.Contains(r.body, `name="pick"`) || strings.Contains(r.body, "on every page") {
+		t.Error("a viewer is offered to decide")
+	}
+	if r := vera.post(page, "/c/acme/licences", "pick", "514 giacom/1"); r.status != http.StatusForbidden {
+		t.Errorf("a viewer decides: answers %d", r.status)
+	}
+	olga.get(page).tells(t, "the list", `name="pick" value="514 giacom/10?#1" form="decide"`, " checked", `id="decide"`, "Take over those picked", "on every page …")
+	if r := olga.get(page + "?picked=none"); strings.Contains(r.body, " checked>") {
+		t.Error("picked although none was to be")
+	}
+	olga.get(page+"?way=create").tells(t, "beside", `value="0 giacom/10?#1"`, "Create those picked")
+	if r := olga.post(page, page, "way", "adopt", "q", "zoë"); !strings.HasPrefix(r.to, page) || last[*licencev1.DecideDuplicatesRequest](d) != nil {
+		t.Errorf("nothing picked: %d to %s", r.status, r.to)
+	}
+	olga.post(page, page, "way", "adopt", "pick", "514 giacom/10?#1")
+	if req := last[*licencev1.DecideDuplicatesRequest](d); len(req.GetDecisions()) != 1 || req.GetDecisions()[0].GetKey() != "giacom/10?#1" || req.GetDecisions()[0].GetHaloId() != 514 {
+		t.Errorf("decided %v", req)
+	}
+	olga.get(page).tells(t, "afterwards", "1 possible duplicate is decided.")
+	olga.get(page+"?ask=all&way=create").tells(t, "the question", "1 new licence is made beside", "may be billed twice", `name="all" value="1"`)
+	olga.post(page, page, "way", "create", "all", "2")
+	olga.get(page).tells(t, "another number", "There are 1 by now, not 2")
+	olga.post(page, page, "way", "create", "all", "1")
+	if req := last[*licencev1.DecideDuplicatesRequest](d); req.GetDecisions()[0].GetHaloId() != 0 {
+		t.Errorf("decided %v", req)
+	}
+	if r := olga.post(page, page, "pick", "x"); r.status != http.StatusUnprocessableEntity && r.status != http.StatusBadRequest {
+		t.Errorf("a pick of nothing: answers %d", r.status)
+	}
 }
 
 func TestWhatIsDecidedAboutASubscriptionIsNeverLost(t *testing.T) {

@@ -69,7 +69,7 @@ func showIntyPairs(v *visit) error {
 	}
 	header := v.intyHeader("Licences and lines", "Inty’s licences have a status behind their names; Giacom’s have none. Each is paired with the Giacom licence of the same customer, product and term, and shown with the lines that link it.")
 	if v.operator() {
-		header.Actions = []ui.Button{{Label: "Read Halo again", Href: v.atInty("/refresh"), Post: true}}
+		header.Actions = []ui.Button{{Label: "Decide about possible duplicates", Href: v.at("/licences/duplicates")}, {Label: "Read Halo again", Href: v.atInty("/refresh"), Post: true}}
 	}
 	return v.show(header, v.intyTabs(m), l.form(search, state, customer), t)
 }

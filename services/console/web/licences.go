@@ -13,6 +13,8 @@ func licencesPages() []page {
 	one := ofConnection + "/licences/{key...}"
 	return []page{
 		{path: ofConnection + "/licences", title: "Licences", nav: navLicences, handle: showLicences},
+		{path: ofConnection + "/licences/duplicates", title: "Possible duplicates", nav: navLicences, handle: showDuplicates},
+		{path: ofConnection + "/licences/duplicates", method: http.MethodPost, title: "Possible duplicates", nav: navLicences, handle: decideDuplicates},
 		{path: one, title: "Licence", nav: navLicences, handle: showLicence},
 		{path: one, method: http.MethodPost, title: "Licence", nav: navLicences, handle: decideLicence},
 	}
@@ -48,7 +50,8 @@ func showLicences(v *visit) error {
 	for _, x := range resp.GetLicences() {
 		t.Rows = append(t.Rows, licenceRow(v, x))
 	}
-	return v.show(ui.Header{Title: "Licences", Lead: "One for each Giacom subscription: what Halo should hold, and what it holds."}, l.form(shownFields(search, state, sku, reason, customer)...), t)
+	header := ui.Header{Title: "Licences", Lead: "One for each Giacom subscription: what Halo should hold, and what it holds.", Actions: []ui.Button{{Label: "Possible duplicates", Href: v.at("/licences/duplicates")}}}
+	return v.show(header, l.form(shownFields(search, state, sku, reason, customer)...), t)
 }
 
 func licenceRow(v *visit, x *licencev1.Licence) ui.Row {

@@ -9,6 +9,8 @@ import (
 // Form sends what a person entered, by POST unless Get is set. The token against forged requests is
 // put in by itself.
 type Form struct {
+	// ID, where a [Pick] elsewhere on the page belongs to it.
+	ID     string
 	Action string
 	Get    bool
 	Groups []Group

@@ -99,6 +99,14 @@ func (c Changes) split() (first, rest Changes) {
 	return first, rest
 }
 
+// Pick is a checkbox of a row: what is picked goes with the form of that id. Label is for those who do not see the row.
+type Pick struct {
+	Name, Value, Form, Label string
+	Checked                  bool
+}
+
+func (Pick) inline() string { return "pick" }
+
 // Sentence puts values one after the other, as they are: words with an amount or a link among them.
 type Sentence []any
 
