@@ -137,7 +137,7 @@ func TestLogEventsAreAllKept(t *testing.T) {
 	}
 }
 
-func TestASetBasedPublisherNeedsNoRowsInMemory(t *testing.T) {
+func TestAtScaleASetBasedPublisherNeedsNoRowsInMemory(t *testing.T) {
 	pool, conn := postgrestest.New(t, event.Schema), bustest.New(t)
 	eventtest.Relay(t, pool, conn)
 	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {

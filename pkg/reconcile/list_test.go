@@ -40,7 +40,7 @@ func pages[T any](t *testing.T, db *postgrestest.Explained, page func(size int32
 }
 
 // The plan and the change log of one connection among others are read from an index, wherever the page lies.
-func TestPlanAndChangesAreFoundInAnIndex(t *testing.T) {
+func TestAtScalePlanAndChangesAreFoundInAnIndex(t *testing.T) {
 	b := setup(t, nil)
 	for _, sql := range []string{
 		`insert into items (connection, key, instance, revision, desired, state, reason_code, customer, follows, updated)

@@ -13,7 +13,7 @@ import (
 )
 
 // A page from the middle of a list of lines is found in an index, wherever it lies.
-func TestAPageIsFoundInAnIndex(t *testing.T) {
+func TestAtScaleAPageIsFoundInAnIndex(t *testing.T) {
 	pool := postgrestest.New(t, event.Schema, reconcile.Schema(), connections.Schema(), postgres.Embedded(Service, files))
 	const n = 12_000
 	_, err := pool.Exec(t.Context(), `insert into items (connection, key, instance, grp, revision, desired, applied, halo_id, state, reason_code, reason_text, facts, title, customer, currency, updated)

@@ -21,7 +21,7 @@ import (
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 )
 
-func TestACostChangeOn150InvoicesCosts460Requests(t *testing.T) {
+func TestAtScaleACostChangeOn150InvoicesCosts460Requests(t *testing.T) {
 	const n = 150
 	b := newBench(t, halosim.Config{}, estate(n))
 	b.start()

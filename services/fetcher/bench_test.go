@@ -30,7 +30,7 @@ func BenchmarkUnchangedPoll(b *testing.B) {
 // An unchanged poll is measured against decoding and COPYing the same rows, in turns, the best of each. On a machine with
 // nothing else to do it takes up to twice as long; on one with ten times more to do than it can, up to four times, since a
 // poll goes back and forth more often.
-func TestAnUnchangedPollStaysNearItsFloor(t *testing.T) {
+func TestAtScaleAnUnchangedPollStaysNearItsFloor(t *testing.T) {
 	w := newWorld(t).configure(nil).estate(500, 20)
 	w.succeeded(w.poll())
 	w.drained()
@@ -83,7 +83,7 @@ func (w *world) decodeAndCopy() {
 }
 
 // The account is polled with pages of one size, so that the simulator, which shares the heap, needs the same for each.
-func TestMemoryDoesNotGrowWithTheAccount(t *testing.T) {
+func TestAtScaleMemoryDoesNotGrowWithTheAccount(t *testing.T) {
 	peak := func(customers int) uint64 {
 		w := newWorld(t).configure(func(c *connectionv1.Connection) { c.Giacom.PageSize = 40 }).estate(customers, 50)
 		w.succeeded(w.poll())

@@ -346,7 +346,7 @@ func TestEachMethodAndVersion(t *testing.T) {
 
 // Nested loops over tables without statistics once took a minute for 30,000 rows: sixteen times as long for four times
 // as many.
-func TestTheFirstPollsOfALargeAccountAreNotQuadratic(t *testing.T) {
+func TestAtScaleTheFirstPollsAreNotQuadratic(t *testing.T) {
 	polls := func(each int) time.Duration {
 		w := newWorld(t).configure(nil).estate(200, each)
 		began := time.Now()

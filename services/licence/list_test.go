@@ -191,7 +191,7 @@ func BenchmarkList(b *testing.B) {
 
 // A page from the middle of a list is found in an index: it takes the rows of the page and the way down to them,
 // wherever it lies.
-func TestAPageIsFoundInAnIndex(t *testing.T) {
+func TestAtScaleAPageIsFoundInAnIndex(t *testing.T) {
 	pool := postgrestest.New(t, event.Schema, reconcile.Schema(), connections.Schema(), schema())
 	estate(t, pool, 12_000)
 	for name, l := range lists {

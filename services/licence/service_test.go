@@ -338,7 +338,7 @@ func TestOneBadRowDoesNotStopTheOthers(t *testing.T) {
 }
 
 // The counts that DESIGN promises, and what they are on an instance that lacks one of the probed capabilities.
-func TestRequestsSpent(t *testing.T) {
+func TestAtScaleFewRequestsAreSpent(t *testing.T) {
 	for name, c := range map[string]struct {
 		cfg              halosim.Config
 		licences, budget int

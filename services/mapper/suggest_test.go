@@ -112,7 +112,7 @@ func TestSuggestionsKeepTheirPromises(t *testing.T) {
 }
 
 // 5,000 customers and 5,000 clients, every third called a little differently.
-func TestSuggestionsForThousandsAreQuick(t *testing.T) {
+func TestAtScaleSuggestionsForThousandsAreQuick(t *testing.T) {
 	words := []string{"Harbour", "Elm", "Northern", "Fenwick", "Quay", "Oak", "Silver", "Mill", "Castle", "Abbey", "Rose", "Granite", "Falcon", "Tyne", "Severn"}
 	trades := []string{"Dental", "Joinery", "Solicitors", "Logistics", "Foods", "Partners", "Care", "Motors", "Design", "Print"}
 	r := rand.New(rand.NewPCG(1, 2))

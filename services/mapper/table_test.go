@@ -200,7 +200,7 @@ func TestWhoStaysUnmappedRaisesAnAlert(t *testing.T) {
 }
 
 // 5,000 customers with 50,000 subscriptions: every page, in every order, is there at once.
-func TestFiveThousandCustomers(t *testing.T) {
+func TestAtScaleFiveThousandCustomers(t *testing.T) {
 	w := newWorld(t, halosim.Config{})
 	w.start()
 	w.connect()

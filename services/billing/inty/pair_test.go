@@ -151,7 +151,7 @@ func TestPairs(t *testing.T) {
 }
 
 // Four times the customers take about four times as long to decide about: a page waits for it, also for 5,000 of them.
-func TestALargeProvider(t *testing.T) {
+func TestAtScaleALargeProvider(t *testing.T) {
 	small := min(migrate(t, 1_250), migrate(t, 1_250))
 	if large := migrate(t, 5_000); large > 10*small {
 		t.Errorf("5,000 customers took %s, 1,250 only %s", large, small)

@@ -439,7 +439,7 @@ func TestMappingsGoOutAndComeInAsCSV(t *testing.T) {
 	m.olga.get(at).says(t, 200, "changes nothing")
 }
 
-func TestATableOfFiveThousandCustomers(t *testing.T) {
+func TestAtScaleATableOfFiveThousandCustomers(t *testing.T) {
 	var events []event.Event
 	var clients []halosim.Client
 	for i := range 5000 {
