@@ -179,21 +179,29 @@ func (c *comparison) invoices(want, got halosim.State) {
 func (c *comparison) lines(invoice string, want, got halosim.Invoice) {
 	actual := map[int64]halosim.Line{}
 	linking := map[int64]int64{} // line by licence, among lines that were added
+	emptied := map[int64]int64{} // line by Item, among those that were added and link nothing any more
 	known := map[int64]bool{}
 	for _, l := range want.Lines {
 		known[l.ID] = true
 	}
 	for _, l := range got.Lines {
 		actual[l.ID] = l
+		if known[l.ID] {
+			continue
+		}
+		if len(l.Subscriptions) == 0 {
+			emptied[l.ItemID] = l.ID
+		}
 		for _, r := range l.Subscriptions {
-			if !known[l.ID] {
-				linking[r.LicenceID] = l.ID
-			}
+			linking[r.LicenceID] = l.ID
 		}
 	}
 	for _, l := range want.Lines {
 		created := l.ID >= firstOwnID
-		if created {
+		switch {
+		case created && len(l.Subscriptions) == 0: // its licence went to another customer
+			c.ids[l.ID] = emptied[l.ItemID]
+		case created:
 			c.ids[l.ID] = linking[c.id(l.Subscriptions[0].LicenceID)]
 		}
 		name := fmt.Sprintf("%s, line %q", invoice, l.Name)

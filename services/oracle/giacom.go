@@ -37,11 +37,12 @@ func read(a giacomsim.Account, g *connectionv1.Giacom) map[string]row {
 		r := row{
 			mexID: mexID, customer: cmp.Or(s.CustomerName, names[s.MexID]), quantity: s.Quantity, price: s.Price,
 			start: s.Start.UTC().Truncate(time.Second), cycle: word(s.Cycle),
+			microsoft: s.GUID != "", // as offer, service or name tell in every feed
 		}
 		listed := s.Status == "" || s.Status == "Active" || s.Status == "Suspended"
 		switch {
 		case report && s.GUID != "":
-			r.key, r.name, r.sku, r.microsoft = "microsoft/"+strings.ToLower(strings.TrimSpace(s.GUID)), s.Name, s.OfferID, true
+			r.key, r.name, r.sku = "microsoft/"+strings.ToLower(strings.TrimSpace(s.GUID)), s.Name, s.OfferID
 			r.tenant, r.rrp, r.term = cmp.Or(s.TenantID, tenants[s.MexID]), s.RRP, word(s.Term)
 			r.status = strings.ToLower(cmp.Or(s.Status, "Active"))
 			if r.end = s.CommitmentEnd; r.end.IsZero() {
