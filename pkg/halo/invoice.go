@@ -27,8 +27,13 @@ func (i *Invoice) UnmarshalJSON(b []byte) error {
 	if !i.Whole {
 		return nil
 	}
-	if err := json.Unmarshal(i.Raw("lines"), &i.Lines); err != nil {
+	lines, err := objectsOf(i.Raw("lines"))
+	if err != nil {
 		return fmt.Errorf("lines of recurring invoice %d: %w", i.ID(), err)
+	}
+	i.Lines = make([]Line, len(lines))
+	for at, o := range lines {
+		i.Lines[at].Object = o
 	}
 	return nil
 }
@@ -37,11 +42,28 @@ func (i *Invoice) UnmarshalJSON(b []byte) error {
 func (i Invoice) MarshalJSON() ([]byte, error) {
 	o := i.Object
 	if i.Whole {
-		if err := o.Set("lines", i.Lines); err != nil {
+		lines, err := i.lines()
+		if err != nil {
+			return nil, err
+		}
+		o.set("lines", lines)
+	}
+	return o.MarshalJSON()
+}
+
+// lines are the lines as they are now, in JSON.
+func (i Invoice) lines() (json.RawMessage, error) {
+	b := []byte{'['}
+	for at, l := range i.Lines {
+		if at > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = l.appendTo(b); err != nil {
 			return nil, err
 		}
 	}
-	return o.MarshalJSON()
+	return append(b, ']'), nil
 }
 
 func (i Invoice) ID() int64          { return i.Int("id") }
@@ -114,8 +136,7 @@ func (l Line) AutoIncreases() bool { return l.Int("auto_increase_period") > 0 }
 
 // PendingProRata is how many pro-rata rows Halo has not invoiced yet.
 func (l Line) PendingProRata() int {
-	var data []Object
-	l.read("prorata_data", &data)
+	data, _ := objectsOf(l.Raw("prorata_data")) // what is unreadable counts as none
 	return len(slices.DeleteFunc(data, func(o Object) bool { return o.Bool("isinvoiced") }))
 }
 
@@ -133,8 +154,11 @@ func (l *Line) setMoney(name string, v Money) error {
 
 // Subscriptions are the rows that link a line to licences.
 func (l Line) Subscriptions() []QuantityRow {
-	var rows []QuantityRow
-	l.read("quantity_subscriptions", &rows)
+	objects, _ := objectsOf(l.Raw("quantity_subscriptions")) // what is unreadable reads as none; its text is kept
+	rows := make([]QuantityRow, len(objects))
+	for i, o := range objects {
+		rows[i].Object = o
+	}
 	return rows
 }
 
@@ -222,9 +246,11 @@ func (c *Client) PostInvoice(ctx context.Context, i Invoice) (Reply, error) {
 			return Reply{}, err
 		}
 	}
-	if err := body.Set("lines", i.Lines); err != nil {
+	lines, err := i.lines()
+	if err != nil {
 		return Reply{}, err
 	}
+	body.set("lines", lines)
 	// A new line is known by the licence it links; were the request repeated, it could be added twice.
 	again := !slices.ContainsFunc(i.Lines, func(l Line) bool { return l.ID() == 0 })
 	return post(ctx, c, "/RecurringInvoice", []Object{body}, func(Object) bool { return again })

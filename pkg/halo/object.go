@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 )
 
 // Object is a JSON object of which only some fields are understood. Fields keep their order and their exact text, so
@@ -22,53 +23,37 @@ type field struct {
 // ParseObject reads one JSON object.
 func ParseObject(b []byte) (Object, error) {
 	var o Object
-	err := o.UnmarshalJSON(b)
+	err := json.Unmarshal(b, &o)
 	return o, err
 }
 
-func (o *Object) UnmarshalJSON(b []byte) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	open, err := d.Token()
-	if err != nil {
-		return err
-	}
-	if open != json.Delim('{') {
-		return fmt.Errorf("expected a JSON object, got %v", open)
-	}
-	o.fields = o.fields[:0:0]
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return err
-		}
-		f := field{name: name.(string)} // the decoder allows nothing but a string here
-		if err := d.Decode(&f.raw); err != nil {
-			return fmt.Errorf("field %s: %w", f.name, err)
-		}
-		o.fields = append(o.fields, f)
-	}
-	return nil
+// UnmarshalJSON reads the text of an object, which must be valid JSON.
+func (o *Object) UnmarshalJSON(b []byte) (err error) {
+	*o, err = objectOf(bytes.Clone(b))
+	return err
 }
 
 // MarshalJSON writes the fields in the order read, each with its exact text. Encode it with HTML escaping off (as this
 // client does): encoding/json would otherwise rewrite & in the fields it was given.
-func (o Object) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
+func (o Object) MarshalJSON() ([]byte, error) { return o.appendTo(nil) }
+
+func (o Object) appendTo(b []byte) ([]byte, error) {
+	size := 2
+	for _, f := range o.fields {
+		size += len(f.name) + len(f.raw) + 4
+	}
+	b = append(slices.Grow(b, size), '{')
 	for i, f := range o.fields {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		name, err := encode(f.name)
+		name, err := quoted(f.name)
 		if err != nil {
 			return nil, err
 		}
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(f.raw)
+		b = append(append(append(b, name...), ':'), f.raw...)
 	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
+	return append(b, '}'), nil
 }
 
 // Raw is the exact text of a field, nil if the object has none of that name.
@@ -93,15 +78,19 @@ func (o *Object) Set(name string, value any) error {
 	if err != nil {
 		return fmt.Errorf("field %s: %w", name, err)
 	}
+	o.set(name, raw)
+	return nil
+}
+
+func (o *Object) set(name string, raw json.RawMessage) {
 	o.fields = slices.Clone(o.fields) // copies of an Object share their fields until one is written
 	for i := range slices.Backward(o.fields) {
 		if o.fields[i].name == name {
 			o.fields[i].raw = raw
-			return nil
+			return
 		}
 	}
 	o.fields = append(o.fields, field{name, raw})
-	return nil
 }
 
 // Int, Money, Text, Bool and Date read a field leniently; a missing, null or unreadable one is the zero value.
@@ -123,11 +112,7 @@ func (o Object) Text(name string) string {
 	return v.Value
 }
 
-func (o Object) Bool(name string) bool {
-	var v bool
-	o.read(name, &v)
-	return v
-}
+func (o Object) Bool(name string) bool { return string(o.Raw(name)) == "true" }
 
 func (o Object) Date(name string) Date {
 	var v Date
@@ -136,10 +121,15 @@ func (o Object) Date(name string) Date {
 }
 
 func (o Object) read(name string, into any) {
-	if o.Has(name) {
-		// An unreadable value reads as zero: the caller compares and reports, and the text itself is kept.
-		_ = json.Unmarshal(o.Raw(name), into)
+	if !o.Has(name) {
+		return
 	}
+	// An unreadable value reads as zero: the caller compares and reports, and the text itself is kept.
+	if u, ok := into.(json.Unmarshaler); ok {
+		_ = u.UnmarshalJSON(o.Raw(name)) // which is valid JSON, as all of the object is
+		return
+	}
+	_ = json.Unmarshal(o.Raw(name), into)
 }
 
 // encode is json.Marshal without HTML escaping, which would rewrite text that is not ours.
@@ -159,12 +149,25 @@ func unquote(b []byte) (string, bool) {
 	if bytes.Equal(b, []byte("null")) {
 		return "", true
 	}
-	if len(b) == 0 || b[0] != '"' {
+	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
 		return "", false
+	}
+	if inner := b[1 : len(b)-1]; !bytes.ContainsAny(inner, "\\\"") && utf8.Valid(inner) {
+		return string(inner), true // as nearly all are
 	}
 	var s string
 	if json.Unmarshal(b, &s) != nil {
 		return "", false
 	}
 	return s, true
+}
+
+// quoted is the JSON of a name.
+func quoted(name string) ([]byte, error) {
+	for _, c := range []byte(name) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return encode(name)
+		}
+	}
+	return append(append([]byte{'"'}, name...), '"'), nil
 }
