@@ -63,3 +63,17 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 // RequireTransportSecurity is false because within one machine or pod network there may be no TLS;
 // the server warns when it listens further without it.
 func (bearer) RequireTransportSecurity() bool { return false }
+
+// Pages asks for one page of a list after the other, to the last. page is given the token of the one to ask for and
+// returns that of the next.
+func Pages(page func(token string) (next string, err error)) error {
+	for token := ""; ; {
+		next, err := page(token)
+		if err != nil {
+			return err
+		}
+		if token = next; token == "" {
+			return nil
+		}
+	}
+}

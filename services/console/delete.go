@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
@@ -63,52 +64,56 @@ type numbers struct{ licences, lines, created, mapped, subscriptions, open, open
 func (s *server) numbers(ctx context.Context, slug string) (n numbers, unknown absent, err error) {
 	of := fmt.Sprintf("connection = %q", slug)
 	err = unknown.ask(ctx, "licence", func(ctx context.Context) error {
-		return each(func(token string) ([]*licencev1.Licence, string, error) {
+		return rpc.Pages(func(token string) (string, error) {
 			page, err := s.peers.Licences().ListLicences(ctx, &licencev1.ListLicencesRequest{PageSize: 1000, PageToken: token, Filter: of + " AND halo_id > 0"})
-			return page.GetLicences(), page.GetNextPageToken(), err
-		}, func(l *licencev1.Licence) {
-			if l.GetApplied() != nil {
-				n.licences++
+			for _, l := range page.GetLicences() {
+				if l.GetApplied() != nil {
+					n.licences++
+				}
 			}
+			return page.GetNextPageToken(), err
 		})
 	})
 	if err != nil {
 		return n, unknown, err
 	}
 	err = unknown.ask(ctx, "billing", func(ctx context.Context) error {
-		return each(func(token string) ([]*invoicelinev1.Line, string, error) {
+		return rpc.Pages(func(token string) (string, error) {
 			page, err := s.peers.Lines().ListLines(ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000, PageToken: token, Filter: of})
-			return page.GetLines(), page.GetNextPageToken(), err
-		}, func(l *invoicelinev1.Line) {
-			if !strings.HasPrefix(l.GetKey(), "add/") { // those are still to be made
-				n.lines++
+			for _, l := range page.GetLines() {
+				if !strings.HasPrefix(l.GetKey(), "add/") { // those are still to be made
+					n.lines++
+				}
 			}
+			return page.GetNextPageToken(), err
 		})
 	})
 	if err != nil {
 		return n, unknown, err
 	}
 	err = unknown.ask(ctx, "mapper", func(ctx context.Context) error {
-		return each(func(token string) ([]*mappingv1.Mapping, string, error) {
+		return rpc.Pages(func(token string) (string, error) {
 			page, err := s.peers.Mappings().ListMappings(ctx, &mappingv1.ListMappingsRequest{PageSize: 1000, PageToken: token, Filter: of})
-			return page.GetMappings(), page.GetNextPageToken(), err
-		}, func(m *mappingv1.Mapping) {
-			if m.GetState() == mappingv1.State_STATE_MAPPED {
-				n.mapped++
-				if m.GetOrigin() == mappingv1.Origin_ORIGIN_CREATED {
-					n.created++
+			for _, m := range page.GetMappings() {
+				if m.GetState() == mappingv1.State_STATE_MAPPED {
+					n.mapped++
+					if m.GetOrigin() == mappingv1.Origin_ORIGIN_CREATED {
+						n.created++
+					}
 				}
 			}
+			return page.GetNextPageToken(), err
 		})
 	})
 	if err != nil {
 		return n, unknown, err
 	}
 	err = unknown.ask(ctx, "fetcher", func(ctx context.Context) error {
-		err := each(func(token string) ([]*runv1.SeenSubscription, string, error) {
+		err := rpc.Pages(func(token string) (string, error) {
 			page, err := s.peers.Runs().ListSubscriptions(ctx, &runv1.ListSubscriptionsRequest{PageSize: 1000, PageToken: token, Filter: of + " AND absent = false"})
-			return page.GetSubscriptions(), page.GetNextPageToken(), err
-		}, func(*runv1.SeenSubscription) { n.subscriptions++ })
+			n.subscriptions += int64(len(page.GetSubscriptions()))
+			return page.GetNextPageToken(), err
+		})
 		if err != nil {
 			return err
 		}

@@ -104,19 +104,25 @@ type destinations struct {
 func (s *server) destinations(ctx context.Context, unknown *absent, connection string) (destinations, error) {
 	to := destinations{mappings: map[string]*mappingv1.Mapping{}, unresolved: map[string]*itemv1.Reason{}}
 	err := unknown.ask(ctx, "mapper", func(ctx context.Context) error {
-		err := each(func(token string) ([]*mappingv1.Mapping, string, error) {
+		err := rpc.Pages(func(token string) (string, error) {
 			page, err := s.peers.Mappings().ListMappings(ctx, &mappingv1.ListMappingsRequest{PageSize: 1000, PageToken: token, Filter: fmt.Sprintf("connection = %q", connection)})
-			return page.GetMappings(), page.GetNextPageToken(), err
-		}, func(m *mappingv1.Mapping) { to.mappings[m.GetMexId()] = m })
+			for _, m := range page.GetMappings() {
+				to.mappings[m.GetMexId()] = m
+			}
+			return page.GetNextPageToken(), err
+		})
 		if err != nil {
 			return err
 		}
-		err = each(func(token string) ([]*subscriptionv1.Subscription, string, error) {
+		err = rpc.Pages(func(token string) (string, error) {
 			page, err := s.peers.Subscriptions().ListSubscriptions(ctx, &subscriptionv1.ListSubscriptionsRequest{
 				PageSize: 1000, PageToken: token, Filter: fmt.Sprintf("connection = %q AND state = UNRESOLVED", connection),
 			})
-			return page.GetSubscriptions(), page.GetNextPageToken(), err
-		}, func(x *subscriptionv1.Subscription) { to.unresolved[x.GetKey()] = x.GetReason() })
+			for _, x := range page.GetSubscriptions() {
+				to.unresolved[x.GetKey()] = x.GetReason()
+			}
+			return page.GetNextPageToken(), err
+		})
 		to.known = err == nil
 		return err
 	})

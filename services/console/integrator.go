@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
@@ -193,12 +194,15 @@ func (s integrator) GetRunReport(ctx context.Context, req *runv1.GetRunReportReq
 func (s *server) skipped(ctx context.Context, unknown *absent, connection string) ([]*runv1.SkipCount, error) {
 	var skips skipCounts
 	err := unknown.ask(ctx, "mapper", func(ctx context.Context) error {
-		return each(func(token string) ([]*subscriptionv1.Subscription, string, error) {
+		return rpc.Pages(func(token string) (string, error) {
 			page, err := s.peers.Subscriptions().ListSubscriptions(ctx, &subscriptionv1.ListSubscriptionsRequest{
 				PageSize: 1000, PageToken: token, Filter: fmt.Sprintf("connection = %q AND state = UNRESOLVED", connection),
 			})
-			return page.GetSubscriptions(), page.GetNextPageToken(), err
-		}, func(x *subscriptionv1.Subscription) { skips.add(x.GetReason()) })
+			for _, x := range page.GetSubscriptions() {
+				skips.add(x.GetReason())
+			}
+			return page.GetNextPageToken(), err
+		})
 	})
 	return skips.list, err
 }

@@ -45,19 +45,3 @@ func unreachable(service string, err error) error {
 	e, _ := rpc.ErrorFrom(err)
 	return e
 }
-
-// each pages through a list to its end.
-func each[T any](fetch func(token string) (rows []T, next string, err error), do func(T)) error {
-	for token := ""; ; {
-		rows, next, err := fetch(token)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			do(row)
-		}
-		if token = next; token == "" {
-			return nil
-		}
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/rpc/list"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	"seatline.dev/services/csvfile"
@@ -22,21 +23,19 @@ func (s *service) GetMappingsFile(ctx context.Context, req *mappingv1.GetMapping
 		return nil, err
 	}
 	records := [][]string{mappingColumns}
-	for token := ""; ; {
+	err = rpc.Pages(func(token string) (string, error) {
 		q, err := mappings.Query(&mappingv1.ListMappingsRequest{PageSize: 1000, PageToken: token, Filter: req.GetFilter()}, list.Scope{"connection": c.GetSlug()})
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		page, next, err := s.collectTable(ctx, q, shown)
-		if err != nil {
-			return nil, err
-		}
 		for _, m := range page {
 			records = append(records, mappingRecord(m))
 		}
-		if token = next; token == "" {
-			break
-		}
+		return next, err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return csvOf("mappings-"+c.GetSlug(), records)
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"seatline.dev/pkg/halo"
+	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
@@ -204,16 +205,12 @@ func of(connection, format string, args ...any) string {
 }
 
 func (s Services) allLines(ctx context.Context, filter string) (lines []*invoicelinev1.Line, err error) {
-	for token := ""; ; {
+	err = rpc.Pages(func(token string) (string, error) {
 		page, err := s.Lines().ListLines(ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000, PageToken: token, Filter: filter})
-		if err != nil {
-			return nil, err
-		}
 		lines = append(lines, page.GetLines()...)
-		if token = page.GetNextPageToken(); token == "" {
-			return lines, nil
-		}
-	}
+		return page.GetNextPageToken(), err
+	})
+	return lines, err
 }
 
 // mapping of a customer; nil for one that the mapper has not heard of.

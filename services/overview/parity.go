@@ -9,6 +9,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"seatline.dev/pkg/rpc"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
@@ -85,18 +86,13 @@ func (s Services) BillStrays(ctx context.Context, connection string, rows []*lic
 // eachRow calls do with page after page of a connection's rows.
 func (s Services) eachRow(ctx context.Context, connection, filter string, do func([]*licencev1.ParityRow) error) error {
 	filter = fmt.Sprintf("connection = %q AND (%s)", connection, filter)
-	for token := ""; ; {
+	return rpc.Pages(func(token string) (string, error) {
 		page, err := s.Licences().ListParity(ctx, &licencev1.ListParityRequest{PageSize: 1000, PageToken: token, Filter: filter})
 		if err != nil {
-			return err
+			return "", err
 		}
-		if err := do(page.GetRows()); err != nil {
-			return err
-		}
-		if token = page.GetNextPageToken(); token == "" {
-			return nil
-		}
-	}
+		return page.GetNextPageToken(), do(page.GetRows())
+	})
 }
 
 // unmapped groups the subscriptions that hide behind customers without a mapping, those that hide the most first.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"seatline.dev/pkg/rpc"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
@@ -48,7 +49,7 @@ func (s *stack) summarise(ctx context.Context, connection string) (*summary, err
 	}
 	of := fmt.Sprintf("connection = %q", connection)
 	mappings := mappingv1.NewMappingServiceClient(s.clients[ctl.Mapper])
-	err := pages(func(token string) (string, error) {
+	err := rpc.Pages(func(token string) (string, error) {
 		page, err := mappings.ListMappings(ctx, &mappingv1.ListMappingsRequest{PageSize: 1000, PageToken: token, Filter: of})
 		for _, m := range page.GetMappings() {
 			sum.customers[m.GetState()]++
@@ -62,7 +63,7 @@ func (s *stack) summarise(ctx context.Context, connection string) (*summary, err
 		return nil, fmt.Errorf("count customers: %w", err)
 	}
 	subscriptions := subscriptionv1.NewSubscriptionServiceClient(s.clients[ctl.Mapper])
-	err = pages(func(token string) (string, error) {
+	err = rpc.Pages(func(token string) (string, error) {
 		page, err := subscriptions.ListSubscriptions(ctx, &subscriptionv1.ListSubscriptionsRequest{PageSize: 1000, PageToken: token, Filter: of})
 		for _, x := range page.GetSubscriptions() {
 			if x.GetState() == subscriptionv1.State_STATE_REMOVED {
@@ -107,7 +108,7 @@ func (s *stack) summarise(ctx context.Context, connection string) (*summary, err
 func (s *stack) addDeadLetters(ctx context.Context, sum *summary) error {
 	for _, service := range ctl.Services() {
 		client := opsv1.NewOpsServiceClient(s.clients[service])
-		err := pages(func(token string) (string, error) {
+		err := rpc.Pages(func(token string) (string, error) {
 			page, err := client.ListDeadLetters(ctx, &opsv1.ListDeadLettersRequest{PageSize: 1000, PageToken: token})
 			if n := len(page.GetDeadLetters()); n > 0 {
 				sum.waiting[waiting{"event", "not digested", "see dead-letters of " + service}] += n
@@ -122,7 +123,7 @@ func (s *stack) addDeadLetters(ctx context.Context, sum *summary) error {
 }
 
 func (s *summary) addLines(ctx context.Context, client invoicelinev1.LineServiceClient, filter string) error {
-	err := pages(func(token string) (string, error) {
+	err := rpc.Pages(func(token string) (string, error) {
 		page, err := client.ListLines(ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000, PageToken: token, Filter: filter})
 		for _, l := range page.GetLines() {
 			s.lines[l.GetStatus().GetState()]++
@@ -148,19 +149,6 @@ func why(r *itemv1.Reason) string {
 		return r.GetText()
 	}
 	return strings.ReplaceAll(r.GetCode(), "_", " ")
-}
-
-// pages calls get with one page token after the other.
-func pages(get func(token string) (next string, err error)) error {
-	for token := ""; ; {
-		next, err := get(token)
-		if err != nil {
-			return err
-		}
-		if token = next; token == "" {
-			return nil
-		}
-	}
 }
 
 func (s *summary) print(out io.Writer) {

@@ -206,18 +206,15 @@ func fits(x *intyv1.OldMapping, mex string) bool {
 
 // proposals are all that wait to be accepted, and a name for exactly these.
 func (v *visit) proposals() (all []*intyv1.OldMapping, name string, err error) {
-	token := ""
-	for {
+	err = rpc.Pages(func(token string) (string, error) {
 		resp, err := v.Inty().ListOldMappings(v.ctx(), &intyv1.ListOldMappingsRequest{
 			Connection: v.connection.GetSlug(), State: intyv1.OldMappingState_OLD_MAPPING_STATE_PROPOSED, PageSize: 1000, PageToken: token,
 		})
-		if err != nil {
-			return nil, "", err
-		}
 		all = append(all, resp.GetMappings()...)
-		if token = resp.GetNextPageToken(); token == "" {
-			break
-		}
+		return resp.GetNextPageToken(), err
+	})
+	if err != nil {
+		return nil, "", err
 	}
 	h := sha256.New()
 	for _, x := range all {
