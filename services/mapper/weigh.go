@@ -305,8 +305,8 @@ func saveTies(ctx context.Context, tx pgx.Tx, instance string, ties []tie) error
 	return nil
 }
 
-// applyRows bounds the subscriptions that one transaction of apply sends out again.
-const applyRows = 5000
+// applyRows bounds the subscriptions that one transaction of apply sends out again: the services behind start with the first.
+const applyRows = 1000
 
 // apply decides all mappings of a connection from what is known, and carries out what changed, in
 // transactions of bounded size.
