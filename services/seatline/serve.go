@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/telemetry"
 	"seatline.dev/services/seatline/ctl"
@@ -20,6 +21,7 @@ type serveCommand struct {
 }
 
 func (c serveCommand) Run(ctx context.Context) error {
+	chassis.SpareGC()
 	if c.NATSURL == "" || c.DatabaseURL == "" {
 		return &rpc.Exit{Code: rpc.ExitUsage, Err: errors.New("a service needs NATS and PostgreSQL: set SEATLINE_NATS_URL and DATABASE_URL (`seatline up` brings its own)")}
 	}

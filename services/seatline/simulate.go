@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/giacom/giacomsim"
 	"seatline.dev/pkg/halo/halosim"
 	"seatline.dev/services/estate"
@@ -96,6 +97,7 @@ type simulateCommand struct {
 }
 
 func (c simulateCommand) Run(ctx context.Context, k *kong.Kong) error {
+	chassis.SpareGC()
 	made := c.generate()
 	s, err := startSimulators(ctx, made, c.Limit, c.GiacomAddr, c.HaloAddr)
 	if err != nil {

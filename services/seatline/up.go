@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/telemetry"
 	"seatline.dev/services/console"
@@ -38,6 +39,7 @@ type upCommand struct {
 const demoDir = "demo"
 
 func (c upCommand) Run(ctx context.Context, k *kong.Kong) (err error) {
+	chassis.SpareGC()
 	out := k.Stdout
 	if c.Once && !c.Demo {
 		return &rpc.Exit{Code: rpc.ExitUsage, Err: errors.New("--once compares with simulators, so it goes with the demonstration only: leave out --no-demo")}
