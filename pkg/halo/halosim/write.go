@@ -16,13 +16,13 @@ type object map[string]json.RawMessage
 
 func (o object) int(name string) int64 {
 	var n int64
-	_ = json.Unmarshal(o[name], &n) // what is no integer is refused by merge
+	_ = read(o[name], &n) // what is no integer is refused by merge
 	return n
 }
 
 func (o object) text(name string) string {
 	var t string
-	_ = json.Unmarshal(o[name], &t)
+	_ = read(o[name], &t)
 	return t
 }
 
