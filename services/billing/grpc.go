@@ -110,7 +110,7 @@ func (l *lineServer) RetryLine(ctx context.Context, req *invoicelinev1.GetLineRe
 func (l *lineServer) RefreshLines(ctx context.Context, req *invoicelinev1.RefreshLinesRequest) (*invoicelinev1.RefreshLinesResponse, error) {
 	c, err := connections.Read(ctx, l.s.pool, req.GetConnection())
 	if errors.Is(err, connections.ErrUnknown) {
-		return nil, rpc.NotFound("connection", req.GetConnection())
+		return nil, rpc.NotFound("connection", req.GetConnection()).Do("look for it with `seatline connections list`")
 	}
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ type pricingServer struct {
 // GetPriceRules answers with the rules of a connection, none if none were set.
 func (p *pricingServer) GetPriceRules(ctx context.Context, req *pricingv1.GetPriceRulesRequest) (*pricingv1.PriceRules, error) {
 	if _, err := connections.Read(ctx, p.s.pool, req.GetConnection()); errors.Is(err, connections.ErrUnknown) {
-		return nil, rpc.NotFound("connection", req.GetConnection())
+		return nil, rpc.NotFound("connection", req.GetConnection()).Do("look for it with `seatline connections list`")
 	} else if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func (p *pricingServer) GetPriceRules(ctx context.Context, req *pricingv1.GetPri
 func (p *pricingServer) SetPriceRules(ctx context.Context, req *pricingv1.SetPriceRulesRequest) (*pricingv1.PriceRules, error) {
 	want, connection := req.GetRules(), req.GetRules().GetConnection()
 	if _, err := connections.Read(ctx, p.s.pool, connection); errors.Is(err, connections.ErrUnknown) {
-		return nil, rpc.NotFound("connection", connection)
+		return nil, rpc.NotFound("connection", connection).Do("look for it with `seatline connections list`")
 	} else if err != nil {
 		return nil, err
 	}

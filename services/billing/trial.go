@@ -25,7 +25,7 @@ func (p *pricingServer) GetPriceRuleTrial(ctx context.Context, req *pricingv1.Ge
 	connection := req.GetRules().GetConnection()
 	c, err := connections.Read(ctx, p.s.pool, connection)
 	if errors.Is(err, connections.ErrUnknown) {
-		return nil, rpc.NotFound("connection", connection)
+		return nil, rpc.NotFound("connection", connection).Do("look for it with `seatline connections list`")
 	}
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func (s *server) GetConnection(ctx context.Context, req *connectionv1.GetConnect
 		return nil, err
 	}
 	if c == nil {
-		return nil, rpc.NotFound("connection", req.GetSlug())
+		return nil, rpc.NotFound("connection", req.GetSlug()).Do("look for it with `seatline connections list`")
 	}
 	return c, nil
 }
@@ -88,7 +88,7 @@ func live(ctx context.Context, q querier, slug string) (*connectionv1.Connection
 		return nil, err
 	}
 	if c == nil {
-		return nil, rpc.NotFound("connection", slug)
+		return nil, rpc.NotFound("connection", slug).Do("look for it with `seatline connections list`")
 	}
 	if c.GetDeleted() {
 		return nil, deleted(slug)

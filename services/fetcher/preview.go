@@ -25,7 +25,7 @@ func (s *runServer) GetPullPreview(ctx context.Context, req *runv1.GetPullPrevie
 	}
 	c, err := connections.Read(ctx, s.Pool, req.GetConnection())
 	if errors.Is(err, connections.ErrUnknown) || err == nil && c.GetDeleted() {
-		return nil, rpc.NotFound("connection", req.GetConnection())
+		return nil, rpc.NotFound("connection", req.GetConnection()).Do("look for it with `seatline connections list`")
 	}
 	if err != nil {
 		return nil, err

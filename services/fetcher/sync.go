@@ -19,7 +19,7 @@ import (
 func (s *runServer) GetSyncStatus(ctx context.Context, req *runv1.GetSyncStatusRequest) (*runv1.SyncStatus, error) {
 	c, err := connections.Read(ctx, s.Pool, req.GetConnection())
 	if errors.Is(err, connections.ErrUnknown) {
-		return nil, rpc.NotFound("connection", req.GetConnection())
+		return nil, rpc.NotFound("connection", req.GetConnection()).Do("look for it with `seatline connections list`")
 	}
 	if err != nil {
 		return nil, err
