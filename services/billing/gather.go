@@ -49,7 +49,7 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 	}
 	// Invoices of others may bill these licences, a parent's for example: their customers come along.
 	followed := haloIDs(licences)
-	more, err := column[int64](ctx, q, `select distinct client_id from invoices where instance = $1 and not gone and licence_ids && $2`, instance, followed)
+	more, err := column[int64](ctx, q, `select distinct client_id from invoices, unnest(licence_ids) l where instance = $1 and not gone and l = any($2)`, instance, followed)
 	if err != nil {
 		return nil, err
 	}
@@ -121,19 +121,15 @@ func (sc *scope) namedInvoices() []int64 {
 // lockItems reads the items of the invoices, and those of lines to be added for licences that the
 // customers have, or had.
 func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance string, invoices, clients []int64) error {
-	groups := make([]string, len(invoices))
-	for i, id := range invoices {
-		groups[i] = strconv.FormatInt(id, 10)
-	}
 	adds, err := column[string](ctx, q, `select '`+addPrefix+`' || key from licences where `+ofClients, instance, clients)
 	if err != nil {
 		return err
 	}
-	where := `(instance = $1 and grp = any($2) or connection = any($3) and key = any($4)) and state <> 7 order by connection, key`
+	where := `(instance = $1 and ` + ofInvoice + ` = any($2) or connection = any($3) and key = any($4)) and state <> 7 order by connection, key`
 	if _, ok := q.(*pgxpool.Pool); !ok {
 		where += ` for update`
 	}
-	sc.items, err = s.engine.Query(ctx, q, where, instance, groups, sortedKeys(sc.book.Settings), adds)
+	sc.items, err = s.engine.Query(ctx, q, where, instance, invoices, sortedKeys(sc.book.Settings), adds)
 	if err != nil {
 		return err
 	}

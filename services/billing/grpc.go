@@ -34,6 +34,9 @@ func fact(name string) string {
 	return `coalesce(listed->>'` + name + `', '')`
 }
 
+// ofInvoice is the invoice of an item, 0 for none, in the words of its index.
+const ofInvoice = `(case when grp = '' then 0 else grp::bigint end)`
+
 func factNumber(name string) string {
 	return `coalesce((listed->>'` + name + `')::bigint, 0)`
 }
@@ -43,7 +46,7 @@ var lineList = list.Spec{
 	Fields: map[string]list.Field{
 		"connection": list.Text("connection"), "key": list.Text("key"),
 		"kind":       list.Enum(`(case when (listed->>'linked')::boolean then 1 else 2 end)`, invoicelinev1.Kind(0).Descriptor()),
-		"invoice_id": list.Integer(factNumber("invoice")), "client_id": list.Integer(factNumber("client")),
+		"invoice_id": list.Integer(ofInvoice), "client_id": list.Integer(factNumber("client")),
 		"client_name": list.Text(fact("client_name")), "description": list.Text(fact("text")),
 		"state": list.Enum("state", itemv1.State(0).Descriptor()), "reason": list.Text("reason_code"),
 		"licence_key":  list.JSONTexts(`listed->'licences'`),

@@ -109,17 +109,22 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 	// does a licence that is not there yet. One that was decided about before it is created stays in sight.
 	rows, err := tx.Query(ctx, `
 		with new as (
-			select t.connection, t.key, t.revision, t.instance, t.halo_id, t.client_id, t.old_client_id, t.present,
-				case when l.present and not l.body ?| '{Creating,Waits}' then t.body - 'Creating' else t.body end as body, t.run, t.cause, t.trace
+			select t.connection, t.key, t.revision, t.instance, t.halo_id, t.client_id, t.old_client_id, t.present, b.body, t.run, t.cause, t.trace,
+				array[coalesce(w.client_id, 0), coalesce(w.old_client_id, 0)] as were, coalesce(w.instance, '') as was_at,
+				w.key is null and t.told or w.body <> b.body or w.present <> t.present or w.instance <> t.instance as matters,
+				t.present and not b.body ? 'Creating' and (not coalesce(w.present, false) or w.body ?| '{Creating,Waits}') as fresh
 			from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-				$8::boolean[], $9::jsonb[], $10::text[], $11::text[], $12::text[])
-				as t(connection, key, revision, instance, halo_id, client_id, old_client_id, present, body, run, cause, trace)
-				left join licences l using (connection, key)
-		), was as (
-			select l.* from licences l join new using (connection, key)
+				$8::boolean[], $9::jsonb[], $10::text[], $11::text[], $12::text[], $13::boolean[])
+				as t(connection, key, revision, instance, halo_id, client_id, old_client_id, present, body, run, cause, trace, told)
+				left join lateral ( -- each by its key, however little is known of a table that just filled
+					select * from licences l where l.connection = t.connection and l.key = t.key limit 1
+				) w on true
+				cross join lateral (
+					select case when w.present and not w.body ?| '{Creating,Waits}' then t.body - 'Creating' else t.body end as body
+				) b
 		), saved as (
 			insert into licences as l (connection, key, revision, instance, halo_id, client_id, old_client_id, present, body, run, cause, trace)
-			select * from new order by connection, key
+			select connection, key, revision, instance, halo_id, client_id, old_client_id, present, body, run, cause, trace from new order by connection, key
 			on conflict (connection, key) do update set revision = excluded.revision, instance = excluded.instance, halo_id = excluded.halo_id,
 				client_id = case when excluded.present then excluded.client_id else l.client_id end, old_client_id = excluded.old_client_id, present = excluded.present, body = excluded.body,
 				run = case when l.body = excluded.body and l.present = excluded.present then l.run else excluded.run end,
@@ -130,13 +135,10 @@ func (s *service) onLicences(ctx context.Context, tx pgx.Tx, batch []event.Event
 					else l.left_client_id end,
 				trace = case when l.body = excluded.body and l.present = excluded.present then l.trace else excluded.trace end
 			where excluded.revision > l.revision
-			returning *
+			returning l.connection, l.key, l.client_id, l.old_client_id
 		)
-		select s.instance, coalesce(w.instance, ''), array[s.client_id, s.old_client_id, coalesce(w.client_id, 0), coalesce(w.old_client_id, 0)],
-			s.present and not s.body ? 'Creating' and (not coalesce(w.present, false) or w.body ?| '{Creating,Waits}')
-		from saved s join unnest($1::text[], $2::text[], $13::boolean[]) as t(connection, key, told) using (connection, key)
-			left join was w using (connection, key)
-		where w.key is null and t.told or w.body <> s.body or w.present <> s.present or w.instance <> s.instance`,
+		select n.instance, n.was_at, n.were || s.client_id || s.old_client_id, n.fresh
+		from saved s join new n using (connection, key) where n.matters`,
 		connection, key, revision, instance, haloID, client, old, present, body, run, cause, trace, told)
 	if err != nil {
 		return fmt.Errorf("store %d licences: %w", n, err)

@@ -41,7 +41,7 @@ func TestAtScaleAPageIsFoundInAnIndex(t *testing.T) {
 		{`connection = demo AND state = held`, "", n / 20, false},
 		{`connection = demo AND reason = prices`, "", n / 20, true},
 		{`connection = demo`, "client_name", n, true},
-		{`connection = demo`, "invoice_id desc", n, false},
+		{`connection = demo`, "invoice_id desc", n, true},
 		{`connection = demo`, "next_invoice", n, true},
 		{`connection = demo`, "update_time desc", n, true},
 	} {

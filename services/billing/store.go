@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -140,25 +142,24 @@ func saveInvoices(ctx context.Context, tx pgx.Tx, instance string, list []*sight
 	list = slices.SortedFunc(slices.Values(list), func(a, b *sight) int { return cmp.Compare(a.ID, b.ID) })
 	for i, v := range list {
 		id[i], client[i], digest[i], readAt[i] = v.ID, v.ClientID, string(v.digest), v.at
-		linked := []int64{}
+		var linked []string
 		for _, l := range v.Lines {
 			if l.Type == quantityLinked {
-				linked = append(linked, l.linked()...)
+				for _, id := range l.linked() {
+					linked = append(linked, strconv.FormatInt(id, 10))
+				}
 			}
 		}
-		b, err := json.Marshal(linked)
-		if err != nil {
-			return fmt.Errorf("recurring invoice %d: %w", v.ID, err)
-		}
-		links[i] = string(b)
+		links[i] = "{" + strings.Join(linked, ",") + "}"
+		var err error
 		if body[i], err = v.raw.MarshalJSON(); err != nil {
 			return fmt.Errorf("recurring invoice %d: %w", v.ID, err)
 		}
 	}
 	rows, err := tx.Query(ctx, `
 		with new as (
-			select id, client_id, array(select x::bigint from jsonb_array_elements_text(links) x) as licence_ids, digest, body, read_at
-			from unnest($2::bigint[], $3::bigint[], $4::jsonb[], $5::jsonb[], $6::bytea[], $7::timestamptz[]) as t(id, client_id, links, digest, body, read_at)
+			select id, client_id, links::bigint[] as licence_ids, digest, body, read_at
+			from unnest($2::bigint[], $3::bigint[], $4::text[], $5::jsonb[], $6::bytea[], $7::timestamptz[]) as t(id, client_id, links, digest, body, read_at)
 		), was as (
 			select v.* from invoices v join new using (id) where v.instance = $1
 		), saved as (
