@@ -38,6 +38,8 @@ type Env struct {
 	Log *slog.Logger
 	// Clock is the real one if nil.
 	Clock clockwork.Clock
+	// Retention of what is over; its zero values take the defaults.
+	Retention Retention
 	// Listening is called with the address once calls are answered; may be nil.
 	Listening func(addr string)
 }
@@ -78,6 +80,7 @@ func (e Env) Halo(ctx context.Context, secrets connections.SecretSource, transpo
 type Engine interface {
 	ops.Items
 	Run(ctx context.Context) error
+	Prune(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // Spec is what a service is made of.
@@ -94,6 +97,8 @@ type Spec struct {
 	Engine Engine
 	// Loops run until their context ends, and then return nil. See Env.Loop.
 	Loops []func(context.Context) error
+	// Prune deletes what is over of its own tables, by name. History and the engine's changes are seen to.
+	Prune map[string]Prune
 	// Busy tells of work under way that no item shows; nil for never.
 	Busy func(connection string) bool
 }
@@ -122,6 +127,7 @@ func Run(ctx context.Context, env Env, spec Spec) error {
 	operations.Register(listener)
 	start(listener.Serve)
 	start(relay.Run)
+	start(env.pruning(spec))
 	for entity, handler := range spec.Handlers {
 		start(func(ctx context.Context) error {
 			return event.Consume(ctx, event.ConsumerConfig{

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"seatline.dev/pkg/bus/bustest"
+	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/postgres/postgrestest"
 	"seatline.dev/pkg/rpc"
@@ -82,4 +83,40 @@ func TestRunEndsWhenAPartFails(t *testing.T) {
 	if err := env.Pool.Ping(t.Context()); err != nil {
 		t.Errorf("the pool, which is not Run's, was closed: %v", err)
 	}
+}
+
+// What was kept for long enough goes when a service starts and every few hours after, batch by batch, and nothing else.
+func TestWhatIsOverIsDeleted(t *testing.T) {
+	clock := clockwork.NewFakeClockAt(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
+	pool := postgrestest.New(t, event.Schema)
+	env := Env{Pool: pool, Clock: clock, Log: eventtest.Log(t), Retention: Retention{History: 10 * day}}
+	if _, err := pool.Exec(t.Context(), `insert into run_marks (connection, run, last_seq, time) values ('acme', 'old', 1, $1), ('acme', 'new', 2, $2)`,
+		clock.Now().Add(-31*day), clock.Now().Add(-29*day)); err != nil {
+		t.Fatal(err)
+	}
+	left, befores := []int{pruneBatch, 3, 0, 0}, make(chan time.Time, 10)
+	stop := eventtest.Run(t, env.pruning(Spec{Name: "test", Prune: map[string]Prune{"own": func(_ context.Context, before time.Time, limit int) (int, error) {
+		n := left[0]
+		left = left[1:]
+		befores <- before
+		return n, nil
+	}}}))
+	for range 3 {
+		if before := <-befores; !before.Equal(clock.Now().Add(-10 * day)) {
+			t.Errorf("deletes what is before %s", before)
+		}
+	}
+	if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	var runs string
+	if err := pool.QueryRow(t.Context(), `select string_agg(run, ' ') from run_marks`).Scan(&runs); err != nil || runs != "new" {
+		t.Errorf("left are the marks of %s (%v)", runs, err)
+	}
+	if len(befores) > 0 {
+		t.Error("goes on although nothing was left")
+	}
+	clock.Advance(pruneEvery)
+	<-befores
+	stop()
 }

@@ -70,6 +70,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Register: func(r grpc.ServiceRegistrar) { runv1.RegisterRunServiceServer(r, &runServer{fetcher: f}) },
 		Handlers: map[string]event.Handler{connections.Entity: f.ingest},
 		Loops:    []func(context.Context) error{f.schedule},
+		Prune:    map[string]chassis.Prune{"runs": f.pruneRuns},
 		Busy:     f.busy,
 	})
 	stop()

@@ -69,7 +69,8 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 		return err
 	}
 	defer pool.Close()
-	env := chassis.Env{Pool: pool, Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: h.log.With("part", name), Listening: func(addr string) {
+	kept := chassis.Retention{History: time.Duration(h.Retention) * 24 * time.Hour}
+	env := chassis.Env{Pool: pool, Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: h.log.With("part", name), Retention: kept, Listening: func(addr string) {
 		h.mu.Lock()
 		if h.addrs == nil {
 			h.addrs = map[string]string{}
