@@ -22,6 +22,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/postgres/private"
 )
 
@@ -68,6 +69,7 @@ type Size struct {
 }
 
 func main() {
+	chassis.SpareGC() // as in the processes that it measures
 	if err := run(os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
