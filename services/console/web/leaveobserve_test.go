@@ -1,0 +1,63 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"seatline.dev/pkg/rpc"
+	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+)
+
+func TestObserveIsLeftWithReasonsAndACanary(t *testing.T) {
+	s, d := atDesk(t, func(d *desk) {
+		d.leave.Questions = []*connectionv1.Question{
+			{Code: "pro_rata", Setting: "billing.pro_rata", Question: "How does Halo bill?", Answer: "Not answered.", Choices: []*connectionv1.Choice{{Value: "0", Text: "none"}, {Value: "1", Text: "from the date of change"}}},
+			{Code: "sell_price", Setting: "price_rules", Question: "What does the customer pay?", Answer: "1 price rule", Answered: true},
+		}
+		d.leave.Blockers = []*connectionv1.Blocker{{Code: "two_writers_inty", Text: "Halo’s Inty integration is switched on.", Fix: "Turn it off.", Overridable: true}}
+		d.leave.Plan = []*connectionv1.Effect{{Code: "licence", Count: 43, Text: "43 licences would be written."}}
+	})
+	p := s.enter(t, "olga", rpc.RoleOperator)
+	const page, begin = "/c/acme/leave-observe", "/c/acme/leave-observe/begin"
+	p.get(page).tells(t, "the page", "How does Halo bill?", "Not answered", "Turn it off.", "43 licences would be written.", "Choose a few customers")
+	p.post(page, page, "etag", "c1", "billing.pro_rata", "1")
+	req := last[*connectionv1.ApplyConnectionRequest](d)
+	if c := req.GetConnection(); c.GetBilling().GetProRata() != 1 || c.GetEtag() != "c1" || c.GetMode() != connectionv1.Mode_MODE_OBSERVE || req.GetForce() {
+		t.Errorf("the answer became %v", req)
+	}
+	p.get(page+"/canary?with=MEX%2F1%3F").tells(t, "the choice", "Chosen", "Go on", "/begin?with=MEX%2F1%3F")
+	with := begin + "?" + url.Values{"with": {"MEX/1?", "halo:12"}}.Encode()
+	p.get(with).tells(t, "the question", "Begin with 2 customers?", "Why it is right all the same", "halo:12")
+	if r := p.post(begin, with, "etag", "c1", "with", "MEX/1?"); r.status != http.StatusUnprocessableEntity || last[*connectionv1.ApplyConnectionRequest](d) != req {
+		t.Errorf("without a reason: answers %d", r.status)
+	}
+	if r := p.post(begin, with, "etag", "c1", "with", "MEX/1?", "reason", "Inty is read only"); r.to != "/c/acme" {
+		t.Errorf("begun: answers %d: %s", r.status, r.body)
+	}
+	req = last[*connectionv1.ApplyConnectionRequest](d)
+	if c := req.GetConnection(); c.GetMode() != connectionv1.Mode_MODE_AUTO || c.GetEtag() != "c1" || req.GetOverrideReason() != "Inty is read only" || !proto.Equal(c.GetCanary(), &connectionv1.Canary{MexIds: []string{"MEX/1?"}}) {
+		t.Errorf("begun with %v", req)
+	}
+	d.fail = rpc.Errorf(codes.Aborted, "CHANGED_MEANWHILE", "the connection was changed by ann").Do("read it again")
+	if r := p.post(begin, with, "etag", "c0", "reason", "because"); r.status != http.StatusConflict || !strings.Contains(r.body, "changed by ann") || !strings.Contains(r.body, `value="because"`) {
+		t.Errorf("a stale etag: answers %d", r.status)
+	}
+	d.fail, d.leave.MayLeave, d.leave.Blockers[0].Overridable = nil, false, false
+	if r := p.post(begin, page, "etag", "c1", "reason", "because"); r.status != http.StatusConflict || strings.Contains(r.body, "Begin to write</button>") {
+		t.Errorf("blocked: answers %d", r.status)
+	}
+	p.post(page+"/back", page+"/back", "etag", "c1")
+	if c := last[*connectionv1.ApplyConnectionRequest](d).GetConnection(); c.GetMode() != connectionv1.Mode_MODE_OBSERVE {
+		t.Errorf("back: %v", c)
+	}
+	r := s.enter(t, "vera", rpc.RoleViewer).get(page)
+	r.tells(t, "for a viewer", "Not answered")
+	if strings.Contains(r.body, "Keep these answers") || strings.Contains(r.body, "Choose a few") {
+		t.Error("a viewer is offered to leave observe")
+	}
+}
