@@ -6,38 +6,10 @@ import (
 	"seatline.dev/pkg/postgres/postgrestest"
 	"seatline.dev/pkg/reconcile"
 	"seatline.dev/pkg/rpc/list"
+	"seatline.dev/pkg/rpc/list/listtest"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 )
-
-// pages walks through up to seven pages of a list, the last of a hundred rows, and holds the plan of the last against
-// what an index scan takes.
-func pages[T any](t *testing.T, db *postgrestest.Explained, page func(size int32, token string) ([]T, string, error), key func(T) string) int {
-	t.Helper()
-	seen, token, size, last := map[string]bool{}, "", int32(1000), 0
-	for range 7 {
-		rows, next, err := page(size, token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, x := range rows {
-			if seen[key(x)] {
-				t.Fatalf("%s comes twice", key(x))
-			}
-			seen[key(x)] = true
-		}
-		if last, token = len(rows), next; next == "" {
-			break
-		}
-		if len(seen) == 6000 {
-			size = 100
-		}
-	}
-	if err := db.FoundInIndex(last); err != nil {
-		t.Error(err)
-	}
-	return len(seen)
-}
 
 // The plan and the change log of one connection among others are read from an index, wherever the page lies.
 func TestAtScalePlanAndChangesAreFoundInAnIndex(t *testing.T) {
@@ -57,21 +29,21 @@ func TestAtScalePlanAndChangesAreFoundInAnIndex(t *testing.T) {
 	db := &postgrestest.Explained{Pool: b.pool}
 	for filter, want := range map[string]int{"": 6100, "state = held": 1600} {
 		t.Run("plan "+filter, func(t *testing.T) {
-			got := pages(t, db, func(size int32, token string) ([]*itemv1.PlanItem, string, error) {
+			got, slow := listtest.Walk(t, db, func(size int32, token string) ([]*itemv1.PlanItem, string, error) {
 				return b.engine.ListPlan(b.ctx, db, &opsv1.ListPlanItemsRequest{Connection: "a", Filter: filter, PageSize: size, PageToken: token})
 			}, (*itemv1.PlanItem).GetKey)
-			if got != want {
-				t.Errorf("%d items, want %d", got, want)
+			if got != want || slow != nil {
+				t.Errorf("%d items, want %d; %v", got, want, slow)
 			}
 		})
 	}
 	for filter, want := range map[string]int{"": 6100, "run = r3": 500, `key = "000500"`: 1} {
 		t.Run("changes "+filter, func(t *testing.T) {
-			got := pages(t, db, func(size int32, token string) ([]*itemv1.Change, string, error) {
+			got, slow := listtest.Walk(t, db, func(size int32, token string) ([]*itemv1.Change, string, error) {
 				return b.engine.ListChanges(b.ctx, db, &opsv1.ListChangesRequest{Connection: "a", Filter: filter, PageSize: size, PageToken: token})
 			}, (*itemv1.Change).GetId)
-			if got != want {
-				t.Errorf("%d changes, want %d", got, want)
+			if got != want || slow != nil {
+				t.Errorf("%d changes, want %d; %v", got, want, slow)
 			}
 		})
 	}
