@@ -19,6 +19,18 @@ func (p Product) Same(q Product) bool {
 	return name != "" && name == ProductName(q.Name)
 }
 
+// Keys are texts of which two products that are the same have at least one in common, for looking them up.
+func (p Product) Keys() []string {
+	var keys []string
+	if name := ProductName(p.Name); name != "" {
+		keys = append(keys, name)
+	}
+	if sku := strings.ToLower(strings.ToUpper(strings.TrimSpace(p.SKU))); sku != "" { // as EqualFold sees it
+		keys = append(keys, "sku "+sku)
+	}
+	return keys
+}
+
 // addition is what feeds and integrations append to the name of a product: Inty a status [V], AccountTotals
 // "(NCE … Term)" [F-1].
 var addition = regexp.MustCompile(`(?i)\s*-?\s*\((active|inactive|suspended|cancelled|canceled|pending|expired|disabled|deleted|nce( [^()]*)?)\)\s*$`)

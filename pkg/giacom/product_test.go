@@ -1,6 +1,12 @@
 package giacom
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
 
 func TestOneProductUnderTwoNames(t *testing.T) {
 	const offer, other = "CFQ7TTC0LCHC:0002", "CFQ7TTC0LH18:0001"
@@ -22,4 +28,20 @@ func TestOneProductUnderTwoNames(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+}
+
+// What is looked up by its keys alone must not miss the same product under another name.
+func TestProductsThatAreTheSameHaveAKeyInCommon(t *testing.T) {
+	names := rapid.SampledFrom([]string{"", "Exchange Online", "exchange  online (Active)", "EXCHANGE ONLINE - (NCE Annual Term)", "Exchange Online (Plan 1)", "K"})
+	skus := rapid.SampledFrom([]string{"", " ", "CFQ7TTC0HD32:0002", " cfq7ttc0hd32:0002", "4711", "4711 ", "\u212a-1", "k-1", "K-1", "\u017f", "s"})
+	rapid.Check(t, func(t *rapid.T) {
+		p, q := Product{names.Draw(t, "name"), skus.Draw(t, "SKU")}, Product{names.Draw(t, "other name"), skus.Draw(t, "other SKU")}
+		common := slices.ContainsFunc(p.Keys(), func(key string) bool { return slices.Contains(q.Keys(), key) })
+		if p.Same(q) && !common {
+			t.Fatalf("%q and %q are one product, and have no key in common: %q and %q", p, q, p.Keys(), q.Keys())
+		}
+		if slices.ContainsFunc(p.Keys(), func(key string) bool { return strings.TrimSpace(key) == "" }) {
+			t.Fatalf("a key of %q is empty", p)
+		}
+	})
 }

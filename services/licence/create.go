@@ -92,10 +92,9 @@ func (b *batch) stillMissing(ctx context.Context, indices []int) ([]int, error) 
 // matches asks adoption again, with what Halo shows now, and tells which may still be made: what was claimed again
 // because its create was unclear may have lost its reason since, or the leave to write.
 func (b *batch) matches(ctx context.Context, indices []int) (map[string]match, map[string]bool, error) {
-	var clients []int64
 	var marks []string
 	var subs []subscription
-	needing, wants := map[string]bool{}, map[string]bool{}
+	wants := map[string]bool{}
 	keys := make([]string, len(b.items))
 	for i, x := range b.items {
 		keys[i] = x.Key
@@ -108,21 +107,21 @@ func (b *batch) matches(ctx context.Context, indices []int) (map[string]match, m
 		}
 		wants[x.Key] = situation{Sub: l.GetSubscription(), Settings: b.settings}.needsMatch() &&
 			b.settings.Permit.Mode(x.Desired.ClientID, l.GetSubscription().GetGiacom().GetMexId()) == reconcile.Auto
-		clients, marks = append(clients, x.Desired.ClientID), append(marks, b.settings.Mark(x.Key))
+		marks = append(marks, b.settings.Mark(x.Key))
 		sub := subscription{Subscription: l.GetSubscription()}
 		sub.HaloClientId = x.Desired.ClientID
-		subs, needing[x.Key] = append(subs, sub), true
+		subs = append(subs, sub)
 	}
-	rows, err := readFound(ctx, b.Pool, b.settings, clients, marks, needing)
+	rows, err := readFound(ctx, b.Pool, b.settings, subs, marks, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	// Those of this batch are being looked up with it.
-	creating, err := readCreating(ctx, b.Pool, b.settings, clients, `unclear and not i.key = any($3)`, keys)
+	creating, err := readCreating(ctx, b.Pool, b.settings, clientsOf(subs), `unclear and not i.key = any($3)`, keys)
 	if err != nil {
 		return nil, nil, err
 	}
-	matches, err := matchAll(ctx, b.Pool, b.settings, subs, needing, rows, creating)
+	matches, err := matchAll(ctx, b.Pool, b.settings, subs, rows, creating)
 	return matches, wants, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,19 +13,32 @@ import (
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 )
 
-// withHeirs adds the subscriptions that may take over the licence of one of the keys that is gone: they are decided
+// heirsOf gives the other subscriptions that may take over the licence of one of subs that is gone: they are decided
 // together, or the licence would be deactivated before its heir could have it.
-func withHeirs(ctx context.Context, tx pgx.Tx, connection string, keys []string) ([]string, error) {
+func heirsOf(ctx context.Context, tx pgx.Tx, connection string, subs []subscription) ([]subscription, error) {
+	var gone []string
+	keys := make([]string, len(subs))
+	for i, sub := range subs {
+		keys[i] = sub.GetKey()
+		if removed, _ := removalOf(sub.Subscription); removed {
+			gone = append(gone, sub.GetKey())
+		}
+	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
 	rows, err := tx.Query(ctx, `
 		select s.key from subscriptions s left join items i using (connection, key)
 		where s.connection = $1 and not s.removed and not s.absent and coalesce(i.halo_id, 0) = 0 and s.key <> all($2) and s.client_id in (
-			select (g.applied->>'client')::bigint from subscriptions r join items g using (connection, key)
-			where r.connection = $1 and r.key = any($2) and r.removed and g.halo_id <> 0)`, connection, keys)
+			select (applied->>'client')::bigint from items where connection = $1 and key = any($3) and halo_id <> 0)`, connection, keys, gone)
 	if err != nil {
 		return nil, fmt.Errorf("look for heirs: %w", err)
 	}
 	heirs, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	return append(slices.Clone(keys), heirs...), err
+	if err != nil || len(heirs) == 0 {
+		return nil, err
+	}
+	return lockSubscriptions(ctx, tx, connection, heirs)
 }
 
 // awaitHeirs puts deactivations off while subscriptions are still coming in: the renewal that takes over a licence may

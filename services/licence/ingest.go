@@ -42,7 +42,7 @@ func (s *service) onSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.
 		if err != nil {
 			return fmt.Errorf("note arrivals of %s: %w", connection, err)
 		}
-		if err := s.decideKeys(ctx, tx, connection, changed[connection]); err != nil {
+		if err := s.decideSubscriptions(ctx, tx, connection, changed[connection]); err != nil {
 			return err
 		}
 	}

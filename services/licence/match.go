@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"seatline.dev/pkg/giacom"
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
@@ -18,12 +20,10 @@ import (
 // readMatches adds what adoption says of the subscriptions that have no licence, and marks that occur twice.
 func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings, subs []subscription, byKey map[string]*situation, marks []string) error {
 	now := s.Clock.Now()
-	var clients []int64
-	needing := map[string]bool{}
+	var needing []subscription
 	for _, sub := range subs {
 		if byKey[sub.GetKey()].needsMatch() {
-			needing[sub.GetKey()] = true
-			clients = append(clients, sub.GetHaloClientId())
+			needing = append(needing, sub)
 		}
 	}
 	known, err := readInstance(ctx, tx, settings.Instance)
@@ -36,7 +36,7 @@ func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings,
 		}
 		return nil
 	}
-	rows, err := readFound(ctx, tx, settings, clients, marks, needing)
+	rows, err := readFound(ctx, tx, settings, needing, marks, nil)
 	if err != nil {
 		return err
 	}
@@ -48,11 +48,11 @@ func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings,
 	if len(needing) == 0 {
 		return nil
 	}
-	creating, err := readCreating(ctx, tx, settings, clients, `state = 3`)
+	creating, err := readCreating(ctx, tx, settings, clientsOf(needing), `state = 3`)
 	if err != nil {
 		return err
 	}
-	matches, err := matchAll(ctx, tx, settings, subs, needing, rows, creating)
+	matches, err := matchAll(ctx, tx, settings, needing, rows, creating)
 	if err != nil {
 		return err
 	}
@@ -102,34 +102,40 @@ func (s *service) isQuiet(ctx context.Context, q querier, connection string, now
 	return len(at) == 0 || now.Sub(at[0]) >= s.Quiet, err
 }
 
-// matchAll runs adoption for the subscriptions that need it, together with everyone who could be their rival. creating
-// are licences that are on their way into Halo, or may be.
-func matchAll(ctx context.Context, q querier, settings Settings, subs []subscription, needing map[string]bool, rows, creating []found) (map[string]match, error) {
-	decided, err := readDecisions(ctx, q, settings.Connection, needing)
+// matchAll runs adoption for subs, which need it, together with everyone who could be their rival. rows are what readFound
+// gave for them, creating are licences that are on their way into Halo, or may be.
+func matchAll(ctx context.Context, q querier, settings Settings, subs []subscription, rows, creating []found) (map[string]match, error) {
+	besides := make(map[string]bool, len(subs))
+	for _, sub := range subs {
+		besides[sub.GetKey()] = true
+	}
+	decided, err := readDecisions(ctx, q, settings.Connection, besides)
 	if err != nil {
 		return nil, err
 	}
 	var all []newcomer
+	var marks []string
 	contested, at := map[int64]bool{}, byClient(rows)
 	for _, sub := range subs {
-		if !needing[sub.GetKey()] {
-			continue
-		}
 		n := newcomerOf(sub, settings)
 		if d, ok := decided[n.Key]; ok {
 			n.Adopt, n.Create = d, d == 0
 		}
-		all = append(all, n)
+		all, marks = append(all, n), append(marks, n.Mark)
 		if !contested[n.ClientID] && slices.ContainsFunc(at[n.ClientID], func(r *found) bool { return could(n, *r) }) {
 			contested[n.ClientID] = true
 		}
 	}
 	if len(contested) > 0 {
-		rivals, err := readRivals(ctx, q, settings, contested, needing)
+		rivals, err := readRivals(ctx, q, settings, contested, besides)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, rivals...)
+		// What else their rivals could take over decides, too.
+		if rows, err = readFound(ctx, q, settings, subs, marks, contested); err != nil {
+			return nil, err
+		}
 	}
 	matches := adoptByClient(all, rows)
 	awaitCreates(matches, all, creating)
@@ -229,19 +235,61 @@ func readDecisions(ctx context.Context, q querier, connection string, needing ma
 	return decided, err
 }
 
-// readFound reads the active licences of customers that somebody of needing could take over, and those with certain marks
-// whatever their customer, and says to whom each belongs. One that we moved since the listing is its new customer's: where
-// it was not found there, another would be created beside it.
-func readFound(ctx context.Context, q querier, settings Settings, clients []int64, marks []string, needing map[string]bool) ([]found, error) {
+func clientsOf(subs []subscription) []int64 {
+	clients := make([]int64, len(subs))
+	for i, sub := range subs {
+		clients[i] = sub.GetHaloClientId()
+	}
 	slices.Sort(clients)
-	clients = slices.Compact(clients)
-	spaces := []string{}
-	for key := range needing {
-		if s := space(key); !slices.Contains(spaces, s) {
-			spaces = append(spaces, s)
-		}
+	return slices.Compact(clients)
+}
+
+// severalFeeds tells whether a connection has subscriptions under the ids of both import methods.
+func severalFeeds(ctx context.Context, q querier, connection string) (bool, error) {
+	rows, err := q.Query(ctx, `select coalesce(split_part(min(key), '/', 1) <> split_part(max(key), '/', 1), false) from subscriptions where connection = $1`, connection)
+	if err != nil {
+		return false, fmt.Errorf("look for ids of both import methods: %w", err)
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+}
+
+// takeable is whose licences in Halo others may take over, as a condition on subscriptions t, see could: not those of live
+// ones of the same feed, as nearly all are where there is but one.
+func takeable(ctx context.Context, q querier, connection string) (string, error) {
+	several, err := severalFeeds(ctx, q, connection)
+	if several {
+		return `true`, err
+	}
+	return `(t.removed or t.absent)`, err
+}
+
+// readFound reads the licences in Halo that subs could take over, or that a person said they should: active ones of their
+// customer and product. With them come those with certain marks, whatever their customer, and all active ones of certain
+// customers. It says to whom each belongs. One that we moved since the listing is its new customer's: where it was not
+// found there, another would be created beside it.
+func readFound(ctx context.Context, q querier, settings Settings, subs []subscription, marks []string, whole map[int64]bool) ([]found, error) {
+	clients, products, keys := make([]int64, len(subs)), make([]string, len(subs)), make([]string, len(subs))
+	for i, sub := range subs {
+		g := sub.GetGiacom()
+		clients[i], keys[i] = sub.GetHaloClientId(), sub.GetKey()
+		products[i] = arrayText(giacom.Product{Name: g.GetName(), SKU: g.GetSku()}.Keys())
+	}
+	takeable, err := takeable(ctx, q, settings.Connection)
+	if err != nil {
+		return nil, err
 	}
 	rows, err := q.Query(ctx, `
+		with near as materialized ( -- a customer has many licences that are nobody else's; to whom each belongs takes long to find out
+			select halo_id from halo_licences where instance = $1 and mark <> '' and mark = any($2)
+			union select h.halo_id from (select distinct * from unnest($3::bigint[], $4::text[]) t(client, products)) asked cross join lateral (
+				select halo_id from halo_licences where instance = $1 and client_id = asked.client and active
+					and (products && asked.products::text[] or products = '{}') offset 0) h
+			union select m.halo_id from subscriptions t join items m using (connection, key)
+				where t.connection = $6 and t.client_id = any($3) and m.halo_id <> 0 and `+takeable+`
+			union select h.halo_id from decisions d join halo_licences h on h.halo_id = d.adopt
+				where d.connection = $6 and d.key = any($5) and d.adopt <> 0 and h.instance = $1 and h.active
+			union select halo_id from halo_licences where instance = $1 and client_id = any($8) and active
+		)
 		select h.halo_id, coalesce((i.applied->>'client')::bigint, h.client_id), h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active),
 			coalesce(nullif(i.applied->>'mark', ''), h.mark), h.mark_known,
 			coalesce(h.fields || i.applied, h.fields), -- what we wrote since the listing counts
@@ -250,15 +298,10 @@ func readFound(ctx context.Context, q querier, settings Settings, clients []int6
 		from halo_licences h
 		left join lateral (select connection, key, applied from items
 			where instance = h.instance and halo_id = h.halo_id and halo_id <> 0 and state <> 7 and not starts_with(key, '`+replacedKey+`') limit 1) i on true
-		left join lateral (select key, absent, removed, body from subscriptions where connection = coalesce(i.connection, $5) and key = coalesce(i.key,
-			case when starts_with(h.mark, $4) then substr(h.mark, length($4) + 1) end) limit 1) s on true
-		where h.instance = $1 and (h.mark <> '' and h.mark = any($3) or (h.active and h.client_id = any($2) or h.halo_id = any(array(
-				select m.halo_id from subscriptions t join items m using (connection, key)
-				where t.connection = $5 and t.client_id = any($2) and m.halo_id <> 0 and (t.removed or t.absent or split_part(t.key, '/', 1) <> any($6)))))
-			-- What a live subscription of the same feed has is nobody else's, see could; unless a person says so. Most licences are.
-			and (s.removed or s.absent or s.key is null or i.key is null or split_part(i.key, '/', 1) <> any($6)
-				or exists (select from decisions d where d.connection = $5 and d.adopt = h.halo_id)))`,
-		settings.Instance, clients, marks, settings.Mark(""), settings.Connection, spaces)
+		left join lateral (select key, absent, removed, body from subscriptions where connection = coalesce(i.connection, $6) and key = coalesce(i.key,
+			case when starts_with(h.mark, $7) then substr(h.mark, length($7) + 1) end) limit 1) s on true
+		where h.instance = $1 and h.halo_id = any(array(select halo_id from near))`,
+		settings.Instance, marks, clients, products, keys, settings.Connection, settings.Mark(""), slices.Collect(maps.Keys(whole)))
 	if err != nil {
 		return nil, fmt.Errorf("read Halo's licences: %w", err)
 	}
@@ -322,10 +365,14 @@ func ownerOf(absent, removed bool, gone []byte) (owner, error) {
 // readCreating reads the licences of customers of which nobody knows yet whether Halo has them: their create is under way,
 // or its outcome is unclear. which of them is a condition on items.
 func readCreating(ctx context.Context, q querier, settings Settings, clients []int64, which string, args ...any) ([]found, error) {
+	takeable, err := takeable(ctx, q, settings.Connection)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := q.Query(ctx, `
-		select key, (coalesce(i.claimed, i.desired)->>'client')::bigint, s.name, s.sku, s.absent, s.removed, case when s.removed then s.body end
-		from items i join subscriptions s using (connection, key)
-		where i.connection = $1 and i.halo_id = 0 and (coalesce(i.claimed, i.desired)->>'client')::bigint = any($2) and i.`+which,
+		select key, (coalesce(i.claimed, i.desired)->>'client')::bigint, t.name, t.sku, t.absent, t.removed, case when t.removed then t.body end
+		from items i join subscriptions t using (connection, key)
+		where i.connection = $1 and i.halo_id = 0 and (coalesce(i.claimed, i.desired)->>'client')::bigint = any($2) and `+takeable+` and i.`+which,
 		append([]any{settings.Connection, clients}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("read licences that are being created: %w", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"seatline.dev/pkg/connections"
+	"seatline.dev/pkg/giacom"
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/reconcile"
@@ -157,7 +158,7 @@ func save(ctx context.Context, db execer, instance string, listing int64, list [
 	}
 	seen := map[int64]bool{}
 	var ids, clients, types []int64
-	var names, skus, marks, distributors, fields []string
+	var names, skus, marks, distributors, products, fields []string
 	var active, known []bool
 	for _, l := range list {
 		f := foundIn(l)
@@ -172,17 +173,19 @@ func save(ctx context.Context, db execer, instance string, listing int64, list [
 		ids, clients, types = append(ids, f.HaloID), append(clients, f.ClientID), append(types, f.Type)
 		names, skus, marks, fields = append(names, f.Name), append(skus, f.SKU), append(marks, f.Fields.Mark), append(fields, string(body))
 		active, known, distributors = append(active, f.Active), append(known, f.MarkKnown), append(distributors, f.Distributor)
+		products = append(products, arrayText(giacom.Product{Name: f.Name, SKU: f.SKU}.Keys()))
 	}
 	_, err := db.Exec(ctx, `
-		insert into halo_licences as h (instance, halo_id, client_id, type, name, sku, active, mark, mark_known, fields, distributor, listing)
-		select $1, *, $11::bigint from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[],
-			$9::boolean[], $10::jsonb[], $12::text[]) as t(id, client, type, name, sku, active, mark, known, fields, distributor) order by id
+		insert into halo_licences as h (instance, halo_id, client_id, type, name, sku, active, mark, mark_known, fields, distributor, products, listing)
+		select $1, id, client, type, name, sku, active, mark, known, fields, distributor, products::text[], $11::bigint from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[],
+			$9::boolean[], $10::jsonb[], $12::text[], $13::text[]) as t(id, client, type, name, sku, active, mark, known, fields, distributor, products)
+		order by id
 		on conflict (instance, halo_id) do update set
 			client_id = excluded.client_id, type = excluded.type, name = excluded.name, sku = excluded.sku, active = excluded.active,
 			mark = case when excluded.mark_known then excluded.mark else h.mark end, mark_known = excluded.mark_known or h.mark_known,
-			fields = excluded.fields, distributor = excluded.distributor, listing = excluded.listing
+			fields = excluded.fields, distributor = excluded.distributor, products = excluded.products, listing = excluded.listing
 		where excluded.listing >= h.listing`,
-		instance, ids, clients, types, names, skus, active, marks, known, fields, listing, distributors)
+		instance, ids, clients, types, names, skus, active, marks, known, fields, listing, distributors, products)
 	if err != nil {
 		return fmt.Errorf("store %d licences of Halo: %w", len(ids), err)
 	}

@@ -33,25 +33,29 @@ type subscription struct {
 	FirstSeen         time.Time
 }
 
-// saveSubscriptions stores what is newer than what is stored, and gives the keys that changed, by connection.
-func saveSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Time) (map[string][]string, error) {
+// saveSubscriptions stores what is newer than what is stored, and gives what changed, by connection and in key order.
+func saveSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Time) (map[string][]subscription, error) {
 	n := len(batch)
 	connections, keys, revisions := make([]string, n), make([]string, n), make([]int64, n)
 	states, clients := make([]int16, n), make([]int64, n)
 	mexIDs, customers, names, skus := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	absent, removed := make([]bool, n), make([]bool, n)
 	runs, causes, traces, bodies := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
+	type id struct{ connection, key string }
+	index := make(map[id]int, n)
+	subs := make([]*subscriptionv1.Subscription, n)
 	for i, e := range batch {
-		var s subscriptionv1.Subscription
-		if err := e.Unmarshal(&s); err != nil {
+		s := &subscriptionv1.Subscription{}
+		if err := e.Unmarshal(s); err != nil {
 			return nil, err
 		}
 		g := s.GetGiacom()
+		index[id{e.Connection, e.Key}], subs[i] = i, s
 		connections[i], keys[i], revisions[i] = e.Connection, e.Key, e.Revision
 		states[i], clients[i] = int16(s.GetState()), s.GetHaloClientId()
 		mexIDs[i], customers[i], names[i], skus[i] = g.GetMexId(), cmp.Or(s.GetHaloClientName(), g.GetCustomerName()), g.GetName(), g.GetSku()
 		absent[i] = g.GetAbsentSince() != nil
-		removed[i], _ = removalOf(&s)
+		removed[i], _ = removalOf(s)
 		runs[i], causes[i], traces[i], bodies[i] = e.Run, e.ID, e.TraceParent, e.Payload
 	}
 	rows, err := tx.Query(ctx, `
@@ -67,14 +71,19 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.Event, now 
 			customer_name = excluded.customer_name, name = excluded.name, sku = excluded.sku, absent = excluded.absent,
 			removed = excluded.removed, run = excluded.run, cause = excluded.cause, trace = excluded.trace, body = excluded.body
 		where excluded.revision > s.revision
-		returning connection, key`,
+		returning connection, key, first_seen`,
 		connections, keys, revisions, states, clients, mexIDs, customers, names, skus, absent, removed, runs, causes, traces, now, bodies)
 	if err != nil {
 		return nil, fmt.Errorf("store %d subscriptions: %w", n, err)
 	}
-	changed := map[string][]string{}
-	var c, k string
-	_, err = pgx.ForEachRow(rows, []any{&c, &k}, func() error { changed[c] = append(changed[c], k); return nil })
+	changed := map[string][]subscription{}
+	var at id
+	var firstSeen time.Time
+	_, err = pgx.ForEachRow(rows, []any{&at.connection, &at.key, &firstSeen}, func() error {
+		i := index[at]
+		changed[at.connection] = append(changed[at.connection], subscription{subs[i], runs[i], causes[i], traces[i], firstSeen})
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("store %d subscriptions: %w", n, err)
 	}

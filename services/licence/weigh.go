@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,16 +26,22 @@ func (s *service) outdated(listedAt time.Time) bool {
 	return s.Clock.Since(listedAt) > maxAge || listedAt.Before(s.began)
 }
 
-// decideKeys decides subscriptions of one connection and hands the result to the engine, all in tx.
+// decideKeys decides stored subscriptions of one connection and hands the result to the engine, all in tx.
 func (s *service) decideKeys(ctx context.Context, tx pgx.Tx, connection string, keys []string) error {
-	keys, err := withHeirs(ctx, tx, connection, keys)
-	if err != nil {
-		return err
-	}
 	subs, err := lockSubscriptions(ctx, tx, connection, keys)
 	if err != nil {
 		return err
 	}
+	return s.decideSubscriptions(ctx, tx, connection, subs)
+}
+
+// decideSubscriptions is decideKeys for subscriptions that tx has locked, or written.
+func (s *service) decideSubscriptions(ctx context.Context, tx pgx.Tx, connection string, subs []subscription) error {
+	more, err := heirsOf(ctx, tx, connection, subs)
+	if err != nil {
+		return err
+	}
+	subs = slices.Concat(subs, more)
 	c, err := connections.Read(ctx, tx, connection)
 	if errors.Is(err, connections.ErrUnknown) {
 		return nil // it queues all of its subscriptions when it comes
@@ -137,10 +144,7 @@ func (s *service) situations(ctx context.Context, tx pgx.Tx, settings Settings, 
 	for i, sub := range subs {
 		keys[i], marks[i] = sub.GetKey(), settings.Mark(sub.GetKey())
 	}
-	if _, err := tx.Exec(ctx, `select 1 from items where connection = $1 and key = any($2) order by key for update`, settings.Connection, keys); err != nil {
-		return nil, fmt.Errorf("lock licences: %w", err)
-	}
-	items, err := s.engine.Get(ctx, tx, settings.Connection, keys...)
+	items, err := s.engine.Query(ctx, tx, `connection = $1 and key = any($2) order by key for update`, settings.Connection, keys)
 	if err != nil {
 		return nil, err
 	}
