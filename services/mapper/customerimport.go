@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	"seatline.dev/services/businessname"
 )
 
 // Importing customers by hand: every customer without a Halo customer gets one, whatever the
@@ -42,7 +43,7 @@ func planImport(all []tableRow, known picture, s settings, answers map[string]an
 	open := map[string]int{} // normalised name to how many customers without a Halo customer have it
 	for _, x := range all {
 		if x.live() && x.Now.State != mappingv1.State_STATE_MAPPED && x.Now.State != mappingv1.State_STATE_IGNORED {
-			open[normalise(x.Name)]++
+			open[businessname.Fold(x.Name)]++
 		}
 	}
 	for _, x := range all {
@@ -90,7 +91,7 @@ func (d *decider) planRow(x tableRow, open map[string]int, s settings, a answer)
 		}
 		return importRow{Action: mappingv1.ImportAction_IMPORT_ACTION_LINK, Client: there}, true
 	}
-	name := normalise(x.Name)
+	name := businessname.Fold(x.Name)
 	near, isNear := d.taken[name]
 	id, exact := d.named(x.customer)
 	switch {

@@ -6,12 +6,10 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-
-	"golang.org/x/text/unicode/norm"
 
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	"seatline.dev/services/businessname"
 )
 
 // Reasons of mappings, for programs.
@@ -110,7 +108,7 @@ func decide(customers []customer, halo picture, s settings) map[string]mapping {
 	for _, c := range customers {
 		m, ok := d.find(c, s)
 		if !ok {
-			unmapped[normalise(c.Name)]++
+			unmapped[businessname.Fold(c.Name)]++
 			continue
 		}
 		out[c.MexID] = m
@@ -131,7 +129,7 @@ func newDecider(customers []customer, halo picture) *decider {
 			name := strings.TrimSpace(c.Name)
 			d.byName[name] = append(d.byName[name], c.ID)
 			// Of several the first in the alphabet, so that a reason does not change by itself.
-			if n := normalise(c.Name); d.taken[n] == "" || c.Name < d.taken[n] {
+			if n := businessname.Fold(c.Name); d.taken[n] == "" || c.Name < d.taken[n] {
 				d.taken[n] = c.Name
 			}
 		}
@@ -228,7 +226,7 @@ func (d *decider) without(c customer, unmapped map[string]int, s settings) mappi
 		return mapping{State: mappingv1.State_STATE_UNMAPPED, Code: reasonUnread,
 			Text: "Halo's customers could not be read yet; check the connection's Halo address and credentials."}
 	}
-	name := normalise(c.Name)
+	name := businessname.Fold(c.Name)
 	near, isNear := d.taken[name]
 	switch forced := c.Decision.State == mappingv1.State_STATE_CREATING; {
 	case forced && strings.TrimSpace(c.Name) != "":
@@ -258,32 +256,6 @@ func (m mapping) follows(s settings) bool {
 		return s.FollowCreated
 	}
 	return s.FollowMapped
-}
-
-// legalForms are dropped from the end of names.
-var legalForms = []string{"ltd", "limited", "llp", "plc"}
-
-// normalise makes names equal that people write differently: case, accents, "&" and "and",
-// punctuation, spacing, legal forms at the end. Apostrophes and full stops vanish (O'Neill, Ltd.);
-// other punctuation separates words (Smith-Jones).
-func normalise(name string) string {
-	var b strings.Builder
-	for _, r := range norm.NFD.String(strings.ToLower(name)) {
-		switch {
-		case r == '&':
-			b.WriteString(" and ")
-		case unicode.Is(unicode.Mn, r), r == '\'', r == '’', r == '.':
-		case unicode.IsLetter(r), unicode.IsDigit(r):
-			b.WriteRune(r)
-		default:
-			b.WriteByte(' ')
-		}
-	}
-	words := strings.Fields(b.String())
-	for len(words) > 1 && slices.Contains(legalForms, words[len(words)-1]) {
-		words = words[:len(words)-1]
-	}
-	return strings.Join(words, " ")
 }
 
 // mexID is the form in which Giacom customer ids are compared and stored.

@@ -8,6 +8,7 @@ import (
 
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
+	"seatline.dev/services/businessname"
 )
 
 func halos(clients ...client) picture {
@@ -151,33 +152,6 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestNormalise(t *testing.T) {
-	for _, names := range [][]string{
-		{"Acme Ltd", "ACME LIMITED", "Acme, Ltd.", "acme", "  Acme  (Ltd) "},
-		{"Smith & Sons", "Smith and Sons LLP", "SMITH&SONS"},
-		{"Café Müller PLC", "Cafe Muller"},
-		{"O'Neill", "O’Neill", "ONeill"},
-		{"Smith-Jones", "Smith Jones"},
-	} {
-		for _, n := range names {
-			if got, want := normalise(n), normalise(names[0]); got != want {
-				t.Errorf("%q becomes %q, %q becomes %q", n, got, names[0], want)
-			}
-		}
-	}
-	for _, pair := range [][2]string{{"Acme", "Acme 2"}, {"Limited", ""}, {"Ltd Edition", "Edition"}} {
-		if normalise(pair[0]) == normalise(pair[1]) {
-			t.Errorf("%q and %q both become %q", pair[0], pair[1], normalise(pair[0]))
-		}
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		n := normalise(rapid.String().Draw(t, "name"))
-		if again := normalise(n); again != n {
-			t.Fatalf("%q becomes %q", n, again)
-		}
-	})
-}
-
 // Whatever the estate: nobody is mapped to two kinds of thing at once, nobody to an inactive client
 // by name, two customers never to one client by name, and the decision is stable.
 func TestDecideHoldsItsPromises(t *testing.T) {
@@ -203,7 +177,7 @@ func TestDecideHoldsItsPromises(t *testing.T) {
 				}
 				owner[m.ClientID] = c.MexID
 			case creating:
-				if n := normalise(c.Name); !s.Create || created[n] != "" {
+				if n := businessname.Fold(c.Name); !s.Create || created[n] != "" {
 					t.Fatalf("%s (%s) is created beside %q", c.MexID, c.Name, created[n])
 				} else {
 					created[n] = c.MexID

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"seatline.dev/services/businessname"
 )
 
 // Suggestions: which Halo customer an unmapped Giacom customer may be. Each piece of evidence says how
@@ -136,7 +138,7 @@ func newFinder(clients []evidence) *finder {
 	norm := make([]string, len(clients))
 	for i, c := range clients {
 		at := int32(i)
-		norm[i] = normalise(c.Name)
+		norm[i] = businessname.Fold(c.Name)
 		f.byName[norm[i]] = append(f.byName[norm[i]], at)
 		f.byClient[c.Client] = at
 		for _, t := range c.Tenants {
@@ -152,7 +154,7 @@ func newFinder(clients []evidence) *finder {
 
 // near are the places of the clients worth weighing, in order.
 func (f *finder) near(c evidence, b bonds) []int32 {
-	found := slices.Clone(f.byName[normalise(c.Name)])
+	found := slices.Clone(f.byName[businessname.Fold(c.Name)])
 	for _, id := range b.tied[c.ID] {
 		if i, ok := f.byClient[id]; ok {
 			found = append(found, i)
@@ -164,7 +166,7 @@ func (f *finder) near(c evidence, b bonds) []int32 {
 	for _, d := range c.Domains {
 		found = append(found, f.byDomain[domainOf(d)]...)
 	}
-	found = append(found, f.names.nearest(normalise(c.Name), 20)...)
+	found = append(found, f.names.nearest(businessname.Fold(c.Name), 20)...)
 	slices.Sort(found)
 	return slices.Compact(found)
 }
@@ -184,7 +186,7 @@ func (f *finder) weigh(c evidence, at int32, b bonds) candidate {
 	if t := sharedBy(c.Tenants, x.Tenants, fold); t != "" {
 		speaks(sureTenant, "Same tenant id %s.", t)
 	}
-	ours, theirs := normalise(c.Name), f.names.norm[at]
+	ours, theirs := businessname.Fold(c.Name), f.names.norm[at]
 	switch {
 	case ours == "":
 	case strings.TrimSpace(c.Name) == strings.TrimSpace(x.Name):

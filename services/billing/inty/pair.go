@@ -1,6 +1,7 @@
 package inty
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -179,7 +180,7 @@ func (p *pairer) find(x *Pair) {
 		if !SameProduct(l.Name, l.SKU, g.Name, g.SKU) || g.HaloID != 0 && g.HaloID == l.ID {
 			continue
 		}
-		why := fmt.Sprintf("its term is %s, Inty's %s", or(g.Term), or(l.Term))
+		why := fmt.Sprintf("its term is %s, Inty's %s", cmp.Or(strings.TrimSpace(g.Term), "not known"), cmp.Or(strings.TrimSpace(l.Term), "not known"))
 		if by := p.taken[g.Key]; by != 0 {
 			why = fmt.Sprintf("chosen for licence %d already", by)
 		}
@@ -194,11 +195,4 @@ func (p *pairer) find(x *Pair) {
 func sameTerm(a, b string) bool {
 	x, y := Term(a), Term(b)
 	return x == "" || y == "" || x == y
-}
-
-func or(word string) string {
-	if strings.TrimSpace(word) == "" {
-		return "not known"
-	}
-	return word
 }

@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
-	"golang.org/x/text/unicode/norm"
+	"seatline.dev/services/businessname"
 )
 
 // Mapping is a row of inty_client_mappings as it was saved.
@@ -65,7 +64,7 @@ func indexOf(customers []Customer) index {
 			add(x.byTenant, tenant(t), c)
 		}
 		add(x.byName, strings.TrimSpace(c.Name), c)
-		add(x.byPlain, plain(c.Name), c)
+		add(x.byPlain, businessname.Fold(c.Name), c)
 	}
 	return x
 }
@@ -87,7 +86,7 @@ func (x index) propose(m Mapping, tenants []string) Proposal {
 	}{
 		{"the same Microsoft tenant", slices.Concat(tenants, []string{m.TenantID}), tenant, x.byTenant},
 		{"the same name", []string{m.IntyName, m.ClientName}, strings.TrimSpace, x.byName},
-		{"the same name but for case, punctuation or legal form", []string{m.IntyName, m.ClientName}, plain, x.byPlain},
+		{"the same name but for case, punctuation or legal form", []string{m.IntyName, m.ClientName}, businessname.Fold, x.byPlain},
 	} {
 		var fit []Customer
 		for _, w := range by.words {
@@ -135,25 +134,4 @@ func Propose(mappings []Mapping, tenants map[int64][]string, customers []Custome
 		}
 	}
 	return out
-}
-
-var legalForms = []string{"ltd", "limited", "llc", "inc", "plc", "llp"}
-
-// plain is a name as far as spellings of it agree.
-func plain(name string) string {
-	var b strings.Builder
-	for _, r := range norm.NFD.String(strings.ToLower(strings.ReplaceAll(name, "&", " and "))) {
-		switch {
-		case unicode.IsLetter(r), unicode.IsDigit(r):
-			b.WriteRune(r)
-		case unicode.Is(unicode.Mn, r), r == '\'', r == '’', r == '.':
-		default:
-			b.WriteByte(' ')
-		}
-	}
-	words := strings.Fields(b.String())
-	for len(words) > 1 && slices.Contains(legalForms, words[len(words)-1]) {
-		words = words[:len(words)-1]
-	}
-	return strings.Join(words, " ")
 }
