@@ -176,14 +176,15 @@ func (s *server) GetSecrets(ctx context.Context, req *connectionv1.GetConnection
 }
 
 func (s *server) secrets(ctx context.Context, slug string) (*connectionv1.Secrets, error) {
-	if _, err := live(ctx, s.pool, slug); err != nil {
+	c, err := live(ctx, s.pool, slug)
+	if err != nil {
 		return nil, err
 	}
 	rows, err := readSecrets(ctx, s.pool, slug)
 	if err != nil {
 		return nil, err
 	}
-	out := &connectionv1.Secrets{}
+	out := &connectionv1.Secrets{Etag: c.GetEtag()}
 	for _, x := range []struct {
 		field   string
 		text    *string

@@ -167,7 +167,6 @@ var otherMethod = procedure{
 		g.says(g.command(0, "connections", "method", "acme", "both"), "they go on as they are in Halo, under their new ids")
 		g.unchanged("after the preview", per, licences, links)
 		g.says(g.command(0, "connections", "method", "acme", "both", "--yes"), "by the method both from the next run on")
-		g.settle()
 		g.run = g.ran(g.command(0, "runs", "start", "acme", "--watch"))
 		g.settle()
 		g.unchanged("after the change of the method", per, licences, links)
@@ -179,7 +178,6 @@ var otherMethod = procedure{
 		g.must(err)
 		g.unchanged("after the preview", per, licences, links)
 		g.change(func(c *connectionv1.Connection) { c.Giacom.Method = connectionv1.ImportMethod_IMPORT_METHOD_BOTH })
-		g.settle() // the fetcher hears of it over the bus
 		run, err := g.w.Run(g.ctx, "acme", false)
 		g.must(err)
 		g.settle()

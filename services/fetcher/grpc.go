@@ -28,7 +28,7 @@ type runServer struct {
 }
 
 func (s *runServer) StartRun(ctx context.Context, req *runv1.StartRunRequest) (*runv1.Run, error) {
-	c, err := connections.Read(ctx, s.Pool, req.GetConnection())
+	c, err := connections.Latest(ctx, s.Pool, s.Secrets, req.GetConnection())
 	if errors.Is(err, connections.ErrUnknown) || err == nil && c.GetDeleted() {
 		return nil, rpc.NotFound("connection", req.GetConnection()).Do("look for it with `seatline connections list`")
 	}

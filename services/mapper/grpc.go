@@ -199,6 +199,11 @@ func (s *service) RefreshMappings(ctx context.Context, req *mappingv1.RefreshMap
 // connection reads a connection's settings.
 func (s *service) connection(ctx context.Context, slug string) (*connectionv1.Connection, error) {
 	c, err := connections.Read(ctx, s.Pool, slug)
+	return existing(slug, c, err)
+}
+
+// existing is a connection unless there is none, or none any more.
+func existing(slug string, c *connectionv1.Connection, err error) (*connectionv1.Connection, error) {
 	if errors.Is(err, connections.ErrUnknown) || err == nil && c.GetDeleted() {
 		return nil, rpc.NotFound("connection", slug).Do("look for it with `seatline connections list`")
 	}

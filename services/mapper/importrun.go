@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/reconcile"
 	"seatline.dev/pkg/rpc"
@@ -129,7 +130,8 @@ func (r importRow) proto() *mappingv1.CustomerImportRow {
 // ImportCustomers starts an import. What it decides is a person's decision, and is carried out like any
 // other: however often the process dies, each customer is created once.
 func (s *service) ImportCustomers(ctx context.Context, req *mappingv1.ImportCustomersRequest) (*mappingv1.CustomerImport, error) {
-	c, err := s.connection(ctx, req.GetConnection())
+	c, err := connections.Latest(ctx, s.Pool, s.halos.Secrets, req.GetConnection())
+	c, err = existing(req.GetConnection(), c, err)
 	if err != nil {
 		return nil, err
 	}

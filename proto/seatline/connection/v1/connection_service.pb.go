@@ -1841,8 +1841,10 @@ type Secrets struct {
 	HaloClientSecret        string                 `protobuf:"bytes,2,opt,name=halo_client_secret,json=haloClientSecret,proto3" json:"halo_client_secret,omitempty"`
 	GiacomApiKeyVersion     int64                  `protobuf:"varint,3,opt,name=giacom_api_key_version,json=giacomApiKeyVersion,proto3" json:"giacom_api_key_version,omitempty"`
 	HaloClientSecretVersion int64                  `protobuf:"varint,4,opt,name=halo_client_secret_version,json=haloClientSecretVersion,proto3" json:"halo_client_secret_version,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
+	// Of the connection as it is now: a service whose copy has another one has not heard of the last change yet.
+	Etag          string `protobuf:"bytes,5,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Secrets) Reset() {
@@ -1901,6 +1903,13 @@ func (x *Secrets) GetHaloClientSecretVersion() int64 {
 		return x.HaloClientSecretVersion
 	}
 	return 0
+}
+
+func (x *Secrets) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 var File_seatline_connection_v1_connection_service_proto protoreflect.FileDescriptor
@@ -2061,12 +2070,13 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\acurrent\x18\x02 \x01(\x05R\acurrent\x12\x1e\n" +
 	"\n" +
 	"unreadable\x18\x03 \x03(\tR\n" +
-	"unreadable\"\xcf\x01\n" +
+	"unreadable\"\xe3\x01\n" +
 	"\aSecrets\x12$\n" +
 	"\x0egiacom_api_key\x18\x01 \x01(\tR\fgiacomApiKey\x12,\n" +
 	"\x12halo_client_secret\x18\x02 \x01(\tR\x10haloClientSecret\x123\n" +
 	"\x16giacom_api_key_version\x18\x03 \x01(\x03R\x13giacomApiKeyVersion\x12;\n" +
-	"\x1ahalo_client_secret_version\x18\x04 \x01(\x03R\x17haloClientSecretVersion2\xea\f\n" +
+	"\x1ahalo_client_secret_version\x18\x04 \x01(\x03R\x17haloClientSecretVersion\x12\x12\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag2\xea\f\n" +
 	"\x11ConnectionService\x12r\n" +
 	"\x0fListConnections\x12..seatline.connection.v1.ListConnectionsRequest\x1a/.seatline.connection.v1.ListConnectionsResponse\x12a\n" +
 	"\rGetConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12e\n" +
