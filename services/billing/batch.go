@@ -108,7 +108,8 @@ func (b *batch) gather(ctx context.Context, items []int, seen *Invoice) (*known,
 	}
 	clients, err := column[int64](ctx, b.s.pool, `
 		select client_id from invoices where instance = $1 and id = any($2)
-		union select client_id from licences where (connection, key) in (select * from unnest($3::text[], $4::text[]))`, b.instance, invoices, slugs, keys)
+		union select l.client_id from unnest($3::text[], $4::text[]) as t(connection, key) cross join lateral ( -- each by its key
+			select client_id from licences where connection = t.connection and key = t.key limit 1) l`, b.instance, invoices, slugs, keys)
 	if err != nil {
 		return nil, err
 	}

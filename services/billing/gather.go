@@ -42,8 +42,7 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 	for _, id := range clients {
 		set[id] = true
 	}
-	list := func() []int64 { return sortedKeys(set) }
-	licences, err := readLicences(ctx, q, sc.book, ofClients, instance, list())
+	licences, keys, err := readAll(ctx, q, sc.book, ofClients, instance, sortedKeys(set))
 	if err != nil {
 		return nil, err
 	}
@@ -57,21 +56,21 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 		more = append(more, fresh.ClientID)
 	}
 	if more = slices.DeleteFunc(more, func(id int64) bool { return set[id] }); len(more) > 0 {
-		theirs, err := readLicences(ctx, q, sc.book, ofClients, instance, more)
+		theirs, also, err := readAll(ctx, q, sc.book, ofClients, instance, more)
 		if err != nil {
 			return nil, err
 		}
 		for _, id := range more {
 			set[id] = true
 		}
-		licences = merged(licences, theirs)
+		licences, keys = merged(licences, theirs), append(keys, also...)
 	}
 	sc.snapshot.Clients = set
-	ids, err := column[int64](ctx, q, `select id from invoices where instance = $1 and (client_id = any($2) or id = any($3)) order by id`, instance, list(), sc.namedInvoices())
+	ids, err := column[int64](ctx, q, `select id from invoices where instance = $1 and (client_id = any($2) or id = any($3)) order by id`, instance, sortedKeys(set), sc.namedInvoices())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.lockItems(ctx, q, sc, instance, ids, list()); err != nil {
+	if err := s.lockItems(ctx, q, sc, instance, ids, keys); err != nil {
 		return nil, err
 	}
 	if err := sc.readInvoices(ctx, q, instance, ids, fresh); err != nil {
@@ -118,12 +117,11 @@ func (sc *scope) namedInvoices() []int64 {
 	return ids
 }
 
-// lockItems reads the items of the invoices, and those of lines to be added for licences that the
-// customers have, or had.
-func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance string, invoices, clients []int64) error {
-	adds, err := column[string](ctx, q, `select '`+addPrefix+`' || key from licences where `+ofClients, instance, clients)
-	if err != nil {
-		return err
+// lockItems reads the items of the invoices, and those of lines to be added for the licences.
+func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance string, invoices []int64, licences []string) (err error) {
+	adds := make([]string, len(licences))
+	for i, key := range licences {
+		adds[i] = addPrefix + key
 	}
 	where := `(instance = $1 and ` + ofInvoice + ` = any($2) or connection = any($3) and key = any($4)) and state <> 7 order by connection, key`
 	if _, ok := q.(*pgxpool.Pool); !ok {

@@ -105,29 +105,41 @@ func readRules(ctx context.Context, q querier, connection string) (*pricingv1.Pr
 
 // readLicences reads licences by a condition.
 func readLicences(ctx context.Context, q querier, b Book, where string, args ...any) ([]Licence, error) {
-	rows, err := q.Query(ctx, `select body, revision, run, cause, trace, left_client_id from licences where present and `+where+` order by connection, key`, args...)
+	list, _, err := readAll(ctx, q, b, `present and `+where, args...)
+	return list, err
+}
+
+// readAll gives the keys of those, too, that are licences no more.
+func readAll(ctx context.Context, q querier, b Book, where string, args ...any) (list []Licence, keys []string, err error) {
+	rows, err := q.Query(ctx, `select connection, key, present, body, revision, run, cause, trace, left_client_id from licences where `+where+` order by connection, key`, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read licences: %w", err)
+		return nil, nil, fmt.Errorf("read licences: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (l Licence, err error) {
-		var body []byte
-		var revision, left int64
-		var run, cause, trace string
-		if err := r.Scan(&body, &revision, &run, &cause, &trace, &left); err != nil {
-			return l, err
+	var connection, key, run, cause, trace string
+	var present bool
+	var body []byte
+	var revision, left int64
+	_, err = pgx.ForEachRow(rows, []any{&connection, &key, &present, &body, &revision, &run, &cause, &trace, &left}, func() error {
+		settings, ok := b.Settings[connection]
+		if !ok {
+			return nil // a connection that was deleted, or moved to another instance, has no say here any more
 		}
+		keys = append(keys, key)
+		if !present {
+			return nil
+		}
+		l := Licence{Revision: revision, Run: run, Cause: cause, Trace: trace, LeftClientID: left}
 		if err := json.Unmarshal(body, &l); err != nil {
-			return l, err
+			return err
 		}
-		l.Revision, l.Run, l.Cause, l.Trace, l.LeftClientID = revision, run, cause, trace, left
-		l.RRP = perCycle(l.RRP, l.Cycle, l.Term, b.Settings[l.Connection].Basis)
-		return l, nil
+		l.RRP = perCycle(l.RRP, l.Cycle, l.Term, settings.Basis)
+		list = append(list, l)
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read licences: %w", err)
+		return nil, nil, fmt.Errorf("read licences: %w", err)
 	}
-	// A connection that was deleted, or moved to another instance, has no say here any more.
-	return slices.DeleteFunc(list, func(l Licence) bool { _, ok := b.Settings[l.Connection]; return !ok }), nil
+	return list, keys, nil
 }
 
 // saveInvoices keeps invoices as Halo showed them, unless they were read later already, and queues the
