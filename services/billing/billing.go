@@ -7,6 +7,7 @@ import (
 	"context"
 	"embed"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -61,6 +62,9 @@ type service struct {
 	engine *reconcile.Engine[Fields]
 	wake   chassis.Wake // there may be customers to decide about
 	reread chassis.Wake // there may be an instance to read
+	// rulesKnown: the price rules were read back since the process began.
+	rules      sync.Mutex
+	rulesKnown bool
 	// writing holds a place for each invoice that is being written, of whatever claim.
 	writing chan struct{}
 }
@@ -75,7 +79,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s := &service{Config: cfg, pool: cfg.Pool, halo: clients, wake: chassis.NewWake(), reread: chassis.NewWake(), writing: make(chan struct{}, cfg.Workers)}
 	s.engine = reconcile.New(reconcile.Config[Fields]{
 		Service: Service, Kind: "invoice-line", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
-		Diff: diff, Action: action, Event: lineEvent, Apply: s.apply, Recorded: s.wake.Nudge,
+		Diff: diff, Action: action, Event: lineEvent, Apply: s.applyKnowing, Recorded: s.wake.Nudge,
 		Grouped: true, Workers: cfg.Workers, Lease: cfg.Timeout + 15*time.Second, Settle: cfg.Settle, Poll: cfg.Poll,
 	})
 	return chassis.Run(ctx, cfg.Env, chassis.Spec{
@@ -89,7 +93,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Handlers: s.handlers(),
 		Engine:   s.engine,
 		Loops: []func(context.Context) error{
-			cfg.Loop("decide queued customers", s.wake, cfg.Poll, s.decideSome),
+			cfg.Loop("decide queued customers", s.wake, cfg.Poll, s.decideKnowing),
 			cfg.Loop("read recurring invoices", s.reread, cfg.Poll, s.readDue),
 		},
 		Busy: s.busy,

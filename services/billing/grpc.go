@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"seatline.dev/pkg/connections"
@@ -153,6 +152,9 @@ func (p *pricingServer) GetPriceRules(ctx context.Context, req *pricingv1.GetPri
 	} else if err != nil {
 		return nil, err
 	}
+	if err := p.s.knowRules(ctx); err != nil {
+		return nil, err
+	}
 	return readRules(ctx, p.s.pool, req.GetConnection())
 }
 
@@ -166,6 +168,9 @@ func (p *pricingServer) SetPriceRules(ctx context.Context, req *pricingv1.SetPri
 	}
 	if _, wrong := parseRules(want.GetRules()); len(wrong) > 0 {
 		return nil, refused(wrong)
+	}
+	if err := p.s.knowRules(ctx); err != nil {
+		return nil, err
 	}
 	stored := &pricingv1.PriceRules{Connection: connection, Rules: want.GetRules()}
 	err := postgres.InTx(ctx, p.s.pool, func(tx pgx.Tx) error {
@@ -191,15 +196,11 @@ func (p *pricingServer) SetPriceRules(ctx context.Context, req *pricingv1.SetPri
 		if req.GetValidateOnly() {
 			return nil
 		}
-		body, err := proto.Marshal(stored)
-		if err != nil {
+		if _, err := saveRules(ctx, tx, stored, revision); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `insert into price_rules (connection, revision, body, who, update_time) values ($1, $2, $3, $4, $5)
-			on conflict (connection) do update set revision = excluded.revision, body = excluded.body, who = excluded.who, update_time = excluded.update_time`,
-			connection, revision, body, stored.Who, now)
-		if err != nil {
-			return fmt.Errorf("store price rules of %s: %w", connection, err)
+		if err := tellRules(ctx, tx, stored, revision); err != nil {
+			return err
 		}
 		return dirtyAll(ctx, tx, connection, now)
 	})

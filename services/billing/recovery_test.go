@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"seatline.dev/pkg/event/eventtest"
 	"seatline.dev/pkg/halo/halosim"
 	"seatline.dev/pkg/postgres/postgrestest"
@@ -80,13 +82,58 @@ func TestADatabaseMadeAnewAddsNothingTwice(t *testing.T) {
 	b.config.Pool = b.pool
 	b.start()
 	b.settled()
-	b.rules(add)
-	b.settled()
 	if got := b.sim.Requests()["POST /RecurringInvoice"]; got != 0 {
 		t.Errorf("%d writes after the loss of the database, want none", got)
 	}
 	if got := len(b.lines()); got != 3 {
 		t.Errorf("%d lines, want 3", got)
+	}
+}
+
+// Price rules are told like everything else, so an empty database, or an older one, has them again before anything is
+// decided: without them lines would bill other quantities for a while.
+func TestPriceRulesOutliveTheDatabase(t *testing.T) {
+	st := estate(1)
+	st.Invoices[0].Lines[0] = halosim.Line{ID: 1001, ItemID: 77, Name: "product 1", Quantity: halosim.Pounds("12"), UnitCost: halosim.Pounds("10"), UnitPrice: halosim.Pounds("12")}
+	b := newBench(t, halosim.Config{}, st)
+	stop := b.start()
+	b.connection(connectionv1.Mode_MODE_AUTO)
+	b.licence(aLicenceEvent(1, 1, 5, "10"))
+	b.settled()
+	b.rules(keep("old"))
+	included := keep("new", func(r *pricingv1.PriceRule) { r.IncludedQuantity = proto.Int64(2) })
+	b.rules(included)
+	b.settled()
+	if q := b.invoice(-1).Lines[0].Quantity.String(); q != "3" {
+		t.Fatalf("with two included the line bills %s", q)
+	}
+	rules := pricingv1.NewPricingServiceClient(b.rpc)
+	was, err := rules.GetPriceRules(t.Context(), &pricingv1.GetPriceRulesRequest{Connection: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	b.sim.ResetRequests()
+	b.pool, b.rpc = postgrestest.New(t), nil
+	b.config.Pool = b.pool
+	b.start()
+	b.settled()
+	is, err := pricingv1.NewPricingServiceClient(b.rpc).GetPriceRules(t.Context(), &pricingv1.GetPriceRulesRequest{Connection: "acme"})
+	if err != nil || !proto.Equal(was, is) {
+		t.Errorf("the rules are %v, want %v (%v)", is, was, err)
+	}
+	if got := b.sim.Requests()["POST /RecurringInvoice"]; got != 0 {
+		t.Errorf("%d writes after the loss of the database, want none", got)
+	}
+	b.licence(aLicenceEvent(1, 1, 9, "10"))
+	b.settled()
+	if q := b.invoice(-1).Lines[0].Quantity.String(); q != "7" {
+		t.Errorf("with two of nine included the line bills %s", q)
+	}
+	b.rules(keep("newer")) // revisions go on from there
+	again, err := pricingv1.NewPricingServiceClient(b.rpc).GetPriceRules(t.Context(), &pricingv1.GetPriceRulesRequest{Connection: "acme"})
+	if err != nil || again.GetRules()[0].GetName() != "newer" {
+		t.Errorf("then the rules are %v (%v)", again, err)
 	}
 }
 

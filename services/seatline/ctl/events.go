@@ -19,6 +19,7 @@ import (
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 )
@@ -32,7 +33,7 @@ type Events struct {
 // EventsTail is `events tail`.
 type EventsTail struct {
 	Connection string           `arg:"" optional:"" help:"Of this connection only."`
-	Entity     string           `short:"e" help:"Only this entity: connection, giacom-customer, giacom-subscription, mapping, subscription, licence, invoice-line; with --log run or change."`
+	Entity     string           `short:"e" help:"Only this entity: connection, giacom-customer, giacom-subscription, mapping, subscription, licence, invoice-line, price-rules; with --log run or change."`
 	Log        bool             `help:"The log stream: runs and changes as they happen."`
 	Since      time.Duration    `help:"With --log: begin so long ago."`
 	New        bool             `help:"Leave out the present state, show changes only."`
@@ -45,7 +46,7 @@ func Payloads() map[string]proto.Message {
 	return map[string]proto.Message{
 		"connection": &connectionv1.Connection{}, "giacom-customer": &giacomv1.Customer{}, "giacom-subscription": &giacomv1.Subscription{},
 		"mapping": &mappingv1.Mapping{}, "subscription": &subscriptionv1.Subscription{}, "licence": &licencev1.Licence{},
-		"invoice-line": &invoicelinev1.Line{}, "run": &runv1.Run{}, "change": &itemv1.Change{},
+		"invoice-line": &invoicelinev1.Line{}, "price-rules": &pricingv1.PriceRules{}, "run": &runv1.Run{}, "change": &itemv1.Change{},
 	}
 }
 
