@@ -223,7 +223,7 @@ func (b *batch) post(ctx context.Context, claim string, chunk []int) []int {
 		b.all(chunk, unclear)
 		return nil
 	}
-	there, lookErr := b.marked(ctx, chunk)
+	there, lookErr := b.marked(ctx, chunk, time.Time{})
 	if lookErr != nil {
 		b.all(chunk, unclear)
 		return nil
@@ -248,16 +248,17 @@ func (b *batch) confirm(ctx context.Context, posted []int) {
 	if len(posted) == 0 {
 		return
 	}
+	started := b.Clock.Now()
 	seen, err := b.newest(ctx, posted)
 	if err == nil && !seen {
 		err = b.refresh(ctx, posted)
 	}
-	var there map[string][]found
-	if err == nil {
-		there, err = b.marked(ctx, posted)
+	if err != nil { // what was seen until then is known all the same; the others wait until nothing can land any more
+		b.Log.WarnContext(ctx, "not all of the licences that were created could be listed, the others are looked up later", "connection", b.connection.GetSlug(), "licences", len(posted), "err", err)
 	}
+	there, err := b.marked(ctx, posted, started)
 	if err != nil {
-		b.Log.WarnContext(ctx, "created licences could not be listed, they are looked up later", "connection", b.connection.GetSlug(), "licences", len(posted), "err", err)
+		b.Log.WarnContext(ctx, "created licences are looked up later", "connection", b.connection.GetSlug(), "licences", len(posted), "err", err)
 		b.all(posted, unclear)
 		return
 	}
@@ -321,15 +322,15 @@ func (b *batch) newest(ctx context.Context, posted []int) (bool, error) {
 	return true, nil
 }
 
-// marked gives the licences that carry the marks of these items, by key.
-func (b *batch) marked(ctx context.Context, indices []int) (map[string][]found, error) {
+// marked gives the licences that carry the marks of these items, by key, as far as they were listed since then.
+func (b *batch) marked(ctx context.Context, indices []int, since time.Time) (map[string][]found, error) {
 	keys := map[string]string{}
 	marks := make([]string, len(indices))
 	for n, i := range indices {
 		marks[n] = b.settings.Mark(b.items[i].Key)
 		keys[marks[n]] = b.items[i].Key
 	}
-	rows, err := readShownWhere(ctx, b.Pool, `instance = $1 and mark <> '' and mark = any($2)`, b.settings.Instance, marks)
+	rows, err := readShownWhere(ctx, b.Pool, `instance = $1 and mark <> '' and mark = any($2) and listing >= $3`, b.settings.Instance, marks, since.UnixMicro())
 	if err != nil {
 		return nil, err
 	}

@@ -192,41 +192,6 @@ func save(ctx context.Context, db execer, instance string, listing int64, list [
 	return nil
 }
 
-// learnMarks reads licences one by one where lists do not show marks: only those that belong to nobody we know, of
-// customers with subscriptions that have no licence yet (customers nil) or of these customers.
-func (s *service) learnMarks(ctx context.Context, client *halo.Client, instance string, customers []int64) error {
-	rows, err := s.Pool.Query(ctx, `
-		select h.halo_id from halo_licences h
-		where h.instance = $1 and not h.mark_known
-			and not exists (select from items i where i.instance = h.instance and i.halo_id = h.halo_id and i.halo_id <> 0 and i.state <> 7)
-			and h.client_id in (
-				select unnest($2::bigint[]) union all
-				select s.client_id from subscriptions s left join items i using (connection, key)
-				where $2::bigint[] is null and not s.removed and coalesce(i.halo_id, 0) = 0)
-		order by h.halo_id`, instance, customers)
-	if err != nil {
-		return fmt.Errorf("look for licences whose mark is not known: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return fmt.Errorf("look for licences whose mark is not known: %w", err)
-	}
-	for _, id := range ids {
-		l, err := client.Licence(ctx, id)
-		if halo.ClassOf(err) == halo.NotFound {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		_, err = s.Pool.Exec(ctx, `update halo_licences set mark = $3, mark_known = true where instance = $1 and halo_id = $2`, instance, id, l.Mark.Value)
-		if err != nil {
-			return fmt.Errorf("store the mark of licence %d: %w", id, err)
-		}
-	}
-	return nil
-}
-
 // compare tells the engine what Halo shows, item by item. Items that moved since the listing began are left alone: what
 // it showed of them may be older than what we wrote.
 func (s *service) compare(ctx context.Context, client *halo.Client, instance string, started time.Time) error {
