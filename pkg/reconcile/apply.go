@@ -95,43 +95,40 @@ func (e *Engine[D]) take(ctx context.Context, claim string) (batch []*row[D], er
 	err = postgres.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
 		now := e.Clock.Now()
 		lease := now.Add(e.Lease + e.Settle)
-		var instance, group string
-		pick := `select instance, '' from items where ready_at <= $1 order by priority, ready_at limit 1`
-		args := []any{now.Add(-e.Linger)}
-		if e.Grouped {
-			// A random one of the first few, so that replicas do not all fight for the same group.
-			pick = `insert into writers (instance, grp, owner, lease_until)
-				select instance, grp, $2, $3 from (
-					select i.instance, i.grp from items i left join writers w using (instance, grp)
-					where i.ready_at <= $1 and i.grp <> '' and (w.lease_until is null or w.lease_until <= $1)
-					order by i.priority, i.ready_at limit 8) as free
-				order by random() limit 1
-				on conflict (instance, grp) do update set owner = excluded.owner, lease_until = excluded.lease_until
-				where writers.lease_until <= $1
-				returning instance, grp`
-			args = []any{now, claim, lease}
-		}
-		err := tx.QueryRow(ctx, pick, args...).Scan(&instance, &group)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("look for work: %w", err)
+		instance, groups, err := e.pick(ctx, tx, claim, now, lease)
+		if err != nil || instance == nil {
+			return err
 		}
 		// Customer by customer, so that whoever follows these items (the lines of a customer's invoices, above
-		// all) sees what belongs together at about the same time.
+		// all) sees what belongs together at about the same time. An item is locked before its work is
+		// claimed, and left out where it is being decided about or was claimed meanwhile.
 		rows, err := tx.Query(ctx, `
-			update items set state = 3, unclear = unclear or state = 3, claim = $5, claimed = desired,
-				since = case when state = 3 then since else $1 end, attempts = attempts + 1, ready_at = $6
-			where (connection, key) in (
-				select connection, key from items
-				where ready_at <= $1 and instance = $2 and ($3 = '' or grp = $3)
-				order by priority, customer, ready_at limit $4 for update skip locked)
-			returning `+columns, now, instance, group, e.BatchSize, claim, lease)
+			with ready as materialized (
+				select connection, key from work
+				where ready_at <= $1 and instance = $2 and ($3::text[] is null or grp = any($3))
+				order by priority, customer, ready_at limit $4
+			), locked as materialized (
+				select `+columns+` from items where (connection, key) in (select connection, key from ready)
+				order by connection, key for update skip locked
+			), claimed as (
+				update work w set claim = $5, unclear = w.unclear or w.claim <> '', attempts = w.attempts + 1, ready_at = $6, claimed = l.desired,
+					since = case when w.unclear or w.claim <> '' then w.since else $1 end
+				from locked l where w.connection = l.connection and w.key = l.key and w.ready_at <= $1
+				returning w.connection, w.key, w.since, w.unclear, w.attempts
+			)
+			select l.*, since, unclear, attempts from locked l join claimed using (connection, key)`,
+			now, *instance, groups, e.BatchSize, claim, lease)
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
-		batch, err = pgx.CollectRows(rows, scan[D])
+		batch, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row[D], error) {
+			w := work{claim: claim, readyAt: lease}
+			x, err := scan[D](r, &w.since, &w.unclear, &w.attempts)
+			if err == nil {
+				x.take(w)
+			}
+			return x, err
+		})
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
@@ -155,6 +152,44 @@ func (e *Engine[D]) take(ctx context.Context, claim string) (batch []*row[D], er
 	return batch, err
 }
 
+// pick says whose work is next: an instance, and where one writer at a time is allowed, which of its groups are ours now.
+// A nil instance: nothing is ready.
+func (e *Engine[D]) pick(ctx context.Context, tx pgx.Tx, claim string, now, lease time.Time) (instance *string, groups []string, err error) {
+	if !e.Grouped {
+		err := tx.QueryRow(ctx, `select instance from work where ready_at <= $1 order by priority, ready_at limit 1`, now.Add(-e.Linger)).Scan(&instance)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return nil, nil, fmt.Errorf("look for work: %w", err)
+		}
+		return instance, nil, nil
+	}
+	// Random ones of the first few, so that replicas do not all fight for the same groups.
+	rows, err := tx.Query(ctx, `
+		with free as materialized (
+			select w.instance, w.grp from work w left join writers o using (instance, grp)
+			where w.ready_at <= $1 and w.grp <> '' and (o.lease_until is null or o.lease_until <= $1)
+			order by w.priority, w.ready_at limit 8 * $4
+		), chosen as (
+			select distinct instance, grp from free where instance = (select instance from free limit 1)
+		)
+		insert into writers (instance, grp, owner, lease_until)
+		select instance, grp, $2, $3 from (select * from chosen order by random() limit $4) c order by grp
+		on conflict (instance, grp) do update set owner = excluded.owner, lease_until = excluded.lease_until
+		where writers.lease_until <= $1
+		returning instance, grp`, now, claim, lease, e.Groups)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for work: %w", err)
+	}
+	var group string
+	_, err = pgx.ForEachRow(rows, []any{&instance, &group}, func() error {
+		groups = append(groups, group)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for work: %w", err)
+	}
+	return instance, groups, nil
+}
+
 // heartbeat keeps the claim while Halo is being called, and stops when the returned function is called.
 func (e *Engine[D]) heartbeat(ctx context.Context, claim string) func() {
 	ctx, cancel := context.WithCancel(ctx)
@@ -168,8 +203,8 @@ func (e *Engine[D]) heartbeat(ctx context.Context, claim string) func() {
 			}
 			lease := e.Clock.Now().Add(e.Lease + e.Settle)
 			_, err := e.Pool.Exec(ctx, `
-				update items set ready_at = $2 where (connection, key) in (
-					select connection, key from items where claim = $1 order by connection, key for update)`, claim, lease)
+				update work set ready_at = $2 where (connection, key) in (
+					select connection, key from work where claim = $1 order by connection, key for update)`, claim, lease)
 			if err == nil && e.Grouped {
 				_, err = e.Pool.Exec(ctx, `update writers set lease_until = $2 where owner = $1`, claim, lease)
 			}

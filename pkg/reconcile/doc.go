@@ -8,7 +8,7 @@
 // An item is one object of Halo: a customer, a licence, or a line of a recurring invoice. Its life:
 //
 //	Desire  sets what is wanted, idempotently and at database speed, in the caller's transaction
-//	claim   takes work under a lease and records the intent, in a transaction of its own
+//	claim   takes work under a lease, in a transaction of its own
 //	Apply   the service's function: it calls Halo, with no transaction open
 //	complete records the outcomes, the change log and the outgoing events, in one transaction
 //

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,6 +43,7 @@ type Config[D any] struct {
 	Recorded func()
 
 	Grouped   bool          // claim whole groups, one writer each
+	Groups    int           // groups of one instance per claim, where they are claimed; default 1
 	BatchSize int           // items per claim; default 500
 	Workers   int           // claims at once; default 1
 	Lease     time.Duration // how long a silent process keeps its claim; default 1 min; longer than any HTTP deadline
@@ -61,12 +63,13 @@ type Engine[D any] struct {
 
 // New returns an engine; Run makes it work.
 func New[D any](c Config[D]) *Engine[D] {
-	c.BatchSize = or(c.BatchSize, 500)
-	c.Workers = or(c.Workers, 1)
-	c.Lease = or(c.Lease, time.Minute)
-	c.Settle = or(c.Settle, 3*time.Minute)
-	c.Grace = or(c.Grace, 20*time.Second)
-	c.Poll = or(c.Poll, 500*time.Millisecond)
+	c.BatchSize = cmp.Or(c.BatchSize, 500)
+	c.Workers = cmp.Or(c.Workers, 1)
+	c.Groups = cmp.Or(c.Groups, 1)
+	c.Lease = cmp.Or(c.Lease, time.Minute)
+	c.Settle = cmp.Or(c.Settle, 3*time.Minute)
+	c.Grace = cmp.Or(c.Grace, 20*time.Second)
+	c.Poll = cmp.Or(c.Poll, 500*time.Millisecond)
 	return &Engine[D]{Config: c, kick: make(chan struct{}, 1)}
 }
 
@@ -118,9 +121,12 @@ func (e *Engine[D]) Desire(ctx context.Context, tx pgx.Tx, wants ...Want[D]) err
 
 // desire applies one want to one row and tells whether anything changed.
 func (e *Engine[D]) desire(x *row[D], w Want[D], now time.Time) (bool, error) {
-	was, err := fingerprint(x)
-	if err != nil {
-		return false, err
+	var was []byte
+	if x.existed {
+		var err error
+		if was, err = fingerprint(x); err != nil {
+			return false, err
+		}
 	}
 	desireChanged, err := unequal(x.Desired, w.Desired)
 	if err != nil {
@@ -137,12 +143,11 @@ func (e *Engine[D]) desire(x *row[D], w Want[D], now time.Time) (bool, error) {
 		x.Attempts = 0
 	}
 	e.settle(x, desireChanged, now)
-	is, err := fingerprint(x)
-	if err != nil {
-		return false, err
-	}
-	if x.existed && bytes.Equal(was, is) {
-		return false, nil
+	if x.existed {
+		is, err := fingerprint(x)
+		if err != nil || bytes.Equal(was, is) {
+			return false, err
+		}
 	}
 	x.Run, x.Cause, x.Trace, x.Who = w.Run, w.Cause, w.Trace, w.Who
 	return true, nil
@@ -241,12 +246,4 @@ func unequal[D any](a, b *D) (bool, error) {
 		return false, err
 	}
 	return !bytes.Equal(x, y), nil
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

@@ -234,7 +234,7 @@ func TestAProcessThatDiedIsFollowedByALookAfterItsCallCanLandNoMore(t *testing.T
 		return []reconcile.Outcome[seats]{reconcile.Done(7, items[0].Desired)}
 	}
 	b.tx(func(tx pgx.Tx) error { // the heartbeat of the dead process shares our clock: pin the lease
-		_, err := tx.Exec(b.ctx, `update items set claim = 'dead'`)
+		_, err := tx.Exec(b.ctx, `update work set claim = 'dead'`)
 		return err
 	})
 	b.clock.Advance(4*time.Minute - time.Second)
@@ -461,7 +461,7 @@ func TestAnySequenceConverges(t *testing.T) {
 		if diff := cmp.Diff(wanted, b.halo.objects); diff != "" {
 			r.Fatal(diff)
 		}
-		if n := b.count(`select count(*) from items where state <> 1 or claim is not null`); n != 0 {
+		if n := b.count(`select count(*) from items left join work using (connection, key) where state <> 1 or ready_at is not null`); n != 0 {
 			r.Fatalf("%d items are not in sync", n)
 		}
 	})

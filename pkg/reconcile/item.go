@@ -75,16 +75,16 @@ type Item[D any] struct {
 	Group      string // one writer per (Instance, Group); empty for none
 	Revision   int64  // of the event that says so
 
-	Desired  *D // nil: nothing is wanted
-	Applied  *D // nil: nothing was written
-	Observed *D // nil: never looked, or gone
-	Drifted  []string
-	HaloID   int64
+	Desired *D       // nil: nothing is wanted
+	Applied *D       // what Halo holds by all we know: written by us, or seen there since; nil: nothing
+	Drifted []string // fields in which Halo was last seen to hold something else than what was written
+	HaloID  int64
 
 	State    State
 	Reason   Reason
 	Sticky   bool      // set by an outcome: stays until desired changes or a person decides
 	Unclear  bool      // a call may have landed
+	Claim    string    // whose it is while a write is under way
 	Since    time.Time // when the present claim, or the one that is unclear, was made
 	Attempts int
 
@@ -101,8 +101,6 @@ type Item[D any] struct {
 	Priority               int16 // lower goes first
 	Updated                time.Time
 
-	claimed  *D // desired when the claim was made: the intent
-	claim    string
 	readyAt  time.Time // zero: never by itself
 	existed  bool
 	previous State

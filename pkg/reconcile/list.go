@@ -21,11 +21,11 @@ type Listing struct {
 
 // List shows one page of items, in one statement, and gives the token of the next page: "" after the last. The fields of
 // the query's Spec name columns of items as i.state, i.customer and so on. Within one connection there is an index for
-// each of key, state and customer, and one for halo_id over all of them, so that a page costs the same wherever it lies;
+// each of key and customer, one for what is not in sync, and one for halo_id over all of them, so that a page costs the same wherever it lies;
 // for anything else the connection's items are gone through.
 //
-// The items hold what is shown of an item; what concerns claims, causes and groups is left out. Desired, Applied and
-// Observed are one value where they are equal, so none of them may be changed in place.
+// The items hold what is shown of an item; what concerns claims, causes and groups is left out. Desired and
+// Applied are one value where they are equal, so neither may be changed in place.
 func List[D, T any](ctx context.Context, db list.DB, q *list.Query, of Listing, show func(Item[D]) (T, error)) ([]T, string, error) {
 	sel := list.Select{Columns: listColumns, From: "items i", Joins: of.Joins, Where: of.Where, Args: of.Args}
 	return list.Collect(ctx, db, q, sel, func(r pgx.CollectableRow) (shown T, err error) {
@@ -37,21 +37,20 @@ func List[D, T any](ctx context.Context, db list.DB, q *list.Query, of Listing, 
 	})
 }
 
-// What is in sync holds one document three times over: it is sent and read once. Documents are compared as they are
-// stored, byte by byte, which costs a tenth of comparing what they say.
+// What is in sync holds one document twice: it is sent and read once. Documents are compared as they are stored, byte by
+// byte, which costs a tenth of comparing what they say.
 const listColumns = `i.connection, i.key, i.instance, i.revision, i.desired,
 	i.applied is not null, case when not record_image_eq(row(i.applied), row(i.desired)) then i.applied end,
-	i.observed is not null, case when not record_image_eq(row(i.observed), row(i.applied)) then i.observed end,
 	i.drifted, i.halo_id, i.state, i.reason_code, i.reason_text, i.facts, i.title, i.customer,
 	i.follows, i.monthly_before::text, i.monthly_after::text, i.currency, i.run, i.updated`
 
 func scanListed[D any](r pgx.CollectableRow) (x Item[D], err error) {
 	var (
-		desired, applied, observed []byte
-		hasApplied, hasObserved    bool
-		before, after              *string
+		desired, applied []byte
+		hasApplied       bool
+		before, after    *string
 	)
-	err = r.Scan(&x.Connection, &x.Key, &x.Instance, &x.Revision, &desired, &hasApplied, &applied, &hasObserved, &observed,
+	err = r.Scan(&x.Connection, &x.Key, &x.Instance, &x.Revision, &desired, &hasApplied, &applied,
 		&x.Drifted, &x.HaloID, &x.State, &x.Reason.Code, &x.Reason.Text, &x.Facts, &x.Title, &x.Customer,
 		&x.Follows, &before, &after, &x.Currency, &x.Run, &x.Updated)
 	if err != nil {
@@ -70,7 +69,6 @@ func scanListed[D any](r pgx.CollectableRow) (x Item[D], err error) {
 	}
 	x.Desired = document(desired != nil, desired, nil)
 	x.Applied = document(hasApplied, applied, x.Desired)
-	x.Observed = document(hasObserved, observed, x.Applied)
 	if err == nil {
 		x.MonthlyBefore, err = parseMoney(before)
 	}

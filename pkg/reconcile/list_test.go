@@ -49,21 +49,20 @@ func TestAtScalePlanAndChangesAreFoundInAnIndex(t *testing.T) {
 	}
 }
 
-// A listed item says of Halo what the item says, whichever of the three it has and whether they are equal.
+// A listed item says of Halo what the item says, whichever of the two it has and whether they are equal.
 func TestAListedItemIsTheItem(t *testing.T) {
 	b := setup(t, nil)
 	one, two := `{"Count": 1}`, `{"Count": 2}`
-	want := map[string][3]*int{}
-	for key, columns := range map[string][3]any{
-		"in sync": {one, one, one}, "new": {one, nil, nil}, "never looked": {one, one, nil}, "to be written": {two, one, one},
-		"drifted": {one, two, two}, "seen": {two, one, two}, "retired": {nil, nil, nil}, "forgotten": {nil, one, one}, "gone": {nil, one, nil},
+	want := map[string][2]*int{}
+	for key, columns := range map[string][2]any{
+		"in sync": {one, one}, "new": {one, nil}, "to be written": {two, one}, "retired": {nil, nil}, "forgotten": {nil, one},
 	} {
-		_, err := b.pool.Exec(b.ctx, `insert into items (connection, key, instance, revision, desired, applied, observed, state, monthly_after, currency, updated)
-			values ('c', $1, 'sim', 7, $2::text::jsonb, $3::text::jsonb, $4::text::jsonb, 2, 1.50, 'GBP', now())`, key, columns[0], columns[1], columns[2])
+		_, err := b.pool.Exec(b.ctx, `insert into items (connection, key, instance, revision, desired, applied, state, monthly_after, currency, updated)
+			values ('c', $1, 'sim', 7, $2::text::jsonb, $3::text::jsonb, 2, 1.50, 'GBP', now())`, key, columns[0], columns[1])
 		if err != nil {
 			t.Fatal(err)
 		}
-		var counts [3]*int
+		var counts [2]*int
 		for i, c := range columns {
 			if c != nil {
 				n := map[any]int{one: 1, two: 2}[c]
@@ -82,10 +81,10 @@ func TestAListedItemIsTheItem(t *testing.T) {
 		t.Fatalf("%d items, %v", len(items), err)
 	}
 	for _, x := range items {
-		for i, got := range []*seats{x.Desired, x.Applied, x.Observed} {
+		for i, got := range []*seats{x.Desired, x.Applied} {
 			n := want[x.Key][i]
 			if (got == nil) != (n == nil) || got != nil && got.Count != *n {
-				t.Errorf("%s: %s is %v", x.Key, []string{"desired", "applied", "observed"}[i], got)
+				t.Errorf("%s: %s is %v", x.Key, []string{"desired", "applied"}[i], got)
 			}
 		}
 		if x.Revision != 7 || x.MonthlyBefore != nil || x.MonthlyAfter.String() != "1.5" || x.Currency != "GBP" {

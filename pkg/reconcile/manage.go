@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,7 +62,7 @@ func (e *Engine[D]) Observe(ctx context.Context, tx pgx.Tx, seen ...Seen[D]) err
 		c := e.entry(x, "drifted", now)
 		c.fields, c.action = drift, "none"
 		logged = append(logged, c)
-		x.Observed, x.Applied, x.Drifted = s.Observed, s.Observed, names(drift)
+		x.Applied, x.Drifted = s.Observed, names(drift)
 		if s.Observed == nil {
 			x.HaloID = 0
 		}
@@ -104,12 +105,7 @@ func (e *Engine[D]) SetMode(ctx context.Context, connection string, mode Mode) e
 // resettle applies change to up to 1,000 items after a key and records those whose state moved.
 func (e *Engine[D]) resettle(ctx context.Context, connection, after string, change func(*row[D]) bool) (n int, last string, err error) {
 	err = postgres.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `select `+columns+` from items where connection = $1 and key > $2
-			order by key limit 1000 for update`, connection, after)
-		if err != nil {
-			return err
-		}
-		list, err := pgx.CollectRows(rows, scan[D])
+		list, err := lock[D](ctx, tx, `connection = $1 and key > $2 order by key limit 1000`, connection, after)
 		if err != nil {
 			return err
 		}
@@ -187,9 +183,9 @@ func (e *Engine[D]) Retire(ctx context.Context, tx pgx.Tx, reason Reason, connec
 
 // retire forgets what is wanted and what is in Halo.
 func (x *row[D]) retire(reason Reason) {
-	x.Desired, x.Applied, x.Observed, x.HaloID, x.State = nil, nil, nil, 0, 0
+	x.Desired, x.Applied, x.HaloID, x.State = nil, nil, 0, 0
 	x.verdict = Verdict{State: Pending, Reason: reason}
-	x.claim, x.claimed, x.Unclear = "", nil, false
+	x.Claim, x.Unclear = "", false
 }
 
 // Get returns the items with these keys; those that do not exist are left out.
@@ -197,9 +193,23 @@ func (e *Engine[D]) Get(ctx context.Context, tx pgx.Tx, connection string, keys 
 	return e.query(ctx, tx, `connection = $1 and key = any($2) order by key`, connection, keys)
 }
 
-// Query returns items by a condition in SQL over the columns of items. For the service's own reads.
+// Query returns items by a condition in SQL over the columns of items; For the service's own reads; Lock is for those that decide.
 func (e *Engine[D]) Query(ctx context.Context, tx Querier, where string, args ...any) ([]Item[D], error) {
 	return e.query(ctx, tx, where, args...)
+}
+
+// Lock returns items like Query, and locks them: until tx ends nobody else decides about them or claims them. The
+// condition must end in an order by connection and key, as everybody's does, so that no two wait for each other.
+func (e *Engine[D]) Lock(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]Item[D], error) {
+	rows, err := lock[D](ctx, tx, where, args...)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Item[D], len(rows))
+	for i, x := range rows {
+		items[i] = x.Item
+	}
+	return items, nil
 }
 
 // Querier is a pool, a connection or a transaction.
@@ -208,17 +218,29 @@ type Querier interface {
 }
 
 func (e *Engine[D]) query(ctx context.Context, q Querier, where string, args ...any) ([]Item[D], error) {
-	rows, err := q.Query(ctx, `select `+columns+` from items where `+where, args...)
+	rows, err := q.Query(ctx, `
+		select `+columns+`, ready_at, claim, since, unclear, attempts from items
+			left join (select connection, key, ready_at, claim, since, unclear, attempts from work) w using (connection, key)
+		where `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read %s items: %w", e.Kind, err)
 	}
-	list, err := pgx.CollectRows(rows, scan[D])
+	items, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (Item[D], error) {
+		var readyAt, since *time.Time
+		var claim *string
+		var unclear *bool
+		var attempts *int
+		x, err := scan[D](r, &readyAt, &claim, &since, &unclear, &attempts)
+		if err != nil {
+			return Item[D]{}, err
+		}
+		if readyAt != nil {
+			x.take(work{readyAt: *readyAt, claim: *claim, since: orZero(since), unclear: *unclear, attempts: *attempts})
+		}
+		return x.Item, nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s items: %w", e.Kind, err)
-	}
-	items := make([]Item[D], len(list))
-	for i, x := range list {
-		items[i] = x.Item
 	}
 	return items, nil
 }

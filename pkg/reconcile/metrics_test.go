@@ -40,7 +40,7 @@ func TestMetricsTellItemsByStateAndHowLongTheOldestWaits(t *testing.T) {
 	b.clock.Advance(90 * time.Second)
 	text := scrape(tel)
 	for _, sample := range []string{
-		`seatline_items{kind="seats",otel_scope_name="seatline.dev/pkg/reconcile",otel_scope_schema_url="",otel_scope_version="",reason="",state="applying"} 2`,
+		`seatline_items{kind="seats",otel_scope_name="seatline.dev/pkg/reconcile",otel_scope_schema_url="",otel_scope_version="",reason="",state="pending"} 2`,
 		`seatline_items{kind="seats",otel_scope_name="seatline.dev/pkg/reconcile",otel_scope_schema_url="",otel_scope_version="",reason="price_missing",state="held"} 1`,
 		`seatline_items_oldest_pending_seconds{kind="seats",otel_scope_name="seatline.dev/pkg/reconcile",otel_scope_schema_url="",otel_scope_version=""} 90`,
 	} {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -99,11 +100,11 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 		busyUntil := time.Time{}
 		for i, o := range outcomes {
 			x := known[[2]string{connections[i], keys[i]}]
-			if x == nil || x.claim != claim {
+			if x == nil || x.Claim != claim {
 				e.Log.WarnContext(ctx, "claim lost before its outcome was recorded", "kind", e.Kind, "connection", connections[i], "key", keys[i])
 				continue
 			}
-			c, ok, err := e.conclude(x, o, now)
+			c, ok, err := e.conclude(x, batch[i].Desired, o, now)
 			if err != nil {
 				return err
 			}
@@ -133,14 +134,14 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 	})
 }
 
-// conclude applies one outcome to its row.
-func (e *Engine[D]) conclude(x *row[D], o Outcome[D], now time.Time) (change, bool, error) {
-	moved, err := unequal(x.claimed, x.Desired)
+// conclude applies one outcome to its row. intent is what was desired when the claim was made.
+func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) (change, bool, error) {
+	moved, err := unequal(intent, x.Desired)
 	if err != nil {
 		return change{}, false, err
 	}
-	intent, before := x.claimed, x.Applied
-	x.State, x.Sticky, x.claim, x.claimed = 0, false, "", nil
+	before := x.Applied
+	x.State, x.Sticky, x.Claim = 0, false, ""
 	if o.Facts != nil {
 		x.Facts = o.Facts
 	}
@@ -166,9 +167,9 @@ func (e *Engine[D]) conclude(x *row[D], o Outcome[D], now time.Time) (change, bo
 	switch o.kind {
 	case done:
 		action := e.Action(x.Item)
-		x.HaloID, x.Applied, x.Observed, x.Drifted, x.Attempts = o.haloID, o.applied, o.applied, nil, 0
+		x.HaloID, x.Applied, x.Drifted, x.Attempts = o.haloID, o.applied, nil, 0
 		e.settle(x, true, now)
-		o.Action = or(o.Action, action)
+		o.Action = cmp.Or(o.Action, action)
 		c, ok, err := entry("applied")
 		if o.ended {
 			x.retire(o.reason)
@@ -177,14 +178,14 @@ func (e *Engine[D]) conclude(x *row[D], o Outcome[D], now time.Time) (change, bo
 		}
 		return c, ok, err
 	case unclear:
-		x.State, x.Reason, x.Unclear, x.claimed = Applying, o.reason, true, intent
+		x.State, x.Reason, x.Unclear = Applying, o.reason, true
 		x.readyAt = now.Add(e.Settle)
 		return change{}, false, nil
 	case retry:
 		e.settle(x, true, now)
 		if x.State == Pending {
 			x.Reason = o.reason
-			x.readyAt = now.Add(or(o.after, backoff(x.Attempts)))
+			x.readyAt = now.Add(cmp.Or(o.after, backoff(x.Attempts)))
 		}
 		return change{}, false, nil
 	}

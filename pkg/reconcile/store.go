@@ -19,37 +19,36 @@ var migrations embed.FS
 // Schema returns the tables of the engine. They live in the service's own schema.
 func Schema() postgres.Migrations { return postgres.Embedded("reconcile", migrations) }
 
-const columns = `connection, key, instance, grp, revision, desired, applied, observed, drifted, halo_id,
-	state, reason_code, reason_text, sticky, unclear, since, attempts, facts, title, customer, follows,
+const columns = `connection, key, instance, grp, revision, desired, applied, drifted, halo_id,
+	state, reason_code, reason_text, sticky, facts, title, customer, follows,
 	monthly_before::text, monthly_after::text, currency, run, cause, trace, who, priority, mode,
-	verdict, verdict_code, verdict_text, ready_at, claim, claimed, updated`
+	verdict, verdict_code, verdict_text, updated`
 
 // row is an item with what only the engine needs to know.
 type row[D any] struct {
 	Item[D]
 	verdict Verdict
 	mode    Mode
+	work    *work // as it is in the database; nil: no row
 }
 
-func scan[D any](r pgx.CollectableRow) (*row[D], error) {
+func scan[D any](r pgx.CollectableRow, more ...any) (*row[D], error) {
 	var (
-		x                                   row[D]
-		desired, applied, observed, claimed []byte
-		since, readyAt                      *time.Time
-		before, after, claim                *string
+		x                row[D]
+		desired, applied []byte
+		before, after    *string
 	)
-	err := r.Scan(&x.Connection, &x.Key, &x.Instance, &x.Group, &x.Revision, &desired, &applied, &observed,
-		&x.Drifted, &x.HaloID, &x.State, &x.Reason.Code, &x.Reason.Text, &x.Sticky, &x.Unclear, &since,
-		&x.Attempts, &x.Facts, &x.Title, &x.Customer, &x.Follows, &before, &after, &x.Currency, &x.Run,
-		&x.Cause, &x.Trace, &x.Who, &x.Priority, &x.mode, &x.verdict.State, &x.verdict.Reason.Code,
-		&x.verdict.Reason.Text, &readyAt, &claim, &claimed, &x.Updated)
+	err := r.Scan(append([]any{&x.Connection, &x.Key, &x.Instance, &x.Group, &x.Revision, &desired, &applied,
+		&x.Drifted, &x.HaloID, &x.State, &x.Reason.Code, &x.Reason.Text, &x.Sticky, &x.Facts, &x.Title,
+		&x.Customer, &x.Follows, &before, &after, &x.Currency, &x.Run, &x.Cause, &x.Trace, &x.Who, &x.Priority,
+		&x.mode, &x.verdict.State, &x.verdict.Reason.Code, &x.verdict.Reason.Text, &x.Updated}, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("scan item: %w", err)
 	}
 	for _, f := range []struct {
 		text []byte
 		into **D
-	}{{desired, &x.Desired}, {applied, &x.Applied}, {observed, &x.Observed}, {claimed, &x.claimed}} {
+	}{{desired, &x.Desired}, {applied, &x.Applied}} {
 		if f.text == nil {
 			continue
 		}
@@ -64,23 +63,15 @@ func scan[D any](r pgx.CollectableRow) (*row[D], error) {
 	if x.MonthlyAfter, err = parseMoney(after); err != nil {
 		return nil, err
 	}
-	x.Since, x.readyAt, x.claim = orZero(since), orZero(readyAt), orZero(claim)
 	x.existed, x.previous = true, x.State
 	return &x, nil
 }
 
-// load locks and returns the items with these keys, in key order so that replicas cannot deadlock.
+// load locks and returns the items with these keys.
 func load[D any](ctx context.Context, tx pgx.Tx, connections, keys []string) (map[[2]string]*row[D], error) {
-	rows, err := tx.Query(ctx, `
-		select `+columns+` from items
-		where (connection, key) in (select * from unnest($1::text[], $2::text[]))
-		order by connection, key for update`, connections, keys)
+	list, err := lock[D](ctx, tx, `(connection, key) in (select * from unnest($1::text[], $2::text[])) order by connection, key`, connections, keys)
 	if err != nil {
-		return nil, fmt.Errorf("load items: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scan[D])
-	if err != nil {
-		return nil, fmt.Errorf("load items: %w", err)
+		return nil, err
 	}
 	m := make(map[[2]string]*row[D], len(list))
 	for _, x := range list {
@@ -89,93 +80,101 @@ func load[D any](ctx context.Context, tx pgx.Tx, connections, keys []string) (ma
 	return m, nil
 }
 
-// save writes whole rows, one statement for all.
+// lock locks and returns items by a condition, which must end in an order by key, so that replicas cannot deadlock.
+// What is known of their work is read once they are locked: before that, somebody may be claiming them.
+func lock[D any](ctx context.Context, tx pgx.Tx, where string, args ...any) ([]*row[D], error) {
+	rows, err := tx.Query(ctx, `select `+columns+` from items where `+where+` for update`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("load items: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row[D], error) { return scan[D](r) })
+	if err != nil {
+		return nil, fmt.Errorf("load items: %w", err)
+	}
+	return list, withWork(ctx, tx, list)
+}
+
+// save writes whole rows and what is to be done about them, one statement each for all.
 func save[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
 	if len(items) == 0 {
 		return nil
 	}
 	n := len(items)
 	var (
-		connection, key, instance, grp      = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		revision, haloID                    = make([]int64, n), make([]int64, n)
-		desired, applied, observed, claimed = make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
-		drifted                             = make([]string, n)
-		state, priority, verdict, mode      = make([]int16, n), make([]int16, n), make([]int16, n), make([]int16, n)
-		code, text, vcode, vtext            = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		sticky, unclear, follows            = make([]bool, n), make([]bool, n), make([]bool, n)
-		since, ready                        = make([]*time.Time, n), make([]*time.Time, n)
-		attempts                            = make([]int32, n)
-		facts                               = make([][]byte, n)
-		title, customer, currency           = make([]string, n), make([]string, n), make([]string, n)
-		before, after, claim                = make([]*string, n), make([]*string, n), make([]*string, n)
-		run, cause, trace, who              = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		updated                             = make([]time.Time, n)
+		connection, key, instance, grp = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		revision, haloID               = make([]int64, n), make([]int64, n)
+		desired, applied               = make([]*string, n), make([]*string, n)
+		drifted                        = make([]string, n)
+		state, priority, verdict, mode = make([]int16, n), make([]int16, n), make([]int16, n), make([]int16, n)
+		code, text, vcode, vtext       = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		sticky, follows                = make([]bool, n), make([]bool, n)
+		facts                          = make([][]byte, n)
+		title, customer, currency      = make([]string, n), make([]string, n), make([]string, n)
+		before, after                  = make([]*string, n), make([]*string, n)
+		run, cause, trace, who         = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		updated                        = make([]time.Time, n)
 	)
 	for i, x := range items {
 		connection[i], key[i], instance[i], grp[i] = x.Connection, x.Key, x.Instance, x.Group
 		revision[i], haloID[i] = x.Revision, x.HaloID
 		var err error
-		for _, f := range []struct {
-			from *D
-			into **string
-		}{{x.Desired, &desired[i]}, {x.Applied, &applied[i]}, {x.Observed, &observed[i]}, {x.claimed, &claimed[i]}} {
-			if *f.into, err = marshal(f.from); err != nil {
-				return fmt.Errorf("item %s/%s: %w", x.Connection, x.Key, err)
-			}
+		if desired[i], err = marshal(x.Desired); err == nil {
+			applied[i], err = marshal(x.Applied)
 		}
-		names, err := json.Marshal(x.Drifted)
 		if err != nil {
 			return fmt.Errorf("item %s/%s: %w", x.Connection, x.Key, err)
 		}
-		drifted[i] = string(names)
+		if len(x.Drifted) > 0 {
+			names, err := json.Marshal(x.Drifted)
+			if err != nil {
+				return fmt.Errorf("item %s/%s: %w", x.Connection, x.Key, err)
+			}
+			drifted[i] = string(names)
+		}
 		state[i], priority[i], verdict[i], mode[i] = int16(x.State), x.Priority, int16(x.verdict.State), int16(x.mode)
 		code[i], text[i] = x.Reason.Code, x.Reason.Text
 		vcode[i], vtext[i] = x.verdict.Reason.Code, x.verdict.Reason.Text
-		sticky[i], unclear[i], follows[i] = x.Sticky, x.Unclear, x.Follows
-		since[i], ready[i] = orNil(x.Since), orNil(x.readyAt)
-		attempts[i], facts[i] = int32(x.Attempts), x.Facts
+		sticky[i], follows[i], facts[i] = x.Sticky, x.Follows, x.Facts
 		title[i], customer[i], currency[i] = x.Title, x.Customer, x.Currency
-		before[i], after[i], claim[i] = moneyText(x.MonthlyBefore), moneyText(x.MonthlyAfter), orNil(x.claim)
+		before[i], after[i] = moneyText(x.MonthlyBefore), moneyText(x.MonthlyAfter)
 		run[i], cause[i], trace[i], who[i] = x.Run, x.Cause, x.Trace, x.Who
 		updated[i] = x.Updated
 	}
 	_, err := tx.Exec(ctx, `
-		insert into items (connection, key, instance, grp, revision, desired, applied, observed, drifted, halo_id,
-			state, reason_code, reason_text, sticky, unclear, since, attempts, facts, title, customer, follows,
+		insert into items (connection, key, instance, grp, revision, desired, applied, drifted, halo_id,
+			state, reason_code, reason_text, sticky, facts, title, customer, follows,
 			monthly_before, monthly_after, currency, run, cause, trace, who, priority, mode,
-			verdict, verdict_code, verdict_text, ready_at, claim, claimed, updated)
-		select connection, key, instance, grp, revision, desired, applied, observed,
-			case when drifted = 'null' then null else array(select jsonb_array_elements_text(drifted::jsonb)) end, halo_id,
-			state, code, txt, sticky, unclear, since, attempts, facts, title, customer, follows,
+			verdict, verdict_code, verdict_text, updated)
+		select connection, key, instance, grp, revision, desired, applied,
+			case when drifted <> '' then array(select jsonb_array_elements_text(drifted::jsonb)) end, halo_id,
+			state, code, txt, sticky, facts, title, customer, follows,
 			before::numeric, after::numeric, currency, run, cause, trace, who, priority, mode,
-			verdict, vcode, vtext, ready, claim, claimed, updated
-		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[], $7::jsonb[], $8::jsonb[],
-			$9::text[], $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::boolean[], $15::boolean[],
-			$16::timestamptz[], $17::int[], $18::bytea[], $19::text[], $20::text[], $21::boolean[], $22::text[],
-			$23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::smallint[],
-			$30::smallint[], $31::text[], $32::text[], $33::timestamptz[], $34::text[], $35::jsonb[], $36::timestamptz[], $37::smallint[])
-			as t(connection, key, instance, grp, revision, desired, applied, observed, drifted, halo_id, state, code, txt,
-			sticky, unclear, since, attempts, facts, title, customer, follows, before, after, currency, run, cause,
-			trace, who, priority, verdict, vcode, vtext, ready, claim, claimed, updated, mode)
+			verdict, vcode, vtext, updated
+		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[], $7::jsonb[],
+			$8::text[], $9::bigint[], $10::smallint[], $11::text[], $12::text[], $13::boolean[],
+			$14::bytea[], $15::text[], $16::text[], $17::boolean[], $18::text[],
+			$19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::smallint[],
+			$26::smallint[], $27::text[], $28::text[], $29::timestamptz[], $30::smallint[])
+			as t(connection, key, instance, grp, revision, desired, applied, drifted, halo_id, state, code, txt,
+			sticky, facts, title, customer, follows, before, after, currency, run, cause,
+			trace, who, priority, verdict, vcode, vtext, updated, mode)
 		order by connection, key
 		on conflict (connection, key) do update set
 			instance = excluded.instance, grp = excluded.grp, revision = excluded.revision, desired = excluded.desired,
-			applied = excluded.applied, observed = excluded.observed, drifted = excluded.drifted, halo_id = excluded.halo_id,
+			applied = excluded.applied, drifted = excluded.drifted, halo_id = excluded.halo_id,
 			state = excluded.state, reason_code = excluded.reason_code, reason_text = excluded.reason_text,
-			sticky = excluded.sticky, unclear = excluded.unclear, since = excluded.since, attempts = excluded.attempts,
-			facts = excluded.facts, title = excluded.title, customer = excluded.customer, follows = excluded.follows,
-			monthly_before = excluded.monthly_before, monthly_after = excluded.monthly_after, currency = excluded.currency,
-			run = excluded.run, cause = excluded.cause, trace = excluded.trace, who = excluded.who,
+			sticky = excluded.sticky, facts = excluded.facts, title = excluded.title, customer = excluded.customer,
+			follows = excluded.follows, monthly_before = excluded.monthly_before, monthly_after = excluded.monthly_after,
+			currency = excluded.currency, run = excluded.run, cause = excluded.cause, trace = excluded.trace, who = excluded.who,
 			priority = excluded.priority, mode = excluded.mode, verdict = excluded.verdict, verdict_code = excluded.verdict_code,
-			verdict_text = excluded.verdict_text, ready_at = excluded.ready_at, claim = excluded.claim,
-			claimed = excluded.claimed, updated = excluded.updated`,
-		connection, key, instance, grp, revision, desired, applied, observed, drifted, haloID, state, code, text,
-		sticky, unclear, since, attempts, facts, title, customer, follows, before, after, currency, run, cause,
-		trace, who, priority, verdict, vcode, vtext, ready, claim, claimed, updated, mode)
+			verdict_text = excluded.verdict_text, updated = excluded.updated`,
+		connection, key, instance, grp, revision, desired, applied, drifted, haloID, state, code, text,
+		sticky, facts, title, customer, follows, before, after, currency, run, cause,
+		trace, who, priority, verdict, vcode, vtext, updated, mode)
 	if err != nil {
 		return fmt.Errorf("save %d items: %w", n, err)
 	}
-	return nil
+	return saveWork(ctx, tx, items)
 }
 
 func marshal[D any](v *D) (*string, error) {

@@ -114,7 +114,7 @@ func (s *service) record(ctx context.Context, tx pgx.Tx, sc *scope) error {
 			if sc.decides(known) {
 				gone[key] = sc.whyGone(known, x.Key)
 			}
-		case d.Applied != nil && x.HaloID != 0 && (changed(x.Applied, d.Applied) || x.Observed != nil && changed(x.Observed, d.Applied)):
+		case d.Applied != nil && x.HaloID != 0 && changed(x.Applied, d.Applied):
 			seen = append(seen, reconcile.Seen[Fields]{Connection: x.Connection, Key: x.Key, Observed: d.Applied})
 		}
 	}

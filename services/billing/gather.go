@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"seatline.dev/pkg/reconcile"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
@@ -124,10 +123,12 @@ func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance s
 		adds[i] = addPrefix + key
 	}
 	where := `(instance = $1 and ` + ofInvoice + ` = any($2) or connection = any($3) and key = any($4)) and state <> 7 order by connection, key`
-	if _, ok := q.(*pgxpool.Pool); !ok {
-		where += ` for update`
+	args := []any{instance, invoices, sortedKeys(sc.book.Settings), adds}
+	if tx, ok := q.(pgx.Tx); ok {
+		sc.items, err = s.engine.Lock(ctx, tx, where, args...)
+	} else {
+		sc.items, err = s.engine.Query(ctx, q, where, args...)
 	}
-	sc.items, err = s.engine.Query(ctx, q, where, instance, invoices, sortedKeys(sc.book.Settings), adds)
 	if err != nil {
 		return err
 	}

@@ -220,13 +220,13 @@ func TestTheInvoiceRunIsWaitedFor(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.pool.Exec(t.Context(), `update items set ready_at = now() where reason_code = 'invoice_run'`); err != nil {
+	if _, err := b.pool.Exec(t.Context(), `update work set ready_at = now() where (connection, key) in (select connection, key from items where reason_code = 'invoice_run')`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := invoicelinev1.NewLineServiceClient(b.rpc).RefreshLines(t.Context(), &invoicelinev1.RefreshLinesRequest{Connection: "acme"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.pool.Exec(t.Context(), `update items set ready_at = now() where reason_code = 'invoice_run'`); err != nil {
+	if _, err := b.pool.Exec(t.Context(), `update work set ready_at = now() where (connection, key) in (select connection, key from items where reason_code = 'invoice_run')`); err != nil {
 		t.Fatal(err)
 	}
 	b.settled()

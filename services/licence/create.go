@@ -31,14 +31,9 @@ func (b *batch) create(ctx context.Context, indices []int) {
 		}
 		return
 	}
-	claim, err := b.claim(ctx, indices)
-	if err != nil {
-		b.all(todo, failed(err))
-		return
-	}
 	var posted []int
 	for chunk := range slices.Chunk(todo, halo.MaxBatch) {
-		posted = append(posted, b.post(ctx, claim, chunk)...)
+		posted = append(posted, b.post(ctx, chunk)...)
 	}
 	b.confirm(ctx, posted)
 }
@@ -117,7 +112,7 @@ func (b *batch) matches(ctx context.Context, indices []int) (map[string]match, m
 		return nil, nil, err
 	}
 	// Those of this batch are being looked up with it.
-	creating, err := readCreating(ctx, b.Pool, b.settings, clientsOf(subs), `unclear and not i.key = any($3)`, keys)
+	creating, err := readCreating(ctx, b.Pool, b.settings, clientsOf(subs), `w.unclear and not key = any($3)`, keys)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -156,41 +151,22 @@ func (b *batch) refresh(ctx context.Context, indices []int) error {
 	return b.learnMarks(ctx, b.client, b.settings.Instance, customers)
 }
 
-// claim is what these items are claimed under.
-func (b *batch) claim(ctx context.Context, indices []int) (string, error) {
-	x := b.items[indices[0]]
-	var claim string
-	err := b.Pool.QueryRow(ctx, `select coalesce(claim, '') from items where connection = $1 and key = $2`, x.Connection, x.Key).Scan(&claim)
-	if err != nil {
-		return "", fmt.Errorf("read the claim: %w", err)
-	}
-	return claim, nil
-}
-
 // stillOurs tells whether nobody has taken these items over while we waited.
-func (b *batch) stillOurs(ctx context.Context, claim string, chunk []int) (bool, error) {
-	keys := make([]string, len(chunk))
+func (b *batch) stillOurs(ctx context.Context, chunk []int) (bool, error) {
+	items := make([]reconcile.Item[Fields], len(chunk))
 	for n, i := range chunk {
-		keys[n] = b.items[i].Key
+		items[n] = b.items[i]
 	}
-	var n int
-	err := b.Pool.QueryRow(ctx, `
-		select count(*) from unnest($2::text[]) k cross join lateral ( -- each by its key, however little is known of a table that just filled
-			select from items where connection = $1 and key = k and claim = $3 and state = 3 and ready_at > $4 limit 1) held`,
-		b.connection.GetSlug(), keys, claim, b.Clock.Now()).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("check the claim: %w", err)
-	}
-	return n == len(chunk), nil
+	return b.engine.Holds(ctx, items...)
 }
 
 // post sends a chunk and gives the items that Halo accepted. A refused chunk may have been applied in part: its marks
 // are looked up before any of it is sent again.
-func (b *batch) post(ctx context.Context, claim string, chunk []int) []int {
+func (b *batch) post(ctx context.Context, chunk []int) []int {
 	if len(chunk) == 0 {
 		return nil
 	}
-	ours, err := b.stillOurs(ctx, claim, chunk)
+	ours, err := b.stillOurs(ctx, chunk)
 	if err != nil {
 		b.all(chunk, failed(err))
 		return nil
@@ -238,7 +214,7 @@ func (b *batch) post(ctx context.Context, claim string, chunk []int) []int {
 				missing = append(missing, i)
 			}
 		}
-		posted = append(posted, b.post(ctx, claim, missing)...)
+		posted = append(posted, b.post(ctx, missing)...)
 	}
 	return posted
 }

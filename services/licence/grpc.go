@@ -119,7 +119,7 @@ func (s *service) resolve(ctx context.Context, x item, adopt int64) (*licencev1.
 		if err := takeTurn(ctx, tx, x.Connection); err != nil {
 			return err
 		}
-		items, err := s.engine.Query(ctx, tx, `connection = $1 and key = $2 for update`, x.Connection, x.Key)
+		items, err := s.engine.Lock(ctx, tx, `connection = $1 and key = $2`, x.Connection, x.Key)
 		if err != nil || len(items) == 0 {
 			return err
 		}
@@ -220,9 +220,7 @@ func licenceOf(x item) (*licencev1.Licence, error) {
 	if l.Applied = l.Desired; x.Applied != x.Desired {
 		l.Applied = fields(x.Applied)
 	}
-	if l.Observed = l.Applied; x.Observed != x.Applied {
-		l.Observed = fields(x.Observed)
-	}
+	l.Observed = l.Applied
 	return l, nil
 }
 

@@ -48,7 +48,7 @@ func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings,
 	if len(needing) == 0 {
 		return nil
 	}
-	creating, err := readCreating(ctx, tx, settings, clientsOf(needing), `state = 3`)
+	creating, err := readCreating(ctx, tx, settings, clientsOf(needing), `(w.claim <> '' or w.unclear)`)
 	if err != nil {
 		return err
 	}
@@ -363,16 +363,16 @@ func ownerOf(absent, removed bool, gone []byte) (owner, error) {
 }
 
 // readCreating reads the licences of customers of which nobody knows yet whether Halo has them: their create is under way,
-// or its outcome is unclear. which of them is a condition on items.
+// or its outcome is unclear. which of them is a condition on work w.
 func readCreating(ctx context.Context, q querier, settings Settings, clients []int64, which string, args ...any) ([]found, error) {
 	takeable, err := takeable(ctx, q, settings.Connection)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := q.Query(ctx, `
-		select key, (coalesce(i.claimed, i.desired)->>'client')::bigint, t.name, t.sku, t.absent, t.removed, case when t.removed then t.body end
-		from items i join subscriptions t using (connection, key)
-		where i.connection = $1 and i.halo_id = 0 and (coalesce(i.claimed, i.desired)->>'client')::bigint = any($2) and `+takeable+` and i.`+which,
+		select key, (w.claimed->>'client')::bigint, t.name, t.sku, t.absent, t.removed, case when t.removed then t.body end
+		from work w join items i using (connection, key) join subscriptions t using (connection, key)
+		where w.connection = $1 and i.halo_id = 0 and (w.claimed->>'client')::bigint = any($2) and `+takeable+` and `+which,
 		append([]any{settings.Connection, clients}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("read licences that are being created: %w", err)

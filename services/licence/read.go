@@ -213,8 +213,8 @@ const maxGone = 50
 
 func (s *service) compareSome(ctx context.Context, instance string, started time.Time, gone map[int64]bool, connection, key *string) (n int, err error) {
 	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		items, err := s.engine.Query(ctx, tx, `instance = $1 and halo_id <> 0 and (connection, key) > ($2, $3)
-			order by connection, key limit 1000 for update`, instance, *connection, *key)
+		items, err := s.engine.Lock(ctx, tx, `instance = $1 and halo_id <> 0 and (connection, key) > ($2, $3)
+			order by connection, key limit 1000`, instance, *connection, *key)
 		if err != nil || len(items) == 0 {
 			return err
 		}
@@ -255,6 +255,7 @@ func (s *service) compareSome(ctx context.Context, instance string, started time
 func (s *service) gone(ctx context.Context, client *halo.Client, instance string, started time.Time) (map[int64]bool, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select i.halo_id from items i where i.instance = $1 and i.halo_id <> 0 and i.state not in (3, 7) and i.updated < $2
+			and not exists (select from work w where w.connection = i.connection and w.key = i.key and w.claim <> '')
 			and not exists (select from halo_licences h where h.instance = i.instance and h.halo_id = i.halo_id)
 		order by i.halo_id limit $3`, instance, started, maxGone)
 	if err != nil {

@@ -70,7 +70,7 @@ func (s *service) decideReplaced(ctx context.Context, tx pgx.Tx, settings Settin
 	if err != nil {
 		return fmt.Errorf("read replaced licences: %w", err)
 	}
-	items, err := s.engine.Query(ctx, tx, `connection = $1 and starts_with(key, $2) order by key for update`, settings.Connection, replacedKey)
+	items, err := s.engine.Lock(ctx, tx, `connection = $1 and starts_with(key, $2) order by key`, settings.Connection, replacedKey)
 	if err != nil {
 		return err
 	}

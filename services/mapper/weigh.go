@@ -210,7 +210,7 @@ func (s *service) apply(ctx context.Context, c *connectionv1.Connection) error {
 
 // inFlight returns the customers that are being created, or may have been.
 func (s *service) inFlight(ctx context.Context, connection string) (map[string]bool, error) {
-	rows, err := s.Pool.Query(ctx, `select key from items where connection = $1 and (state = 3 or unclear)`, connection)
+	rows, err := s.Pool.Query(ctx, `select key from work where connection = $1 and (claim <> '' or unclear)`, connection)
 	if err != nil {
 		return nil, fmt.Errorf("look for customers under way: %w", err)
 	}
