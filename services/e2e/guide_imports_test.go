@@ -15,6 +15,7 @@ import (
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/oracle"
 	"seatline.dev/services/seatline/ctl"
 )
@@ -205,7 +206,7 @@ var otherMethod = procedure{
 
 // held is what Halo has now: see unchanged.
 func (g *guide) held() (map[string]string, []int64, map[int64][]int64) {
-	licences, links := g.links()
+	licences, links := world.Links(g.w.Halo.State())
 	return maps.Clone(g.perProduct()), licences, links
 }
 

@@ -10,6 +10,7 @@ import (
 	"seatline.dev/pkg/halo/halosim"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
+	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/seatline/ctl"
 )
 
@@ -32,24 +33,6 @@ func (s *story) perProduct() map[string]string {
 	return all
 }
 
-// ids of the licences, and which licences each line links.
-func (s *story) links() (licences []int64, links map[int64][]int64) {
-	links = map[int64][]int64{}
-	state := s.w.Halo.State()
-	for _, l := range state.Licences {
-		licences = append(licences, l.ID)
-	}
-	slices.Sort(licences)
-	for _, i := range state.Invoices {
-		for _, line := range i.Lines {
-			for _, row := range line.Subscriptions {
-				links[line.ID] = append(links[line.ID], row.LicenceID)
-			}
-		}
-	}
-	return licences, links
-}
-
 // The operator moves from all products to the report for Microsoft, as the guide says one may. Halo's own integration
 // would create every licence a second time. Here the preview says what will happen, it happens so, every licence stays
 // the one it was, every line its link, and the customers' bills stay what they were; then the way back.
@@ -61,7 +44,7 @@ func TestTheImportMethodIsChangedAndNothingIsBilledTwice(t *testing.T) {
 	s.poll(true)
 	s.poll(true)
 	before, bills := s.perProduct(), s.nextBills()
-	licences, links := s.links()
+	licences, links := world.Links(s.w.Halo.State())
 	if len(licences) == 0 || len(links) == 0 || bills.IsZero() {
 		t.Fatalf("a story about nothing: %d licences, %d lines, %s", len(licences), len(links), bills)
 	}
@@ -132,7 +115,7 @@ func (s *story) unchanged(when string, before map[string]string, licences []int6
 	if after := s.perProduct(); !maps.Equal(before, after) {
 		s.Fatalf("%s, Halo has\n%v\nand had\n%v", when, after, before)
 	}
-	nowLicences, nowLinks := s.links()
+	nowLicences, nowLinks := world.Links(s.w.Halo.State())
 	if !slices.Equal(licences, nowLicences) {
 		s.Fatalf("%s, the licences are %v, and were %v", when, nowLicences, licences)
 	}

@@ -15,20 +15,13 @@ import (
 	"seatline.dev/pkg/giacom/giacomsim"
 	"seatline.dev/pkg/halo/halosim"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
-	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
+	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/estate"
-	"seatline.dev/services/overview"
 	"seatline.dev/services/seatline/ctl"
 )
-
-func (s *story) services() overview.Services {
-	return overview.Services{
-		Console: s.w.Client(ctl.Console), Fetcher: s.w.Client(ctl.Fetcher), Mapper: s.w.Client(ctl.Mapper), Licence: s.w.Client(ctl.Licence), Billing: s.w.Client(ctl.Billing),
-	}
-}
 
 // disorder is six customers of ten subscriptions each, of which little is in order. By the place among the customer's
 // ten: 2 has three seats more in Halo than in Giacom, 3 too and the licence is not known to be the same, 4 is gone from
@@ -88,7 +81,7 @@ func TestTheFirstHour(t *testing.T) {
 	s.poll(true)
 
 	// Parity: every subscription in one class, every number a list, before anything is written.
-	p, err := s.services().Parity(s.ctx, "acme", "")
+	p, err := s.w.Services().Parity(s.ctx, "acme", "")
 	s.must(err)
 	want := map[string]int64{"details": 27, "count": 5, "ambiguous": 5, "stray": 3, "cost": 5, "no_line": 5, "unmapped": 10}
 	got := map[string]int64{}
@@ -100,7 +93,7 @@ func TestTheFirstHour(t *testing.T) {
 		if c.GetClass() == "stray" {
 			strayClass = c
 		}
-		page, err := s.services().ParityRows(s.ctx, &licencev1.ListParityRequest{PageSize: 1000, Filter: `connection = acme AND ` + c.GetFilter()})
+		page, err := s.w.Services().ParityRows(s.ctx, &licencev1.ListParityRequest{PageSize: 1000, Filter: `connection = acme AND ` + c.GetFilter()})
 		s.must(err)
 		if int64(len(page.GetRows())) != c.GetCount() {
 			t.Errorf("%s: %d counted, %d listed", c.GetClass(), c.GetCount(), len(page.GetRows()))
@@ -127,7 +120,7 @@ func TestTheFirstHour(t *testing.T) {
 	}
 
 	// Overview: what needs attention, and what hides behind customers that are not mapped.
-	o, err := s.services().Overview(s.ctx, "acme")
+	o, err := s.w.Services().Overview(s.ctx, "acme")
 	s.must(err)
 	if o.GetInStep() || len(o.GetMissing()) > 0 || o.GetUnmappedCustomers() != 1 || o.GetUnmapped()[0].GetSubscriptions() != 10 || len(o.GetUnmapped()[0].GetCost()) != 1 {
 		t.Errorf("overview: in step %t, missing %v, unmapped %v", o.GetInStep(), o.GetMissing(), o.GetUnmapped())
@@ -142,7 +135,7 @@ func TestTheFirstHour(t *testing.T) {
 	// One licence, one customer: everything about them.
 	first := s.sub(0)
 	key := "microsoft/" + first.GUID
-	licence, err := s.services().LicenceDetail(s.ctx, "acme", key)
+	licence, err := s.w.Services().LicenceDetail(s.ctx, "acme", key)
 	s.must(err)
 	if len(licence.GetLines()) != 1 || licence.GetMargin() == nil || len(licence.GetHistory()) == 0 || len(licence.GetLinks()) != 2 || licence.GetCustomer().GetHaloClientId() == 0 {
 		t.Errorf("licence: %v", licence)
@@ -150,12 +143,12 @@ func TestTheFirstHour(t *testing.T) {
 	if want := pounds(t, licence.GetPrice()).Sub(pounds(t, licence.GetCost())); !pounds(t, licence.GetMargin()).Equal(want) {
 		t.Errorf("margin %v of %v and %v", licence.GetMargin(), licence.GetPrice(), licence.GetCost())
 	}
-	line, err := s.services().LineDetail(s.ctx, "acme", licence.GetLines()[0].GetKey())
+	line, err := s.w.Services().LineDetail(s.ctx, "acme", licence.GetLines()[0].GetKey())
 	s.must(err)
 	if len(line.GetLicences()) != 1 || !pounds(t, line.GetMargin()).Equal(pounds(t, licence.GetMargin())) {
 		t.Errorf("line: %v", line)
 	}
-	customer, err := s.services().CustomerDetail(s.ctx, "acme", strings.ToLower(licence.GetCustomer().GetMexId()))
+	customer, err := s.w.Services().CustomerDetail(s.ctx, "acme", strings.ToLower(licence.GetCustomer().GetMexId()))
 	s.must(err)
 	if customer.GetParity().GetSubscriptions() != 9 || len(customer.GetRows()) != 10 || len(customer.GetLines()) < 7 || len(customer.GetMargin()) != 1 {
 		t.Errorf("customer: %d subscriptions, %d rows, %d lines, margin %v", customer.GetParity().GetSubscriptions(), len(customer.GetRows()), len(customer.GetLines()), customer.GetMargin())
@@ -174,11 +167,11 @@ func TestTheFirstHour(t *testing.T) {
 	pricing := pricingv1.NewPricingServiceClient(s.w.Client(ctl.Billing))
 	trial, err := pricing.GetPriceRuleTrial(s.ctx, &pricingv1.GetPriceRuleTrialRequest{Rules: &pricingv1.PriceRules{Connection: "acme", Rules: candidates}})
 	s.must(err)
-	before := s.linesWanted()
+	before := s.billed()
 	_, err = pricing.SetPriceRules(s.ctx, &pricingv1.SetPriceRulesRequest{Rules: &pricingv1.PriceRules{Connection: "acme", Rules: candidates, Etag: trial.GetEtag()}})
 	s.must(err)
 	s.settle()
-	if moved := s.linesWanted().Sub(before); trial.GetChanged() == 0 || !moved.Equal(pounds(t, trial.GetDifference()[0])) {
+	if moved := s.billed().Sub(before); trial.GetChanged() == 0 || !moved.Equal(pounds(t, trial.GetDifference()[0])) {
 		t.Errorf("the trial said %v for %d lines, the plan moved by %s", trial.GetDifference(), trial.GetChanged(), moved)
 	}
 	_, err = pricing.SetPriceRules(s.ctx, &pricingv1.SetPriceRulesRequest{Rules: &pricingv1.PriceRules{Connection: "acme", Rules: keep, Etag: trial.GetEtag()}})
@@ -194,21 +187,11 @@ func TestTheFirstHour(t *testing.T) {
 		c.Mode, c.Canary = connectionv1.Mode_MODE_AUTO, &connectionv1.Canary{HaloClientIds: []int64{canary}}
 	})
 	s.settle()
-	is, touched := s.w.Halo.State(), map[int64]int{}
-	for i, l := range is.Licences {
-		if i >= len(was.Licences) || !cmp.Equal(l, was.Licences[i]) {
-			touched[l.ClientID]++
-		}
-	}
-	for i, inv := range is.Invoices {
-		if !cmp.Equal(inv, was.Invoices[i]) {
-			touched[inv.ClientID]++
-		}
-	}
+	touched := world.Touched(was, s.w.Halo.State())
 	if len(touched) != 1 || touched[canary] < 5 {
 		t.Errorf("written to customers %v, want %d only", touched, canary)
 	}
-	o, err = s.services().Overview(s.ctx, "acme")
+	o, err = s.w.Services().Overview(s.ctx, "acme")
 	s.must(err)
 	if len(o.GetDays()) == 0 || o.GetCanary() == nil {
 		t.Errorf("days %v", o.GetDays())
@@ -222,19 +205,15 @@ func TestTheFirstHour(t *testing.T) {
 	if canaryHeld == 0 {
 		t.Error("nothing is held for the canary")
 	}
-	if rest, err := s.services().Parity(s.ctx, "acme", `halo_client_id = 0`); err != nil || rest.GetSubscriptions() != 10 {
+	if rest, err := s.w.Services().Parity(s.ctx, "acme", `halo_client_id = 0`); err != nil || rest.GetSubscriptions() != 10 {
 		t.Errorf("of no customer: %v, %v", rest, err)
 	}
 }
 
-// linesWanted is what all lines of the plan should bill a month.
-func (s *story) linesWanted() decimal.Decimal {
+// billed is what all lines of ours should bill a month.
+func (s *story) billed() decimal.Decimal {
 	s.Helper()
-	sum := decimal.Zero
-	page, err := invoicelinev1.NewLineServiceClient(s.w.Client(ctl.Billing)).ListLines(s.ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000})
+	sum, err := s.w.Monthly(s.ctx)
 	s.must(err)
-	for _, l := range page.GetLines() {
-		sum = sum.Add(pounds(s.T, l.GetMonthlyAfter()))
-	}
 	return sum
 }

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -34,15 +33,10 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "seatline")
-	args := []string{"build", "-o", path}
 	if raceEnabled {
-		args = append(args, "-race")
+		return path, world.Build(path, "-race")
 	}
-	out, err := exec.Command("go", append(args, "seatline.dev/services/seatline")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build seatline: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, world.Build(path)
 })
 
 func TestMain(m *testing.M) {
@@ -79,8 +73,7 @@ type plot struct {
 	rules    []*pricingv1.PriceRule
 }
 
-// keepAndAdd keeps prices and adds lines for what is on none.
-var keepAndAdd = []*pricingv1.PriceRule{{Name: "keep, and add what is missing", Price: &pricingv1.PriceRule_Keep{Keep: true}, AddLine: &pricingv1.AddLine{}}}
+var keepAndAdd = world.KeepAndAdd()
 
 // tell starts a world with an estate and a connection in it. Nothing is imported yet.
 func tell(t *testing.T, p plot) *story {

@@ -4,9 +4,7 @@ package browser
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -17,7 +15,6 @@ import (
 	"seatline.dev/pkg/postgres/postgrestest"
 	accessv1 "seatline.dev/proto/seatline/access/v1"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
-	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 	"seatline.dev/services/console/web/webtest"
 	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/estate"
@@ -29,10 +26,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "seatline")
-	if out, err := exec.Command("go", "build", "-o", path, "seatline.dev/services/seatline").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build seatline: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, world.Build(path)
 })
 
 // chromium is one for all stories; people have tabs of their own in it.
@@ -118,7 +112,7 @@ func (s *story) connect(change func(*connectionv1.Connection)) {
 	if change != nil {
 		change(c)
 	}
-	_, err := s.w.Apply(s.Context(), c, []*pricingv1.PriceRule{{Name: "keep, and add what is missing", Price: &pricingv1.PriceRule_Keep{Keep: true}, AddLine: &pricingv1.AddLine{}}})
+	_, err := s.w.Apply(s.Context(), c, world.KeepAndAdd())
 	s.must(err)
 	_, err = s.w.Validate(s.Context(), "acme")
 	s.must(err)

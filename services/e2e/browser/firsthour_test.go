@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/shopspring/decimal"
 	"google.golang.org/protobuf/proto"
 
@@ -13,7 +12,7 @@ import (
 	"seatline.dev/pkg/halo/halosim"
 	accessv1 "seatline.dev/proto/seatline/access/v1"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
-	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
+	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/estate"
 	"seatline.dev/services/seatline/ctl"
 )
@@ -231,17 +230,7 @@ func clientNamed(state halosim.State, name string) int64 {
 // onlyTouched fails unless exactly one customer's licences and invoices are others than before.
 func (s *story) onlyTouched(was halosim.State, client int64) {
 	s.Helper()
-	is, touched := s.w.Halo.State(), map[int64]int{}
-	for i, l := range is.Licences {
-		if i >= len(was.Licences) || !cmp.Equal(l, was.Licences[i]) {
-			touched[l.ClientID]++
-		}
-	}
-	for i, inv := range is.Invoices {
-		if !cmp.Equal(inv, was.Invoices[i]) {
-			touched[inv.ClientID]++
-		}
-	}
+	touched := world.Touched(was, s.w.Halo.State())
 	if len(touched) != 1 || touched[client] < 5 {
 		s.Errorf("written to customers %v, want %d only", touched, client)
 	}
@@ -250,13 +239,7 @@ func (s *story) onlyTouched(was halosim.State, client int64) {
 // billed is what all lines of ours should bill a month.
 func (s *story) billed() decimal.Decimal {
 	s.Helper()
-	page, err := invoicelinev1.NewLineServiceClient(s.w.Client(ctl.Billing)).ListLines(s.Context(), &invoicelinev1.ListLinesRequest{PageSize: 1000})
+	sum, err := s.w.Monthly(s.Context())
 	s.must(err)
-	sum := decimal.Zero
-	for _, l := range page.GetLines() {
-		if l.GetMonthlyAfter() != nil {
-			sum = sum.Add(decimal.RequireFromString(l.GetMonthlyAfter().GetAmount()))
-		}
-	}
 	return sum
 }

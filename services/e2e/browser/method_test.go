@@ -8,6 +8,7 @@ import (
 
 	accessv1 "seatline.dev/proto/seatline/access/v1"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/estate"
 )
 
@@ -25,7 +26,7 @@ func TestTheMethodIsChangedAndLicencesAdopted(t *testing.T) {
 		s.must(err)
 		s.must(s.w.Settle(t.Context(), "acme"))
 	}
-	licences, linked := s.licencesAndLinks()
+	licences, linked := world.Links(s.w.Halo.State())
 	if len(licences) == 0 || len(linked) == 0 {
 		t.Fatal("a story about nothing")
 	}
@@ -40,7 +41,7 @@ func TestTheMethodIsChangedAndLicencesAdopted(t *testing.T) {
 	s.must(s.Await("they go on as they are in Halo, under their new ids"))
 	s.must(s.Await("Adopt them in place"))
 	s.must(s.Look("method-preview"))
-	if now, _ := s.licencesAndLinks(); !slices.Equal(licences, now) {
+	if now, _ := world.Links(s.w.Halo.State()); !slices.Equal(licences, now) {
 		t.Fatal("looking changed Halo")
 	}
 
@@ -49,7 +50,7 @@ func TestTheMethodIsChangedAndLicencesAdopted(t *testing.T) {
 	_, err := s.w.Run(t.Context(), "acme", true)
 	s.must(err)
 	s.must(s.w.Settle(t.Context(), "acme"))
-	now, links := s.licencesAndLinks()
+	now, links := world.Links(s.w.Halo.State())
 	if !slices.Equal(licences, now) || !maps.EqualFunc(linked, links, slices.Equal[[]int64]) {
 		t.Errorf("licences %v and links %v, and they were %v and %v", now, links, licences, linked)
 	}
@@ -57,22 +58,4 @@ func TestTheMethodIsChangedAndLicencesAdopted(t *testing.T) {
 	s.must(s.Await("under another id"))
 	s.must(s.Await("adopt"))
 	s.must(s.Look("method-changed"))
-}
-
-// licencesAndLinks of Halo: the ids of all licences, and which each line links.
-func (s *story) licencesAndLinks() (licences []int64, links map[int64][]int64) {
-	links = map[int64][]int64{}
-	state := s.w.Halo.State()
-	for _, l := range state.Licences {
-		licences = append(licences, l.ID)
-	}
-	slices.Sort(licences)
-	for _, i := range state.Invoices {
-		for _, line := range i.Lines {
-			for _, row := range line.Subscriptions {
-				links[line.ID] = append(links[line.ID], row.LicenceID)
-			}
-		}
-	}
-	return licences, links
 }
