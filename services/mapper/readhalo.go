@@ -49,7 +49,10 @@ func (s *service) readHalo(ctx context.Context, c *connectionv1.Connection) erro
 	if err != nil {
 		return err
 	}
-	return s.storePicture(ctx, set.Instance, found, places, append(ties, linked...), now)
+	if err := s.storePicture(ctx, set.Instance, found, places, append(ties, linked...), now); err != nil {
+		return err
+	}
+	return s.weighAssigned(ctx, c)
 }
 
 // postCodes of Halo's customers are read only while they could tell who an unmapped customer is. An

@@ -15,8 +15,9 @@ type choice struct {
 	State      subscriptionv1.State
 	ClientID   int64
 	ClientName string
-	Reason     string
-	Who        string
+	// Reason of an exclusion; of an assignment, why it cannot be followed at present.
+	Reason string
+	Who    string
 }
 
 // resolution says which Halo customer a subscription is billed to, or why to none.
@@ -34,6 +35,8 @@ func resolve(c choice, m mapping, removed bool) resolution {
 	switch {
 	case c.State == subscriptionv1.State_STATE_UNRESOLVED:
 		r = resolution{State: subscriptionv1.State_STATE_UNRESOLVED, Code: "excluded", Text: "excluded: " + c.Reason}
+	case c.State == subscriptionv1.State_STATE_RESOLVED && c.Reason != "" && !removed:
+		r = resolution{State: subscriptionv1.State_STATE_UNRESOLVED, Code: reasonInactive, Text: c.Reason}
 	case c.State == subscriptionv1.State_STATE_RESOLVED:
 		r = resolution{State: subscriptionv1.State_STATE_RESOLVED, ClientID: c.ClientID, ClientName: c.ClientName}
 	case m.astray() && !removed:

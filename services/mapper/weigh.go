@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -303,18 +302,5 @@ func (s *service) resend(ctx context.Context, tx pgx.Tx, connection string, cust
 	if err != nil {
 		return err
 	}
-	now := s.Clock.Now()
-	list = slices.DeleteFunc(list, func(x subscription) bool { return x.Now == resolve(x.Choice, mappings[x.MexID].Now, x.Gone) })
-	for i, x := range list {
-		x.Now = resolve(x.Choice, mappings[x.MexID].Now, x.Gone)
-		x.OutRevision, x.Updated = event.NewRevision(x.OutRevision, now), now
-		list[i] = x
-	}
-	if len(list) == 0 {
-		return nil
-	}
-	if err := saveResolutions(ctx, tx, connection, list); err != nil {
-		return err
-	}
-	return announce(ctx, tx, list)
+	return settleAnew(ctx, tx, connection, list, func(mexID string) mapping { return mappings[mexID].Now }, s.Clock.Now())
 }
