@@ -125,8 +125,12 @@ func (s *service) dueFor(ctx context.Context, tx pgx.Tx, rows pgx.Rows) error {
 			return err
 		}
 	}
+	s.lookAfterQuiet()
 	return nil
 }
+
+// lookAfterQuiet has what is due after the pause looked at when it ends, and not at the next poll.
+func (s *service) lookAfterQuiet() { s.Clock.AfterFunc(s.Quiet, s.wake.Nudge) }
 
 // onSubscriptions stores subscriptions, and publishes those whose customer is known already.
 func (s *service) onSubscriptions(ctx context.Context, tx pgx.Tx, batch []event.Event) error {
@@ -235,5 +239,6 @@ func (s *service) arrived(ctx context.Context, tx pgx.Tx, connection string, cus
 		return nil
 	}
 	now := s.Clock.Now()
+	s.lookAfterQuiet()
 	return setDue(ctx, tx, connection, now, now.Add(s.Quiet), unknown)
 }
