@@ -75,6 +75,7 @@ func TestWhatGoesWrongOnTheCommandLine(t *testing.T) {
 		{"rows that are wrong, all named", []string{"mappings", "import", "acme", file("rows.csv", "mex_id,halo_client_id,halo_client_name\n"+mex(0)+",4711,\n"+mex(0)+",101,\n"+mex(4)+",,Twin\n")}, 8,
 			[]string{"2 rows are wrong", "rows.csv:2", "Halo has no customer 4711", "rows.csv:4", "2 active customers", "give the id"}},
 		{"a customer twice", []string{"mappings", "import", "acme", file("twice.csv", "mex_id,halo_client_id\n"+mex(0)+",101\n"+strings.ToLower(mex(0))+",102\n")}, 8, []string{"twice.csv:3", "stands in line 2 already"}},
+		{"a customer that Giacom does not have", []string{"mappings", "import", "acme", file("nobody.csv", "mex_id,halo_client_id\nMEX-NOBODY,101\n"), "--dry-run"}, 0, []string{"misspelt: MEX-NOBODY"}},
 		{"a file that is not there", []string{"mappings", "import", "acme", filepath.Join(dir, "nowhere.csv")}, 2, []string{"nowhere.csv"}},
 
 		{"a Halo customer that was deleted", []string{"mappings", "set", "acme", mex(0), "4711"}, 4, []string{"Halo has no customer 4711", "→"}},

@@ -53,13 +53,16 @@ func (s *service) ImportMappings(ctx context.Context, req *mappingv1.ImportMappi
 	}
 	ids := slices.Sorted(maps.Keys(wanted))
 	err = postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		resp.Imported, resp.Unchanged, resp.Errors = 0, 0, nil
+		resp.Imported, resp.Unchanged, resp.Errors, resp.NotListed = 0, 0, nil, nil
 		locked, err := lockCustomers(ctx, tx, c.GetSlug(), ids)
 		if err != nil {
 			return err
 		}
 		var changed []record
 		for _, x := range locked {
+			if !x.live() {
+				resp.NotListed = append(resp.NotListed, x.MexID)
+			}
 			d := wanted[x.MexID]
 			d.Who = x.Decision.Who
 			if x.Decision == d || x.same(d) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"seatline.dev/pkg/rpc"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
@@ -77,16 +78,20 @@ func uploadMappings(v *visit) error {
 		}
 		return v.mappingsFilePage(httpStatus(e.Code), "", *refusal(err))
 	}
+	misspelt := ""
+	if ids := resp.GetNotListed(); len(ids) > 0 {
+		misspelt = " Giacom has not listed these customers so far, look whether they are misspelt: " + strings.Join(ids, ", ") + "."
+	}
 	changed, same := ui.Plural(int64(resp.GetImported()), "mapping", "mappings"), ui.Count(int64(resp.GetUnchanged()))
 	switch {
 	case len(resp.GetErrors()) > 0:
 		return v.mappingsFilePage(http.StatusUnprocessableEntity, "", faultsOf(name, resp.GetErrors())...)
 	case check:
-		return v.mappingsFilePage(http.StatusOK, "", ui.Notice{Tone: ui.Good, Title: "The file is right", Text: fmt.Sprintf("%q would change %s and leave %s as they are. Nothing was imported yet.", name, changed, same), Next: "Choose the file again and import it."})
+		return v.mappingsFilePage(http.StatusOK, "", ui.Notice{Tone: ui.Good, Title: "The file is right", Text: fmt.Sprintf("%q would change %s and leave %s as they are. Nothing was imported yet.%s", name, changed, same, misspelt), Next: "Choose the file again and import it."})
 	case resp.GetImported() == 0:
 		return v.done(v.at("/mappings/file"), ui.Notice{Tone: ui.Info, Text: fmt.Sprintf("%q changes nothing: %s mappings are as it says.", name, same)})
 	}
-	return v.done(v.at("/mappings"), said(fmt.Sprintf("%s changed by %q; %s were so already.", changed, name, same)))
+	return v.done(v.at("/mappings"), said(fmt.Sprintf("%s changed by %q; %s were so already.%s", changed, name, same, misspelt)))
 }
 
 // upload reads a file of a form.

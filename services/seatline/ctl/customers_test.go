@@ -30,7 +30,7 @@ type mapper struct {
 
 func (s *mapper) changes(what string, applied bool) (*mappingv1.MappingChanges, error) {
 	s.asked = append(s.asked, what)
-	return &mappingv1.MappingChanges{Applied: applied, Subscriptions: 3, Monthly: []*moneyv1.Money{{Amount: "12.5", Currency: "GBP"}},
+	return &mappingv1.MappingChanges{Applied: applied, Etag: "e7", Subscriptions: 3, Monthly: []*moneyv1.Money{{Amount: "12.5", Currency: "GBP"}},
 		Changes: []*mappingv1.MappingChange{{MexId: "C1", GiacomName: "Acme\x1b[31m", HaloClientId: 7, HaloClientName: "Acme", Reasons: []string{"The names are equal."}}},
 		Skipped: []*mappingv1.SkippedCustomer{{MexId: "C2", Reason: &itemv1.Reason{Text: "Halo has 2 of that name."}}}}, nil
 }
@@ -102,7 +102,7 @@ func TestManyMappingsArePreviewedAndMapped(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"generate", "demo", "--dry-run"}, "1 customer would be mapped, with 3 subscriptions for 12.5 GBP a month ex VAT; 1 left as they are."},
+		{[]string{"generate", "demo", "--dry-run"}, "1 customer would be mapped, with 3 subscriptions for 12.5 GBP a month ex VAT; 1 left as they are.\nWith --etag e7 this is done and nothing else."},
 		{[]string{"generate", "demo"}, "1 customer mapped"},
 		{[]string{"take-over", "demo", "--dry-run"}, "leave C2 (): Halo has 2 of that name."},
 		{[]string{"take-over", "demo"}, "map   C1 (Acme [31m) to 7 (Acme): The names are equal."},

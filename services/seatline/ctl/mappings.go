@@ -211,7 +211,11 @@ func (cmd *MappingsImport) Run(ctx context.Context, c *Client) error {
 		if cmd.DryRun {
 			verb = "would be imported"
 		}
-		return done(c, answer, "%s %s, %d as they were.", plural(int(answer.GetImported()), "mapping", "mappings"), verb, answer.GetUnchanged())
+		note := ""
+		if ids := answer.GetNotListed(); len(ids) > 0 {
+			note = " Giacom has not listed these customers so far, look whether they are misspelt: " + strings.Join(ids, ", ") + "."
+		}
+		return done(c, answer, "%s %s, %d as they were.%s", plural(int(answer.GetImported()), "mapping", "mappings"), verb, answer.GetUnchanged(), note)
 	})
 }
 

@@ -149,6 +149,9 @@ func (bulk) print(c *Client) func(*mappingv1.MappingChanges, error) error {
 		}
 		_, err = fmt.Fprintf(c.out, "%s %s, with %s for %s a month ex VAT; %d left as they are.\n", plural(len(m.GetChanges()), "customer", "customers"), verb,
 			plural(int(m.GetSubscriptions()), "subscription", "subscriptions"), sums(m.GetMonthly(), 0), len(m.GetSkipped()))
+		if err == nil && m.GetEtag() != "" && !m.GetApplied() {
+			_, err = fmt.Fprintf(c.out, "With --etag %s this is done and nothing else.\n", m.GetEtag())
+		}
 		return err
 	}
 }

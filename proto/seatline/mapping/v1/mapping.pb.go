@@ -1513,10 +1513,12 @@ func (x *ImportRow) GetEtag() string {
 }
 
 type ImportMappingsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Imported      int32                  `protobuf:"varint,1,opt,name=imported,proto3" json:"imported,omitempty"`
-	Unchanged     int32                  `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Errors        []*RowError            `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Imported  int32                  `protobuf:"varint,1,opt,name=imported,proto3" json:"imported,omitempty"`
+	Unchanged int32                  `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Errors    []*RowError            `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
+	// Customers of the rows that Giacom has not listed so far: decided in advance, or misspelt.
+	NotListed     []string `protobuf:"bytes,4,rep,name=not_listed,json=notListed,proto3" json:"not_listed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1568,6 +1570,13 @@ func (x *ImportMappingsResponse) GetUnchanged() int32 {
 func (x *ImportMappingsResponse) GetErrors() []*RowError {
 	if x != nil {
 		return x.Errors
+	}
+	return nil
+}
+
+func (x *ImportMappingsResponse) GetNotListed() []string {
+	if x != nil {
+		return x.NotListed
 	}
 	return nil
 }
@@ -3637,11 +3646,13 @@ const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"\x0ehalo_client_id\x18\x03 \x01(\x03R\fhaloClientId\x12(\n" +
 	"\x10halo_client_name\x18\x04 \x01(\tR\x0ehaloClientName\x12#\n" +
 	"\rignore_reason\x18\x05 \x01(\tR\fignoreReason\x12\x12\n" +
-	"\x04etag\x18\x06 \x01(\tR\x04etag\"\x89\x01\n" +
+	"\x04etag\x18\x06 \x01(\tR\x04etag\"\xa8\x01\n" +
 	"\x16ImportMappingsResponse\x12\x1a\n" +
 	"\bimported\x18\x01 \x01(\x05R\bimported\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x05R\tunchanged\x125\n" +
-	"\x06errors\x18\x03 \x03(\v2\x1d.seatline.mapping.v1.RowErrorR\x06errors\"2\n" +
+	"\x06errors\x18\x03 \x03(\v2\x1d.seatline.mapping.v1.RowErrorR\x06errors\x12\x1d\n" +
+	"\n" +
+	"not_listed\x18\x04 \x03(\tR\tnotListed\"2\n" +
 	"\bRowError\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"8\n" +
