@@ -26,6 +26,7 @@ type person struct {
 // ActFor makes calls with the returned context those of a person who is signed in at the calling
 // service: the called service's change log names the person, and the person's role decides what they
 // may do. Only a caller whose own role is service may act for others; see Caller.Via for the far side.
+// Services are one circle of trust: the far side takes the caller's word for who the person is.
 func ActFor(ctx context.Context, name string, role Role) (context.Context, error) {
 	p := person{name, role}
 	if err := p.check(); err != nil {

@@ -42,7 +42,7 @@ type settings struct {
 	TLSClientCA string `name:"tls-client-ca" env:"SEATLINE_TLS_CLIENT_CA" type:"path" placeholder:"FILE" help:"Lets callers authenticate with a certificate of this CA (PEM): the common name is who they are, the organisational unit their role."`
 	ConsoleCA   string `name:"console-ca" env:"SEATLINE_CONSOLE_CA" type:"path" placeholder:"FILE" help:"Speak TLS to the console, trusting this CA (PEM)."`
 
-	ServiceToken  telemetry.Secret `name:"service-token" env:"SEATLINE_SERVICE_TOKEN" placeholder:"TOKEN" help:"With it services get secrets from the console. The same for all of them; at least 16 characters."`
+	ServiceToken  telemetry.Secret `name:"service-token" env:"SEATLINE_SERVICE_TOKEN" placeholder:"TOKEN" help:"With it services get secrets from the console, and the console acts for people: whoever has it may do what any operator may, and read secrets. The same for all services; at least 16 characters."`
 	OperatorToken telemetry.Secret `name:"operator-token" env:"SEATLINE_OPERATOR_TOKEN" placeholder:"TOKEN" help:"With it people and programs may command. Empty on loopback: whoever is on this machine may."`
 	TokensFile    string           `name:"tokens-file" env:"SEATLINE_TOKENS_FILE" type:"path" placeholder:"FILE" help:"More tokens, one a line: NAME ROLE TOKEN. Roles: viewer, operator, service."`
 
