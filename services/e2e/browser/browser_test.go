@@ -4,6 +4,7 @@ package browser
 
 import (
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -33,6 +34,11 @@ var binary = sync.OnceValues(func() (string, error) {
 var chromium = sync.OnceValues(func() (*webtest.Browser, error) { return webtest.Launch(context.Background()) })
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Stories mostly wait, as people do: for pages, for a run, for each other.
+	if err := flag.Set("test.parallel", "3"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if b, err := chromium(); err == nil {
 		b.Close()
@@ -119,6 +125,7 @@ func (s *story) connect(change func(*connectionv1.Connection)) {
 }
 
 func TestFirstPages(t *testing.T) {
+	t.Parallel()
 	data := estate.Generate(estate.Config{Seed: 7, Customers: 24, Subscriptions: 160, Now: time.Now()})
 	s := tell(t, data, accessv1.Role_ROLE_OPERATOR)
 	s.must(s.Await("No connection yet"))

@@ -45,6 +45,7 @@ func (s *story) noSecrets(p *webtest.Person) {
 // The guide's "Connecting Halo to Giacom": enable, choose the version, enter the key, validate. On the way a person
 // gets things wrong, and is told each time what to do.
 func TestConnectAndValidate(t *testing.T) {
+	t.Parallel()
 	s := tell(t, estate.Plain(estate.Config{Seed: 5, Customers: 4, Subscriptions: 12, Now: time.Now()}, estate.LinkedLines), accessv1.Role_ROLE_OPERATOR)
 	s.Expect("422") // which the browser says aloud
 	s.Expect("409")

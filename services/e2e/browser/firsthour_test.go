@@ -83,6 +83,7 @@ func (s *story) says(texts ...string) {
 
 // TestTheFirstHour is a person who finds out how things stand, clears up what is unclear, and begins with one customer.
 func TestTheFirstHour(t *testing.T) {
+	t.Parallel()
 	s := tell(t, untidy(), accessv1.Role_ROLE_OPERATOR)
 	s.connect(observe)
 	s.poll()

@@ -13,6 +13,7 @@ import (
 
 // TestImportCustomers is the guide's button: everybody that Halo lacks is created, and who may be there is asked about.
 func TestImportCustomers(t *testing.T) {
+	t.Parallel()
 	data := strangers()
 	s := tell(t, data, accessv1.Role_ROLE_OPERATOR)
 	s.connect(byHand)
@@ -45,6 +46,7 @@ func TestImportCustomers(t *testing.T) {
 
 // TestImportSubscriptions imports with each of the guide's methods, and looks in Halo at the fields that each brings.
 func TestImportSubscriptions(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		method   connectionv1.ImportMethod
@@ -57,6 +59,7 @@ func TestImportSubscriptions(t *testing.T) {
 		{"both", connectionv1.ImportMethod_IMPORT_METHOD_BOTH, "Both methods are used", 16, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			data := alike()
 			s := tell(t, data, accessv1.Role_ROLE_OPERATOR)
 			s.connect(func(x *connectionv1.Connection) { x.Giacom.Method, x.Customers.Create = c.method, false })

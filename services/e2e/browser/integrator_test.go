@@ -15,6 +15,7 @@ import (
 // The guide's "Have customers and/or subscriptions import/update automatically": the integrator is switched on, licences
 // that are deleted from Giacom are deactivated when it next runs, and the report says so.
 func TestTheIntegratorDeactivatesWhatIsGone(t *testing.T) {
+	t.Parallel()
 	s := tell(t, estate.Plain(estate.Config{Seed: 6, Customers: 5, Subscriptions: 15, Now: time.Now()}, estate.LinkedLines), accessv1.Role_ROLE_OPERATOR)
 	s.connect(func(c *connectionv1.Connection) { c.Licences.DeactivateRemoved = false })
 	s.must(s.Go("/c/acme/integrator"))

@@ -66,6 +66,7 @@ func (s *story) visit(path, words, name string) {
 // A provider moves from Inty to Giacom in front of the browser, in the order of Halo's guide: mappings
 // noted, module cleared, mapped, imported, re-pointed, undone, and done for good.
 func TestFromIntyInTheBrowser(t *testing.T) {
+	t.Parallel()
 	data := estate.Inty(estate.Config{Seed: 5, Now: time.Now()}, 2)
 	others, unknown, american, without := data.Cases[estate.IntyOtherSeats], data.Cases[estate.IntyUnknown], data.Cases[estate.IntyAmerican], data.Cases[estate.IntyNoGiacom]
 	called(&data, others[0], `O’Brien & "Söhne" <b>Bakery</b> 🥐`)

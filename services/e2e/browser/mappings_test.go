@@ -86,6 +86,7 @@ func (s *story) mapping(id string) *mappingv1.Mapping {
 // TestMappings is the guide's "Importing Customers" up to the import: generate mappings, add others by hand, and all that
 // goes beyond it.
 func TestMappings(t *testing.T) {
+	t.Parallel()
 	data := strangers()
 	s := tell(t, data, accessv1.Role_ROLE_OPERATOR)
 	s.connect(byHand)
@@ -224,6 +225,7 @@ func TestMappings(t *testing.T) {
 
 // TestTopLevel is the guide's "Top Level for New Customers".
 func TestTopLevel(t *testing.T) {
+	t.Parallel()
 	data := strangers()
 	s := tell(t, data, accessv1.Role_ROLE_OPERATOR)
 	s.connect(byHand)

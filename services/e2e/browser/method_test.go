@@ -15,6 +15,7 @@ import (
 // The guide says that swapping the method creates new subscriptions. Here the licences that match are adopted in place:
 // the preview says how many, and afterwards Halo has the same licences, with the same links.
 func TestTheMethodIsChangedAndLicencesAdopted(t *testing.T) {
+	t.Parallel()
 	data := estate.Plain(estate.Config{Seed: 3, Customers: 4, Subscriptions: 12, Now: time.Now()}, estate.LinkedLines)
 	data.Giacom.Subscriptions[2].Name = strangeName
 	s := tell(t, data, accessv1.Role_ROLE_OPERATOR)

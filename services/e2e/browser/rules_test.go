@@ -16,6 +16,7 @@ var movedBy = regexp.MustCompile(`would change, by ([+−])£([0-9,.]+) a month`
 
 // TestPriceRules is a person who edits, tries and saves price rules, and one who does so at the same time.
 func TestPriceRules(t *testing.T) {
+	t.Parallel()
 	s := tell(t, untidy(), accessv1.Role_ROLE_OPERATOR)
 	s.connect(func(c *connectionv1.Connection) { c.Mode, c.Customers.Create = connectionv1.Mode_MODE_OBSERVE, false })
 	s.poll()

@@ -16,9 +16,9 @@ import (
 	"seatline.dev/services/seatline/ctl"
 )
 
-// Build builds the binary that a world runs; flags are those of go build.
+// Build builds the binary that a world runs, as it is shipped; flags are those of go build.
 func Build(path string, flags ...string) error {
-	args := append([]string{"build", "-o", path}, flags...)
+	args := append([]string{"build", "-ldflags", "-s -w", "-o", path}, flags...)
 	if out, err := exec.Command("go", append(args, "seatline.dev/services/seatline")...).CombinedOutput(); err != nil {
 		return fmt.Errorf("build seatline: %w\n%s", err, out)
 	}
