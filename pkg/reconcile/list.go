@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -63,8 +62,8 @@ func scanListed[D any](r pgx.CollectableRow) (x Item[D], err error) {
 		case text == nil:
 			return same
 		}
-		d := new(D)
-		err = json.Unmarshal(text, d)
+		var d *D
+		d, err = decode[D](text)
 		return d
 	}
 	x.Desired = document(desired != nil, desired, nil)

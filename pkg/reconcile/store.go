@@ -52,8 +52,7 @@ func scan[D any](r pgx.CollectableRow, more ...any) (*row[D], error) {
 		if f.text == nil {
 			continue
 		}
-		*f.into = new(D)
-		if err := json.Unmarshal(f.text, *f.into); err != nil {
+		if *f.into, err = decode[D](f.text); err != nil {
 			return nil, fmt.Errorf("item %s/%s: %w", x.Connection, x.Key, err)
 		}
 	}
@@ -187,6 +186,16 @@ func marshal[D any](v *D) (*string, error) {
 	}
 	s := string(b)
 	return &s, nil
+}
+
+// decode reads a document as the database holds it. A type that reads itself is asked at once: encoding/json would first
+// go through the whole text to see whether it is JSON.
+func decode[D any](text []byte) (*D, error) {
+	d := new(D)
+	if own, ok := any(d).(json.Unmarshaler); ok {
+		return d, own.UnmarshalJSON(text)
+	}
+	return d, json.Unmarshal(text, d)
 }
 
 func parseMoney(s *string) (*decimal.Decimal, error) {
