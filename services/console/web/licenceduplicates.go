@@ -62,7 +62,7 @@ func showDuplicates(v *visit) error {
 		Pager:   l.pager(d.GetNextPageToken(), n+len(d.GetSkipped())),
 	}
 	if v.operator() {
-		t.Columns = append([]ui.Column{{Title: "Pick"}}, t.Columns...)
+		t.Columns = append(t.Columns, ui.Column{Title: "Pick"})
 	}
 	for _, x := range d.GetDecisions() {
 		t.Rows = append(t.Rows, v.duplicateRow(x, v.query("picked") != "none"))
@@ -88,7 +88,7 @@ func (v *visit) duplicateRow(x *licencev1.DuplicateDecision, picked bool) ui.Row
 	row := ui.Row{Cells: []any{ui.Stack{Top: ui.Link{Text: nameOr(x.GetName(), x.GetKey()), Href: v.toLicence(x.GetKey())}, Under: ui.Mono(x.GetKey())}, x.GetCustomer(), x.GetCount(), halo, x.GetCandidate().GetCount(), ui.Bare(x.GetMonthly())}}
 	if v.operator() {
 		pick := ui.Pick{Name: "pick", Form: "decide", Value: strconv.FormatInt(x.GetHaloId(), 10) + " " + x.GetKey(), Label: x.GetCustomer() + ", " + x.GetName(), Checked: picked}
-		row.Cells = append([]any{pick}, row.Cells...)
+		row.Cells = append(row.Cells, pick)
 	}
 	return row
 }
