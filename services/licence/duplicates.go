@@ -96,7 +96,7 @@ func (s *service) DecideDuplicates(ctx context.Context, req *licencev1.DecideDup
 			return err
 		}
 		keys := slices.Sorted(maps.Keys(adopt))
-		waiting, err := s.waiting(ctx, tx, req.GetConnection(), `key = any($2) for update`, keys)
+		waiting, err := s.waiting(ctx, tx, req.GetConnection(), `key = any($2)`, keys)
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,14 @@ type duplicate struct {
 
 // waiting reads what is held as a possible duplicate, by key, as far as a condition on items is met.
 func (s *service) waiting(ctx context.Context, q reconcile.Querier, connection, where string, keys []string) (map[string]*duplicate, error) {
-	items, err := s.engine.Query(ctx, q, `connection = $1 and state = 5 and reason_code = 'possible_duplicate' and halo_id = 0 and desired is not null and `+where, connection, keys)
+	where = `connection = $1 and state = 5 and reason_code = 'possible_duplicate' and halo_id = 0 and desired is not null and ` + where + ` order by key`
+	var items []item
+	var err error
+	if tx, ok := q.(pgx.Tx); ok { // they are decided about
+		items, err = s.engine.Lock(ctx, tx, where, connection, keys)
+	} else {
+		items, err = s.engine.Query(ctx, q, where, connection, keys)
+	}
 	if err != nil {
 		return nil, err
 	}
