@@ -203,7 +203,7 @@ func (w *world) unclear(key string) {
 	w.Helper()
 	eventtest.Eventually(w.TB, "a create whose outcome is unclear", func() bool {
 		var n int
-		err := w.pool.QueryRow(w.Context(), `select count(*) from items where key = $1 and unclear`, key).Scan(&n)
+		err := w.pool.QueryRow(w.Context(), `select count(*) from work where key = $1 and unclear`, key).Scan(&n)
 		return err == nil && n == 1
 	})
 }
