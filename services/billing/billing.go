@@ -51,6 +51,10 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
+// invoicesAtOnce is how many recurring invoices one claim takes: what is known of them is gathered together. It is no more
+// than a shutdown can wait for.
+const invoicesAtOnce = 16
+
 //go:embed migrations/*.sql
 var files embed.FS
 
@@ -80,7 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s.engine = reconcile.New(reconcile.Config[Fields]{
 		Service: Service, Kind: "invoice-line", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
 		Diff: diff, Action: action, Event: lineEvent, Apply: s.applyKnowing, Recorded: s.wake.Nudge,
-		Grouped: true, Workers: cfg.Workers, Lease: cfg.Timeout + 15*time.Second, Settle: cfg.Settle, Poll: cfg.Poll,
+		Grouped: true, Groups: invoicesAtOnce, BatchSize: 2000, Workers: 2, Lease: cfg.Timeout + 15*time.Second, Settle: cfg.Settle, Poll: cfg.Poll,
 	})
 	return chassis.Run(ctx, cfg.Env, chassis.Spec{
 		Name:    Service,
