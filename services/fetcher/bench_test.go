@@ -83,7 +83,7 @@ func (w *world) decodeAndCopy() {
 }
 
 // The account is polled with pages of one size, so that the simulator, which shares the heap, needs the same for each.
-func TestAtScaleMemoryDoesNotGrowWithTheAccount(t *testing.T) {
+func TestMemoryDoesNotGrowWithTheAccount(t *testing.T) {
 	peak := func(customers int) uint64 {
 		w := newWorld(t).configure(func(c *connectionv1.Connection) { c.Giacom.PageSize = 40 }).estate(customers, 50)
 		w.succeeded(w.poll())
