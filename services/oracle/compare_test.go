@@ -176,8 +176,8 @@ func TestBilledIsWhatHaloBills(t *testing.T) {
 	}
 }
 
-// TestEstateSettles: what is expected of a whole estate does not change when nothing changes, and the awkward cases wait.
-func TestEstateSettles(t *testing.T) {
+// TestAtScaleEstateSettles: what is expected of a whole estate does not change when nothing changes, and the awkward cases wait.
+func TestAtScaleEstateSettles(t *testing.T) {
 	d := estate.Generate(estate.Config{Seed: 12, Now: noon})
 	w := newWorld(t)
 	w.giacom, w.halo = d.Giacom, d.Halo
@@ -209,8 +209,8 @@ func count(now, before halosim.State) (adopted, created int) {
 	return adopted, created
 }
 
-// TestLargeEstate keeps the oracle usable for benchmarks: it must not take time quadratic in the licences.
-func TestLargeEstate(t *testing.T) {
+// TestAtScaleALargeEstate keeps the oracle usable for benchmarks: it must not take time quadratic in the licences.
+func TestAtScaleALargeEstate(t *testing.T) {
 	d := estate.Plain(estate.Config{Customers: 2000, Subscriptions: 30_000}, estate.LinkedLines)
 	w := newWorld(t)
 	w.giacom, w.halo = d.Giacom, d.Halo
