@@ -369,10 +369,13 @@ func readCreating(ctx context.Context, q querier, settings Settings, clients []i
 	if err != nil {
 		return nil, err
 	}
+	// From the few subscriptions that it may be about: thousands may be under way.
 	rows, err := q.Query(ctx, `
-		select key, (w.claimed->>'client')::bigint, t.name, t.sku, t.absent, t.removed, case when t.removed then t.body end
-		from work w join items i using (connection, key) join subscriptions t using (connection, key)
-		where w.connection = $1 and i.halo_id = 0 and (w.claimed->>'client')::bigint = any($2) and `+takeable+` and `+which,
+		select t.key, c.client, t.name, t.sku, t.absent, t.removed, case when t.removed then t.body end
+		from subscriptions t cross join lateral (
+			select (w.claimed->>'client')::bigint as client from work w join items i using (connection, key)
+			where w.connection = t.connection and w.key = t.key and i.halo_id = 0 and `+which+` offset 0) c
+		where t.connection = $1 and `+takeable+` and c.client = any($2)`,
 		append([]any{settings.Connection, clients}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("read licences that are being created: %w", err)
