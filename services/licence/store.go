@@ -221,8 +221,9 @@ func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Tim
 				and not exists (select from old o where (o.connection, o.key) = (s.connection, s.key) and o.price = s.price and o.licence_keys = s.licence_keys)
 			union select connection, unnest(licence_keys) from old where price is not null
 			union select i.connection, i.key from (select connection, unnest(licence_ids) as id from saved union select connection, unnest(licence_ids) from old) s
-				cross join lateral (select connection, key from items
-					where halo_id = s.id and halo_id <> 0 and connection = s.connection and reason_code = 'line' offset 0) i
+				cross join lateral (select connection, key, reason_code from items
+					where halo_id = s.id and halo_id <> 0 offset 0) i -- by its id alone: a connection has all of them
+			where i.connection = s.connection and i.reason_code = 'line'
 		), queued as (
 			insert into revisits (connection, key, due_at) select connection, key, $1 from touched order by 1, 2
 			on conflict (connection, key) do update set due_at = least(revisits.due_at, excluded.due_at)
