@@ -99,37 +99,7 @@ func (e *Engine[D]) take(ctx context.Context, claim string) (batch []*row[D], er
 		if err != nil || instance == nil {
 			return err
 		}
-		// Customer by customer, so that whoever follows these items (the lines of a customer's invoices, above
-		// all) sees what belongs together at about the same time. An item is locked before its work is
-		// claimed, and left out where it is being decided about or was claimed meanwhile.
-		rows, err := tx.Query(ctx, `
-			with ready as materialized (
-				select connection, key from work
-				where ready_at <= $1 and instance = $2 and ($3::text[] is null or grp = any($3))
-				order by priority, customer, ready_at limit $4
-			), locked as materialized (
-				select `+columns+` from items where (connection, key) in (select connection, key from ready)
-				order by connection, key for update skip locked
-			), claimed as (
-				update work w set claim = $5, unclear = w.unclear or w.claim <> '', attempts = w.attempts + 1, ready_at = $6, claimed = l.desired,
-					since = case when w.unclear or w.claim <> '' then w.since else $1 end
-				from locked l where w.connection = l.connection and w.key = l.key and w.ready_at <= $1
-				returning w.connection, w.key, w.since, w.unclear, w.attempts
-			)
-			select l.*, since, unclear, attempts from locked l join claimed using (connection, key)`,
-			now, *instance, groups, e.BatchSize, claim, lease)
-		if err != nil {
-			return fmt.Errorf("claim: %w", err)
-		}
-		batch, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row[D], error) {
-			w := work{claim: claim, readyAt: lease}
-			x, err := scan[D](r, &w.since, &w.unclear, &w.attempts)
-			if err == nil {
-				x.take(w)
-			}
-			return x, err
-		})
-		if err != nil {
+		if batch, err = e.claim(ctx, tx, claim, *instance, groups, now, lease); err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
 		if len(batch) == 0 && e.Grouped {
@@ -188,6 +158,63 @@ func (e *Engine[D]) pick(ctx context.Context, tx pgx.Tx, claim string, now, leas
 		return nil, nil, fmt.Errorf("look for work: %w", err)
 	}
 	return instance, groups, nil
+}
+
+// claim takes what is ready of an instance, or of groups of it. In three statements, each by the keys that the one before
+// gave: nobody can say beforehand how much is ready, and PostgreSQL, asked for all at once, guesses badly.
+func (e *Engine[D]) claim(ctx context.Context, tx pgx.Tx, claim, instance string, groups []string, now, lease time.Time) ([]*row[D], error) {
+	// Customer by customer, so that whoever follows these items (the lines of a customer's invoices, above all) sees what
+	// belongs together at about the same time.
+	rows, err := tx.Query(ctx, `
+		select connection, key from work where ready_at <= $1 and instance = $2 and ($3::text[] is null or grp = any($3))
+		order by priority, customer, ready_at limit $4`, now, instance, groups, e.BatchSize)
+	if err != nil {
+		return nil, err
+	}
+	var connections, keys []string
+	var k [2]string
+	if _, err = pgx.ForEachRow(rows, []any{&k[0], &k[1]}, func() error {
+		connections, keys = append(connections, k[0]), append(keys, k[1])
+		return nil
+	}); err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	// An item is locked before its work is claimed, and left out where somebody is deciding about it.
+	rows, err = tx.Query(ctx, `
+		select `+columns+` from items where (connection, key) in (select * from unnest($1::text[], $2::text[]))
+		order by connection, key for update skip locked`, connections, keys)
+	if err != nil {
+		return nil, err
+	}
+	locked, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row[D], error) { return scan[D](r) })
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[[2]string]*row[D], len(locked))
+	connections, keys = connections[:0], keys[:0]
+	for _, x := range locked {
+		at[[2]string{x.Connection, x.Key}] = x
+		connections, keys = append(connections, x.Connection), append(keys, x.Key)
+	}
+	// Nor is it taken where that was done, or somebody else has claimed it, since it was found ready.
+	rows, err = tx.Query(ctx, `
+		update work w set claim = $3, unclear = w.unclear or w.claim <> '', attempts = w.attempts + 1, ready_at = $4, claimed = i.desired,
+			since = case when w.unclear or w.claim <> '' then w.since else $5 end
+		from unnest($1::text[], $2::text[]) t(connection, key) join items i using (connection, key)
+		where w.connection = t.connection and w.key = t.key and w.ready_at <= $5
+		returning w.connection, w.key, w.since, w.unclear, w.attempts`, connections, keys, claim, lease, now)
+	if err != nil {
+		return nil, err
+	}
+	batch := make([]*row[D], 0, len(locked))
+	w := work{claim: claim, readyAt: lease}
+	_, err = pgx.ForEachRow(rows, []any{&k[0], &k[1], &w.since, &w.unclear, &w.attempts}, func() error {
+		x := at[k]
+		x.take(w)
+		batch = append(batch, x)
+		return nil
+	})
+	return batch, err
 }
 
 // heartbeat keeps the claim while Halo is being called, and stops when the returned function is called.
