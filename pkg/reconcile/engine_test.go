@@ -348,6 +348,38 @@ func TestDriftIsLoggedAndWrittenOver(t *testing.T) {
 	}
 }
 
+func TestAClaimOfSeveralGroupsClosesOnlyThoseThatAreUnclear(t *testing.T) {
+	b := setup(t, func(c *reconcile.Config[seats]) { c.Grouped, c.Groups, c.Settle = true, 3, 3*time.Minute })
+	lost := true
+	b.halo.script = func(items []reconcile.Item[seats], write func(reconcile.Item[seats])) []reconcile.Outcome[seats] {
+		out := make([]reconcile.Outcome[seats], len(items))
+		for i, x := range items {
+			if out[i] = reconcile.Done(1, x.Desired); lost && x.Group == "1" {
+				out[i] = reconcile.Unclear[seats]("unclear", "The reply never came.")
+			}
+		}
+		return out
+	}
+	of := func(group string, count int) reconcile.Want[seats] {
+		w := want("of "+group, count)
+		w.Group = group
+		return w
+	}
+	b.desire(of("1", 1), of("2", 1), of("3", 1), of("4", 1), of("5", 1))
+	if n := b.step() + b.step(); n != 5 {
+		t.Fatalf("two claims of three groups took %d items, want all 5", n)
+	}
+	lost = false
+	b.desire(of("1", 2), of("2", 2), of("3", 2), of("4", 2), of("5", 2))
+	if n := b.step() + b.step(); n != 4 {
+		t.Fatalf("%d items were taken, want 4: all but that of the group that is unclear", n)
+	}
+	b.clock.Advance(3*time.Minute + time.Second)
+	if n := b.step(); n != 1 {
+		t.Fatalf("%d items were taken once the write cannot land any more, want 1", n)
+	}
+}
+
 func TestOneWriterPerGroupAndItsItemsTogether(t *testing.T) {
 	b := setup(t, func(c *reconcile.Config[seats]) { c.Grouped = true })
 	var mu sync.Mutex

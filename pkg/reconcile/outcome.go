@@ -97,7 +97,7 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 		now := e.Clock.Now()
 		var rows []*row[D]
 		var logged []change
-		busyUntil := time.Time{}
+		closed := []string{}
 		for i, o := range outcomes {
 			x := known[[2]string{connections[i], keys[i]}]
 			if x == nil || x.Claim != claim {
@@ -112,7 +112,7 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 				logged = append(logged, c)
 			}
 			if o.kind == unclear {
-				busyUntil = now.Add(e.Settle)
+				closed = append(closed, batch[i].Group)
 			}
 			rows = append(rows, x)
 			if o.Also != nil {
@@ -124,10 +124,10 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 		if e.Grouped {
 			// An unclear write keeps its group closed until it cannot land any more.
 			_, err := tx.Exec(ctx, `
-				with freed as (delete from writers where owner = $1 and $2::timestamptz is null)
-				update writers set lease_until = $2 where owner = $1 and $2::timestamptz is not null`, claim, orNil(busyUntil))
+				with freed as (delete from writers where owner = $1 and grp <> all($2))
+				update writers set lease_until = $3 where owner = $1 and grp = any($2)`, claim, closed, now.Add(e.Settle))
 			if err != nil {
-				return fmt.Errorf("free the group: %w", err)
+				return fmt.Errorf("free the groups: %w", err)
 			}
 		}
 		return e.record(ctx, tx, rows, now, logged)
