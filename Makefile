@@ -28,7 +28,7 @@ run: build ## start everything in one process with simulators; ARGS=--once exits
 # What go vet has to say, lint says.
 AT_SCALE := TestAtScale
 test: ## run all tests of all modules, with the race detector where there is a C compiler
-	$(GO) test $(RACE) -vet=off -p 4 -timeout 20m -skip '^$(AT_SCALE)' $$($(GO) list $(PACKAGES) | grep -v /services/e2e)
+	$(GO) test $(RACE) -vet=off -p 4 -parallel 4 -timeout 20m -skip '^$(AT_SCALE)' $$($(GO) list $(PACKAGES) | grep -v /services/e2e)
 	$(GO) test -vet=off -count=1 -timeout 20m -run '^$(AT_SCALE)' $$(grep -rl '^func $(AT_SCALE)' --include='*_test.go' pkg services | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 	$(GO) test -vet=off -count=1 -timeout 20m ./services/e2e/...
 

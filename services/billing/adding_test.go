@@ -16,6 +16,7 @@ import (
 
 // Two licences of one product are created, one of them later: a line that may be meant for either is neither's meanwhile.
 func TestALicenceThatIsBeingCreatedIsNotTakenForAbsent(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	st.Invoices[0].Lines[0] = halosim.Line{ID: 1001, ItemID: 77, Name: "product 1", Quantity: halosim.Pounds("12"), UnitCost: halosim.Pounds("10"), UnitPrice: halosim.Pounds("12")}
 	b := newBench(t, halosim.Config{}, st)
@@ -51,6 +52,7 @@ func TestALicenceThatIsBeingCreatedIsNotTakenForAbsent(t *testing.T) {
 
 // A licence that waits for a person, because Halo may have it already, may be the one that a line stands for.
 func TestALineIsNotGivenAwayBesideAPossibleDuplicate(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	st.Invoices[0].Lines[0] = halosim.Line{ID: 1001, ItemID: 77, Name: "product 1", Quantity: halosim.Pounds("12"), UnitCost: halosim.Pounds("10"), UnitPrice: halosim.Pounds("12")}
 	b := newBench(t, halosim.Config{}, st)
@@ -87,6 +89,7 @@ func TestALineIsNotGivenAwayBesideAPossibleDuplicate(t *testing.T) {
 
 // What was planned while a connection observes is not taken back when it begins to write.
 func TestALinePlannedForALicenceStaysPlannedWhileThatIsCreated(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	st.Invoices[0].Lines = st.Invoices[0].Lines[1:]
 	b := newBench(t, halosim.Config{}, st)
@@ -111,6 +114,7 @@ func TestALinePlannedForALicenceStaysPlannedWhileThatIsCreated(t *testing.T) {
 }
 
 func TestNothingIsAddedTwice(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []halosim.Fault{
 		{Name: "cut_after", Times: 1}, {Name: "error_after", Times: 1}, {Name: "late", Delay: 200 * time.Millisecond, Times: 1},
 		{Name: "late_504", Delay: 200 * time.Millisecond, Times: 1}, {Name: "hang", Times: 1}, {Name: "reset", Times: 2},

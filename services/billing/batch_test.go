@@ -11,6 +11,7 @@ import (
 // Invoices that are written together are decided about each as it is: what somebody changed in one by hand since it was
 // stored is kept, what is gone or needs nothing costs no write.
 func TestInvoicesOfOneClaimDoNotMixTheirFates(t *testing.T) {
+	t.Parallel()
 	const n = 12
 	b := newBench(t, halosim.Config{}, estate(n))
 	b.start()

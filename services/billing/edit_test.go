@@ -59,6 +59,7 @@ func fieldsAsRead(t *rapid.T, b []byte) map[string]string {
 }
 
 func TestWhatIsNotOursSurvivesEveryWrite(t *testing.T) {
+	t.Parallel()
 	ours := map[string]bool{"unit_price": true, "unit_cost": true, "qty_order": true, "quantity_subscriptions": true}
 	oursOfRow := map[string]bool{"licence_id": true, "minimum_qty": true, "qty_free": true}
 	rapid.Check(t, func(t *rapid.T) {
@@ -143,6 +144,7 @@ func TestWhatIsNotOursSurvivesEveryWrite(t *testing.T) {
 }
 
 func TestAnAmountThatIsRightKeepsItsText(t *testing.T) {
+	t.Parallel()
 	var l halo.Line
 	if err := l.UnmarshalJSON([]byte(`{"id":1,"unit_cost":15.0900,"unit_price":18.1100000001}`)); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 // Whatever happens to the requests, and whoever is killed when, the lines are re-pointed once, and put
 // back exactly.
 func TestMigrationThroughFaultsAndRestarts(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []halosim.Fault{
 		{Name: "cut_after", Times: 2}, {Name: "error_after", Times: 2}, {Name: "late", Delay: 200 * time.Millisecond, Times: 1},
 		{Name: "stale", Times: 1}, {Name: "error_503", Times: 2},
@@ -72,6 +73,7 @@ func TestMigrationThroughFaultsAndRestarts(t *testing.T) {
 
 // A line that somebody changed since the preview is not written; it is shown, and can be applied anew.
 func TestALineChangedSinceThePreviewIsNotWritten(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 1, halosim.Config{}, nil)
 	m.noted()
 	m.must(m.sim.EditInvoice(-1, func(inv *halosim.Invoice) { inv.Lines[0].Subscriptions[0].Minimum = 3 }))
@@ -95,6 +97,7 @@ func TestALineChangedSinceThePreviewIsNotWritten(t *testing.T) {
 // A licence that two lines link is replaced when both are re-pointed, and one of them must wait: Halo is
 // about to make the next invoice from it.
 func TestALineThatWaitsForAnInvoiceRunKeepsIntysLicenceActive(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 1, halosim.Config{}, func(st *halosim.State) {
 		line := simLinked(1900, 1, "9", "12")
 		line.Subscriptions[0].LicenceID = 701
@@ -124,6 +127,7 @@ func TestALineThatWaitsForAnInvoiceRunKeepsIntysLicenceActive(t *testing.T) {
 
 // What was undone is over: a link that a person makes by hand later is theirs, and so is the next re-pointing.
 func TestAFinishedUndoLeavesLaterLinksAlone(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 1, halosim.Config{}, nil)
 	m.noted()
 	m.apply()
@@ -157,6 +161,7 @@ func TestAFinishedUndoLeavesLaterLinksAlone(t *testing.T) {
 
 // While the write that re-pointed a line may still land, the undo of it is not done, however the line looks.
 func TestAnUndoIsNotDoneWhileItsLineIsWritten(t *testing.T) {
+	t.Parallel()
 	m := Move{Connection: "acme", From: 701, To: 501, Back: true}
 	s := Snapshot{
 		Invoices: []Invoice{{ID: -1, Lines: []Line{{ID: 11, Rows: []Row{{LicenceID: 701}}}}}},

@@ -13,6 +13,7 @@ import (
 )
 
 func TestListsOfAMigration(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 3, halosim.Config{}, func(st *halosim.State) {
 		for i := range st.Clients {
 			st.Clients[i].Name = []string{"Zoë <Ltd>", "acme \"one\"", "Middling"}[i]

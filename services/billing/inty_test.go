@@ -19,6 +19,7 @@ import (
 )
 
 func TestMigrationFromIntyInTheGuidesOrder(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 2, halosim.Config{}, nil)
 	before := []string{jsonOf(t, m.invoice(-1)), jsonOf(t, m.invoice(-2))}
 	if got := m.steps(); got != "to_do to_do to_do to_do to_do" {
@@ -148,6 +149,7 @@ func (m *migrant) active(active bool, ids ...int64) {
 
 // No line is added beside one that Inty's licence is on, neither before the re-pointing nor after undo.
 func TestNoLineBesideIntys(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 1, halosim.Config{}, nil)
 	m.noted()
 	m.rules(&pricingv1.PriceRule{Name: "add", Price: &pricingv1.PriceRule_Keep{Keep: true}, AddLine: &pricingv1.AddLine{ItemId: 77}})
@@ -162,6 +164,7 @@ func TestNoLineBesideIntys(t *testing.T) {
 }
 
 func TestWhoIsLeftOutOfTheMigration(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 4, halosim.Config{}, func(st *halosim.State) {
 		st.Sites[1].Extra = halosim.Extra{"country_code_name": []byte(`"United States"`)}
 		st.Sites[2].Extra = nil
@@ -198,6 +201,7 @@ func TestWhoIsLeftOutOfTheMigration(t *testing.T) {
 
 // Licences that were taken over in place need nothing; those held as possible duplicates show the ways in.
 func TestAdoptedAndHeldLicencesOfInty(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 3, halosim.Config{}, nil)
 	adopted := aLicenceEvent(1, 1, 7, "10")
 	adopted.Status.HaloId = 701
@@ -245,6 +249,7 @@ func TestAdoptedAndHeldLicencesOfInty(t *testing.T) {
 
 // Mappings from a file, and what they propose.
 func TestOldMappingsFromAFile(t *testing.T) {
+	t.Parallel()
 	m := aMigrant(t, 3, halosim.Config{}, nil)
 	m.mapped(2, 0)
 	m.mapped(3, 0)

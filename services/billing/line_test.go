@@ -77,6 +77,7 @@ func told(d Decision) string {
 }
 
 func TestLines(t *testing.T) {
+	t.Parallel()
 	creating := func(l *Licence) { l.HaloID, l.Holds, l.Creating = 0, 0, true }
 	duplicate := func(l *Licence) { l.HaloID, l.Holds, l.Waits = 0, 0, &Waits{Candidates: []int64{999}} }
 	second := func(change ...func(*Licence)) Licence {
@@ -250,6 +251,7 @@ func TestLines(t *testing.T) {
 }
 
 func TestMoneyOfDecisions(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name          string
 		change        func(*world)
@@ -297,6 +299,7 @@ func TestMoneyOfDecisions(t *testing.T) {
 }
 
 func TestTheLicenceIsToldItsPriceWhereALineTakesItFromThere(t *testing.T) {
+	t.Parallel()
 	l := linked(910, 501)
 	l.Rows[0].UsesPrice = true
 	w := aWorld(func(w *world) { w.snapshot.Invoices = []Invoice{invoice(-94, 39, l)} })
@@ -310,6 +313,7 @@ func TestTheLicenceIsToldItsPriceWhereALineTakesItFromThere(t *testing.T) {
 }
 
 func TestALineInFlightKeepsItsAim(t *testing.T) {
+	t.Parallel()
 	w := aWorld(func(w *world) {
 		w.snapshot.Invoices = []Invoice{invoice(-94, 39), invoice(-95, 39)}
 		w.snapshot.Known[ItemKey{"acme", "add/giacom/1"}] = Known{InFlight: true, Aim: -95}
@@ -321,6 +325,7 @@ func TestALineInFlightKeepsItsAim(t *testing.T) {
 }
 
 func TestDecisionsDoNotDependOnOrder(t *testing.T) {
+	t.Parallel()
 	w := aWorld(func(w *world) {
 		w.snapshot.Licences = []Licence{aLicence(), aLicence(func(l *Licence) { l.Key, l.HaloID = "giacom/2", 502 }), aLicence(func(l *Licence) { l.Key, l.HaloID, l.Name, l.SKU = "giacom/3", 503, "Visio", "V" })}
 		w.snapshot.Invoices = []Invoice{invoice(-94, 39, linked(910, 501), linked(911), fixedLine(912, "1")), invoice(-95, 39, linked(913, 502, 501))}

@@ -16,6 +16,7 @@ import (
 )
 
 func TestTwoReplicasWriteEachInvoiceOnce(t *testing.T) {
+	t.Parallel()
 	const n = 40
 	b := newBench(t, halosim.Config{}, estate(n))
 	b.start()
@@ -41,6 +42,7 @@ func TestTwoReplicasWriteEachInvoiceOnce(t *testing.T) {
 }
 
 func TestAReplicaThatStopsMidwayLosesNothing(t *testing.T) {
+	t.Parallel()
 	const n = 30
 	b := newBench(t, halosim.Config{Latency: 10 * time.Millisecond}, estate(n))
 	b.start()
@@ -60,6 +62,7 @@ func TestAReplicaThatStopsMidwayLosesNothing(t *testing.T) {
 }
 
 func TestADatabaseMadeAnewAddsNothingTwice(t *testing.T) {
+	t.Parallel()
 	st := estate(3)
 	st.Items[0].SupplierPartCode = "SKU-1"
 	st.Invoices[0].Lines = st.Invoices[0].Lines[1:]
@@ -93,6 +96,7 @@ func TestADatabaseMadeAnewAddsNothingTwice(t *testing.T) {
 // Price rules are told like everything else, so an empty database, or an older one, has them again before anything is
 // decided: without them lines would bill other quantities for a while.
 func TestPriceRulesOutliveTheDatabase(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	st.Invoices[0].Lines[0] = halosim.Line{ID: 1001, ItemID: 77, Name: "product 1", Quantity: halosim.Pounds("12"), UnitCost: halosim.Pounds("10"), UnitPrice: halosim.Pounds("12")}
 	b := newBench(t, halosim.Config{}, st)
@@ -138,6 +142,7 @@ func TestPriceRulesOutliveTheDatabase(t *testing.T) {
 }
 
 func TestALineEditedByHandIsSeenAndSetRight(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, halosim.Config{}, estate(1))
 	b.start()
 	b.connection(connectionv1.Mode_MODE_AUTO)

@@ -48,6 +48,7 @@ func TestAtScaleACostChangeOn150InvoicesCosts460Requests(t *testing.T) {
 }
 
 func TestSeveralLinesOfOneInvoiceAreOneWrite(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	for i := 2; i <= 6; i++ {
 		st.Licences = append(st.Licences, simLicence(i, 1, 5, "10"))
@@ -80,6 +81,7 @@ func TestSeveralLinesOfOneInvoiceAreOneWrite(t *testing.T) {
 }
 
 func TestEachInvoiceIsReadByItselfWhereListsAreNotWhole(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, halosim.Config{InvoiceLines: halosim.LinesThin}, estate(3))
 	b.start()
 	b.connection(connectionv1.Mode_MODE_AUTO, func(c *connectionv1.Connection) { c.Halo.Capabilities = nil })

@@ -59,6 +59,7 @@ func rulesOf(t testing.TB, list ...*pricingv1.PriceRule) []Rule {
 }
 
 func TestPriceRules(t *testing.T) {
+	t.Parallel()
 	fixed := func(name, price string, change ...func(*pricingv1.PriceRule)) *pricingv1.PriceRule {
 		r := &pricingv1.PriceRule{Name: name, Price: &pricingv1.PriceRule_Fixed{Fixed: price}}
 		for _, c := range change {
@@ -123,6 +124,7 @@ func decOr(s string) *decimal.Decimal {
 }
 
 func TestRulesAreChecked(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		rules []*pricingv1.PriceRule
@@ -152,6 +154,7 @@ func TestRulesAreChecked(t *testing.T) {
 }
 
 func TestGlob(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		pattern, s string
 		want       bool
@@ -166,6 +169,7 @@ func TestGlob(t *testing.T) {
 }
 
 func TestMoneyPerMonth(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name                     string
 		quantity, unit, discount string
@@ -195,6 +199,7 @@ func TestMoneyPerMonth(t *testing.T) {
 }
 
 func TestHaloCountsLinkedLines(t *testing.T) {
+	t.Parallel()
 	seats := func(id int64) (int64, bool) { n, ok := map[int64]int64{1: 10, 2: 3}[id]; return n, ok }
 	row := func(id int64, free, minimum string) Row {
 		return Row{LicenceID: id, Free: *dec(free), Minimum: *dec(minimum)}
@@ -226,6 +231,7 @@ func TestHaloCountsLinkedLines(t *testing.T) {
 }
 
 func TestRecommendedPricePerCycle(t *testing.T) {
+	t.Parallel()
 	annual, monthlyCycle := giacomv1.Cycle_CYCLE_ANNUAL, giacomv1.Cycle_CYCLE_MONTHLY
 	perTerm, perMonth := moneyv1.Basis_BASIS_PER_SEAT_PER_TERM, moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH
 	for _, tt := range []struct {

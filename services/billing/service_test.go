@@ -21,6 +21,7 @@ import (
 )
 
 func TestObserveShowsWhatAutoDoes(t *testing.T) {
+	t.Parallel()
 	st := estate(4)
 	st.Invoices[0].Lines[0].UnitCost = halosim.Pounds("9") // to be corrected
 	st.Invoices[1].Lines[0] = halosim.Line{ID: 1002, ItemID: 77, Name: "product 2", Quantity: halosim.Pounds("3"), UnitCost: halosim.Pounds("10"), UnitPrice: halosim.Pounds("12")}
@@ -86,6 +87,7 @@ func TestObserveShowsWhatAutoDoes(t *testing.T) {
 }
 
 func TestOneRefusedLineDoesNotHoldUpItsInvoice(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	for i := 2; i <= 4; i++ {
 		st.Licences = append(st.Licences, simLicence(i, 1, 5, "10"))
@@ -112,6 +114,7 @@ func TestOneRefusedLineDoesNotHoldUpItsInvoice(t *testing.T) {
 }
 
 func TestLostLinesAreAnAlarm(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	b := newBench(t, halosim.Config{}, st)
 	if err := b.sim.Inject(halosim.Fault{Name: "lost_lines", Method: "POST", Route: "/RecurringInvoice", Times: 1}); err != nil {
@@ -140,6 +143,7 @@ func TestLostLinesAreAnAlarm(t *testing.T) {
 }
 
 func TestAMovedLicenceIsUnlinkedMovedAndLinkedAgain(t *testing.T) {
+	t.Parallel()
 	st := estate(2)
 	st.Invoices[1].Lines[0] = halosim.Line{ID: 1002, Name: "Product 1", QuantityType: 4, UnitCost: halosim.Pounds("10"), UnitPrice: halosim.Pounds("12")}
 	b := newBench(t, halosim.Config{}, st)
@@ -173,6 +177,7 @@ func TestAMovedLicenceIsUnlinkedMovedAndLinkedAgain(t *testing.T) {
 }
 
 func TestALicenceThatMovedAheadIsStillUnlinkedAtTheOldCustomer(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, halosim.Config{}, estate(2))
 	b.start()
 	b.connection(connectionv1.Mode_MODE_AUTO)
@@ -203,6 +208,7 @@ func TestALicenceThatMovedAheadIsStillUnlinkedAtTheOldCustomer(t *testing.T) {
 }
 
 func TestTheInvoiceRunIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	next := time.Now().Add(time.Hour)
 	st.Invoices[0].NextCreation, st.Invoices[0].LastCreated = halosim.On(next), halosim.On(next.AddDate(0, -1, 0))
@@ -236,6 +242,7 @@ func TestTheInvoiceRunIsWaitedFor(t *testing.T) {
 }
 
 func TestPriceRulesOverGRPC(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, halosim.Config{}, estate(1))
 	b.start()
 	client := pricingv1.NewPricingServiceClient(b.rpc)
@@ -274,6 +281,7 @@ func TestPriceRulesOverGRPC(t *testing.T) {
 }
 
 func TestEventsOfLines(t *testing.T) {
+	t.Parallel()
 	st := estate(1)
 	st.Invoices[0].Lines[0].Subscriptions[0].UsesSubsPrice = true
 	b := newBench(t, halosim.Config{}, st)

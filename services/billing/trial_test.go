@@ -31,6 +31,7 @@ func sums(list []*moneyv1.Money) string {
 
 // A trial says what saving would do, line by line, and changes nothing.
 func TestPriceRuleTrial(t *testing.T) {
+	t.Parallel()
 	st := estate(5)
 	st.Invoices[4].Lines = st.Invoices[4].Lines[1:] // the fifth is on no line
 	st.Items = append(st.Items, halosim.Item{ID: 78, Name: "Fifth", SupplierPartCode: "SKU-5", RecurringPrice: halosim.Pounds("14")})
@@ -133,6 +134,7 @@ func today() time.Time { return time.Now().UTC().Truncate(24 * time.Hour) }
 
 // The same numbers from four sides: margins, invoice runs, what waits, and the days.
 func TestWhatAnOverviewNeeds(t *testing.T) {
+	t.Parallel()
 	next := halosim.On(today().AddDate(0, 0, 3))
 	st := estate(3)
 	for i := range st.Invoices {
@@ -249,6 +251,7 @@ func TestWhatAnOverviewNeeds(t *testing.T) {
 
 // Of a canary's customer everything is written, of others nothing, whoever is invoiced.
 func TestCanaryLines(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, halosim.Config{}, estate(2))
 	b.start()
 	canary := &connectionv1.Canary{HaloClientIds: []int64{1}}

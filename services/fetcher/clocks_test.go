@@ -13,6 +13,7 @@ import (
 
 // On 29 March 2026 the clocks of London leap from 01:00 to 02:00, on 25 October they go back from 02:00 to 01:00.
 func TestSchedulesOnTheDaysWhenTheClocksChange(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		cron, from string
 		want       []string // UTC
@@ -57,6 +58,7 @@ func TestSchedulesOnTheDaysWhenTheClocksChange(t *testing.T) {
 
 // An interval is time that passes, whatever the clocks show.
 func TestIntervalsDoNotCareForClocks(t *testing.T) {
+	t.Parallel()
 	zone, err := time.LoadLocation("Europe/London")
 	if err != nil {
 		t.Fatal(err)

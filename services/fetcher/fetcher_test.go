@@ -19,6 +19,7 @@ import (
 )
 
 func TestFirstPollPublishesEverything(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(3, 2)
 	run := w.succeeded(w.poll())
 	if diff := cmp.Diff(&runv1.Counts{Seen: 6, New: 6}, run.Subscriptions, protocmp.Transform()); diff != "" {
@@ -51,6 +52,7 @@ func TestFirstPollPublishesEverything(t *testing.T) {
 }
 
 func TestAnUnchangedPollWritesNothingButItsRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(10, 10)
 	w.succeeded(w.poll())
 	w.drained()
@@ -87,6 +89,7 @@ func TestAnUnchangedPollWritesNothingButItsRun(t *testing.T) {
 }
 
 func TestChangesAndOnlyChangesArePublished(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(3, 2)
 	w.succeeded(w.poll())
 	before := w.published()
@@ -122,6 +125,7 @@ func TestChangesAndOnlyChangesArePublished(t *testing.T) {
 }
 
 func TestRemovalNeedsTwoCompletePullsAnHourApart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(3, 2)
 	w.succeeded(w.pollAsScheduled())
 	w.must(w.sim.Remove("s0001"))
@@ -168,6 +172,7 @@ func TestRemovalNeedsTwoCompletePullsAnHourApart(t *testing.T) {
 }
 
 func TestAManualRunProvesButOnlyTheScheduleConfirms(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(oneMissProves).estate(3, 2)
 	w.succeeded(w.poll())
 	w.must(w.sim.Remove("s0001"))
@@ -209,6 +214,7 @@ func TestAManualRunProvesButOnlyTheScheduleConfirms(t *testing.T) {
 }
 
 func TestIncompletePullsImportAndRemoveNothing(t *testing.T) {
+	t.Parallel()
 	for fault, reason := range map[string]string{"no_id": "no readable id", "broken_row": "no readable id", "page_number_ignored": "repeats"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t).configure(func(c *connectionv1.Connection) { oneMissProves(c); c.Giacom.PageSize = 2 }).estate(3, 2)
@@ -238,6 +244,7 @@ func TestIncompletePullsImportAndRemoveNothing(t *testing.T) {
 }
 
 func TestARowOfWhichOnlyTheIDCanBeReadWasSeen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(oneMissProves).estate(2, 1)
 	w.succeeded(w.poll())
 	before := w.published()
@@ -255,6 +262,7 @@ func TestARowOfWhichOnlyTheIDCanBeReadWasSeen(t *testing.T) {
 }
 
 func TestDuplicateRowsAreOne(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(3, 2)
 	w.must(w.sim.Inject(giacomsim.Fault{Name: "duplicate_rows"}))
 	if run := w.succeeded(w.poll()); run.Subscriptions.Seen != 6 || run.Customers.Seen != 3 || run.Subscriptions.New != 6 {
@@ -267,6 +275,7 @@ func TestDuplicateRowsAreOne(t *testing.T) {
 }
 
 func TestCustomersAreJoinedFromTheirRows(t *testing.T) {
+	t.Parallel()
 	for name, from := range map[string]connectionv1.CustomersFrom{
 		"endpoint": connectionv1.CustomersFrom_CUSTOMERS_FROM_ENDPOINT, "derived": connectionv1.CustomersFrom_CUSTOMERS_FROM_DERIVED,
 	} {
@@ -302,6 +311,7 @@ func TestCustomersAreJoinedFromTheirRows(t *testing.T) {
 }
 
 func TestEachMethodAndVersion(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*connectionv1.Giacom, string){
 		"subscriptions": func(g *connectionv1.Giacom, _ string) {
 			g.Method = connectionv1.ImportMethod_IMPORT_METHOD_SUBSCRIPTIONS

@@ -18,6 +18,7 @@ func byMethod(m connectionv1.ImportMethod) func(*connectionv1.Connection) {
 // What another import method lists under other ids is superseded at once, in the run that finds the new ids: it is not
 // taken for a removal, holds no run, and no scheduled run makes it one.
 func TestAnotherMethodSupersedesAndRemovesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(byMethod(connectionv1.ImportMethod_IMPORT_METHOD_REPORT)).estate(4, 3)
 	w.succeeded(w.poll())
 	preview, err := w.runs.GetPullPreview(t.Context(), &runv1.GetPullPreviewRequest{
@@ -70,6 +71,7 @@ func TestAnotherMethodSupersedesAndRemovesNothing(t *testing.T) {
 
 // A pull by the new method that is not complete supersedes nothing; the first complete one does.
 func TestOnlyACompletePullSupersedes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(byMethod(connectionv1.ImportMethod_IMPORT_METHOD_REPORT)).estate(2, 2)
 	w.succeeded(w.poll())
 	w.configure(byMethod(connectionv1.ImportMethod_IMPORT_METHOD_SUBSCRIPTIONS))
@@ -84,6 +86,7 @@ func TestOnlyACompletePullSupersedes(t *testing.T) {
 
 // What is missing because Giacom no longer has it goes on to be a removal, and holds a run as before.
 func TestARemovalUnderOneMethodStaysARemoval(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(oneMissProves).estate(2, 2)
 	w.succeeded(w.poll())
 	w.must(w.sim.Remove("s0001"))
@@ -93,6 +96,7 @@ func TestARemovalUnderOneMethodStaysARemoval(t *testing.T) {
 }
 
 func TestPreviewOfAnImport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(3, 2)
 	w.succeeded(w.poll())
 	s := subscription(1, "MEX001")
@@ -132,6 +136,7 @@ func TestPreviewOfAnImport(t *testing.T) {
 }
 
 func TestSyncStatus(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(1, 1)
 	status := func() *runv1.SyncStatus {
 		t.Helper()
@@ -166,6 +171,7 @@ func TestSyncStatus(t *testing.T) {
 
 // The default schedule does its seventeen runs on the days when London's clocks change, too.
 func TestTheDefaultScheduleOnTheDaysWhenTheClocksChange(t *testing.T) {
+	t.Parallel()
 	for _, day := range []time.Time{time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC), time.Date(2026, 10, 25, 0, 0, 0, 0, time.UTC)} {
 		w := newWorld(t).estate(1, 1)
 		w.clock.Advance(day.Add(-2 * time.Hour).Sub(w.clock.Now()))

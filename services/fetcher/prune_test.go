@@ -12,6 +12,7 @@ import (
 )
 
 func TestOldRunsArePrunedButForWhatTheNextRestsOn(t *testing.T) {
+	t.Parallel()
 	pool := postgrestest.New(t, event.Schema, connections.Schema(), postgres.Embedded(Service, migrations))
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for _, r := range []struct {

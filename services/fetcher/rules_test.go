@@ -10,6 +10,7 @@ import (
 )
 
 func TestDue(t *testing.T) {
+	t.Parallel()
 	at := func(s string) time.Time {
 		t.Helper()
 		v, err := time.Parse(time.RFC3339, s)
@@ -49,6 +50,7 @@ func TestDue(t *testing.T) {
 }
 
 func TestGuardDefaults(t *testing.T) {
+	t.Parallel()
 	r := rulesOf(&connectionv1.Connection{})
 	if r.confirmations != 2 || r.interval != time.Hour || r.maxRemovals != 3 || r.maxPercent != 2 {
 		t.Errorf("%+v", r)

@@ -30,6 +30,7 @@ func proves(c *connectionv1.Connection) {
 }
 
 func TestARunThatTakesTooMuchIsHeldBeforeAnythingIsPublished(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		guards func(*connectionv1.Connection)
 		gone   []string
@@ -80,6 +81,7 @@ func TestARunThatTakesTooMuchIsHeldBeforeAnythingIsPublished(t *testing.T) {
 }
 
 func TestAHeldRunIsReleasedOrRejected(t *testing.T) {
+	t.Parallel()
 	for _, verdict := range []string{"release", "reject"} {
 		t.Run(verdict, func(t *testing.T) {
 			w := newWorld(t).configure(proves).estate(10, 2)
@@ -134,6 +136,7 @@ func TestAHeldRunIsReleasedOrRejected(t *testing.T) {
 }
 
 func TestAHeldRunWhoseRowsWereLostFails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(proves).estate(5, 2)
 	w.succeeded(w.poll())
 	w.must(w.sim.RemoveCustomer("MEX001"))
@@ -151,6 +154,7 @@ func TestAHeldRunWhoseRowsWereLostFails(t *testing.T) {
 }
 
 func TestAnEmptyAnswerRemovesNothingUnasked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(proves).estate(5, 2)
 	w.succeeded(w.poll())
 	w.must(w.sim.Inject(giacomsim.Fault{Name: "empty"}))
@@ -158,6 +162,7 @@ func TestAnEmptyAnswerRemovesNothingUnasked(t *testing.T) {
 }
 
 func TestAFailedRunSaysWhyAndPublishesNothing(t *testing.T) {
+	t.Parallel()
 	for fault, code := range map[string]string{"key_bad": "giacom_key_rejected", "no_product": "giacom_key_lacks_product", "quota": "giacom_quota_spent", "not_found": "giacom_not_found"} {
 		t.Run(fault, func(t *testing.T) {
 			w := newWorld(t).configure(func(c *connectionv1.Connection) { proves(c); c.Giacom.PageSize = 2 }).estate(5, 2)
@@ -184,6 +189,7 @@ func TestAFailedRunSaysWhyAndPublishesNothing(t *testing.T) {
 }
 
 func TestOneRunAtATimeAcrossReplicas(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(2, 1)
 	other, _ := w.serve()
 	w.must(w.sim.Inject(giacomsim.Fault{Name: "slow", Delay: 400 * time.Millisecond, Times: 1}))
@@ -204,6 +210,7 @@ func TestOneRunAtATimeAcrossReplicas(t *testing.T) {
 }
 
 func TestAStoppedServiceMarksItsRunInterrupted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(2, 1)
 	w.must(w.sim.Inject(giacomsim.Fault{Name: "hang"}))
 	run, err := w.runs.StartRun(t.Context(), &runv1.StartRunRequest{Connection: "demo"})
@@ -219,6 +226,7 @@ func TestAStoppedServiceMarksItsRunInterrupted(t *testing.T) {
 }
 
 func TestARunWhoseProcessDiedIsFoundInterrupted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(2, 1)
 	w.must(w.sim.Inject(giacomsim.Fault{Name: "hang"}))
 	run, err := w.runs.StartRun(t.Context(), &runv1.StartRunRequest{Connection: "demo"})
@@ -249,6 +257,7 @@ func TestARunWhoseProcessDiedIsFoundInterrupted(t *testing.T) {
 }
 
 func TestTheDatabaseLosingARunsSessionEndsTheRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(2, 1)
 	w.must(w.sim.Inject(giacomsim.Fault{Name: "slow", Delay: 500 * time.Millisecond, Nth: 1, Route: "report"}))
 	run, err := w.runs.StartRun(t.Context(), &runv1.StartRunRequest{Connection: "demo"})
@@ -268,6 +277,7 @@ func TestTheDatabaseLosingARunsSessionEndsTheRun(t *testing.T) {
 }
 
 func TestScheduledRuns(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).estate(2, 1)
 	_, stopOther := w.serve()
 	defer stopOther()
@@ -311,6 +321,7 @@ func TestScheduledRuns(t *testing.T) {
 }
 
 func TestRunsAreToldOnTheLogStream(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t).configure(proves).estate(5, 2)
 	w.succeeded(w.poll())
 	w.must(w.sim.RemoveCustomer("MEX001"))
@@ -338,6 +349,7 @@ func TestRunsAreToldOnTheLogStream(t *testing.T) {
 }
 
 func TestListsPageAndFilter(t *testing.T) {
+	// Not beside others: the tracer is the process's.
 	w := newWorld(t).configure(nil).estate(5, 5)
 	w.succeeded(w.poll())
 	w.must(w.sim.Remove("s0004"))
@@ -378,6 +390,7 @@ func TestListsPageAndFilter(t *testing.T) {
 }
 
 func TestOneTraceLeadsFromThePollToItsEvents(t *testing.T) {
+	t.Parallel()
 	before := otel.GetTracerProvider()
 	provider := sdktrace.NewTracerProvider()
 	otel.SetTracerProvider(provider)

@@ -28,6 +28,7 @@ func (w *world) duplicates(d *licencev1.DuplicateDecisions, err error) string {
 }
 
 func TestManyPossibleDuplicatesAreDecidedAtOnce(t *testing.T) {
+	t.Parallel()
 	lic := func(id, client int64, seats int) halosim.Licence {
 		return halosim.Licence{ID: id, Type: 1, ClientID: client, Name: "Microsoft 365", ProductSKU: "SKU1", Count: int64(seats), IsActive: true}
 	}

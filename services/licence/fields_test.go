@@ -10,6 +10,7 @@ import (
 
 // Fields read themselves as encoding/json would read them.
 func TestFieldsReadThemselves(t *testing.T) {
+	t.Parallel()
 	type plain Fields // without the method
 	rapid.Check(t, func(t *rapid.T) {
 		document := map[string]any{"other": []any{1, map[string]any{"client": 7}}}

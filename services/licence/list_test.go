@@ -117,6 +117,7 @@ func estate(t testing.TB, pool *pgxpool.Pool, n int) {
 
 // What an item carries goes out as it is stored, and reads as part of the licence.
 func TestALicenceCarriesItsFacts(t *testing.T) {
+	t.Parallel()
 	s := sub("microsoft/1", 7, 5, func(s *subscriptionv1.Subscription) { s.Giacom.Name, s.Giacom.Sku = "Product <é>", "SKU9" })
 	facts := &licencev1.Licence{Subscription: s, Gone: true, ReplacedBy: "microsoft/2", Candidates: []*licencev1.Candidate{{HaloId: 4, Name: "Product"}, {HaloId: 5}}}
 	stored, err := proto.Marshal(facts)

@@ -24,6 +24,7 @@ import (
 // Two batches that look at the same time for what both of them created share the reading, and neither waits for one
 // answer before it asks for the next.
 func TestMarksAreReadTogether(t *testing.T) {
+	t.Parallel()
 	const licences, readers = 300, 2
 	var state halosim.State
 	customers := []int64{1, 2, 3}
@@ -89,6 +90,7 @@ func TestMarksAreReadTogether(t *testing.T) {
 
 // One licence that cannot be read keeps only those waiting whose marks are not known for it.
 func TestAMarkThatCannotBeReadKeepsFewWaiting(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{NoListMarks: true}, 20)
 	servicetest.Start(t, w.env, func(ctx context.Context, env chassis.Env) error {
 		return Run(ctx, Config{Env: env, Secrets: servicetest.Secrets{}, Poll: 20 * time.Millisecond, Quiet: 200 * time.Millisecond, Settle: time.Hour})

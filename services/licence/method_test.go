@@ -15,6 +15,7 @@ import (
 
 // A customer's licences when the import method was changed: which go on under which id.
 func TestAdoptionAcrossMethods(t *testing.T) {
+	t.Parallel()
 	seats := func(n int64) *int64 { return &n }
 	held := func(id int64, owner owner, count int64, name, key string) found {
 		return found{HaloID: id, ClientID: 1, Type: halo.TypeSubscription, Name: name, Active: true, MarkKnown: true, Owner: owner, OwnerKey: key,
@@ -106,6 +107,7 @@ func otherFeed(s *subscriptionv1.Subscription) {
 // The import method is changed and changed back: the licence stays one, whichever word comes first, and what the new
 // method does not list stays as it is although removals are deactivated.
 func TestALicenceGoesOnUnderTheIDOfAnotherMethod(t *testing.T) {
+	t.Parallel()
 	for name, newFirst := range map[string]bool{"the new id first": true, "the former id first": false} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, halosim.Config{}, 2)
@@ -140,6 +142,7 @@ func TestALicenceGoesOnUnderTheIDOfAnotherMethod(t *testing.T) {
 // The import method is changed while nobody knows yet whether the licence was created under the former id: the other id
 // waits until that is known, and there is one licence in the end, whatever became of the call.
 func TestAMethodChangeWaitsForACreateThatIsUnclear(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]halosim.Fault{
 		"the write lands":                 {Name: "cut_after"},
 		"the write lands later":           {Name: "late", Delay: 1500 * time.Millisecond},
@@ -184,6 +187,7 @@ func TestAMethodChangeWaitsForACreateThatIsUnclear(t *testing.T) {
 
 // What was being created when a connection was told to observe is looked up, and not sent again.
 func TestNothingIsSentAgainOnceAConnectionObserves(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, 1)
 	if err := w.sim.Inject(halosim.Fault{Name: "hang", Method: "POST", Route: "/SoftwareLicence", Times: 1}); err != nil {
 		t.Fatal(err)
@@ -210,6 +214,7 @@ func (w *world) unclear(key string) {
 
 // A customer was mapped anew before the method is changed. The last listing shows the licence at the former one still.
 func TestALicenceThatMovedGoesOnUnderTheIDOfAnotherMethod(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, 2)
 	w.start()
 	w.connect()

@@ -61,6 +61,7 @@ func (w *world) parity(filter string) []string {
 
 // Before anything is written, every subscription stands in exactly one class, and every number is a list.
 func TestParityWhileObserving(t *testing.T) {
+	t.Parallel()
 	there := func(id, client int64, count int64, change ...func(*halosim.Licence)) halosim.Licence {
 		l := halosim.Licence{
 			ID: id, Type: 1, ClientID: client, Name: "Microsoft 365", ProductSKU: "SKU1", Count: count, IsActive: true, PurchasePrice: halosim.Pounds("16.60"),
@@ -161,6 +162,7 @@ func TestParityWhileObserving(t *testing.T) {
 
 // Leaving observe can begin with one customer, named by either side; a changed canary settles everything anew.
 func TestCanaryLicences(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, 3)
 	w.conn.Canary = &connectionv1.Canary{HaloClientIds: []int64{1}}
 	w.start()

@@ -13,6 +13,7 @@ import (
 
 // A licence of Inty's is deactivated while billing says that a line replaced it, and nothing else of it changes.
 func TestReplacedLicencesOfInty(t *testing.T) {
+	t.Parallel()
 	of := func(id int64) halosim.Licence {
 		return halosim.Licence{ID: id, Type: 1, Name: "Visio (Active)", Count: 7, ClientID: 1, IsActive: true, Distributor: "Inty"}
 	}
@@ -58,6 +59,7 @@ func TestReplacedLicencesOfInty(t *testing.T) {
 
 // While the connection observes, nothing is deactivated; it is once the mode is auto.
 func TestReplacedLicencesWaitForTheMode(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, 1, halosim.Licence{ID: 501, Type: 1, Name: "Visio (Active)", Count: 7, ClientID: 1, IsActive: true})
 	w.conn.Mode = connectionv1.Mode_MODE_OBSERVE
 	w.start()

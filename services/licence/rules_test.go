@@ -12,6 +12,7 @@ import (
 )
 
 func TestPricePerCycle(t *testing.T) {
+	t.Parallel()
 	const perMonth, perTerm, nobodySaid = moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH, moneyv1.Basis_BASIS_PER_SEAT_PER_TERM, moneyv1.Basis_BASIS_UNSPECIFIED
 	for _, c := range []struct {
 		price, cycle, term string
@@ -43,6 +44,7 @@ func TestPricePerCycle(t *testing.T) {
 }
 
 func TestWhatIsHeldAndWhatIsBilled(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*subscriptionv1.Subscription)
 		want   string
@@ -72,6 +74,7 @@ func TestWhatIsHeldAndWhatIsBilled(t *testing.T) {
 }
 
 func TestALicenceWaitsForTheLineOfItsOldCustomer(t *testing.T) {
+	t.Parallel()
 	five := int64(5)
 	x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.InSync, Applied: &Fields{ClientID: 1, Count: &five, Active: true}}
 	s := situation{Sub: sub("giacom/1", 2, 5), Settings: Settings{Account: "acct", Currency: "GBP"}, Item: x, LinkedAt: -94}
@@ -89,6 +92,7 @@ func TestALicenceWaitsForTheLineOfItsOldCustomer(t *testing.T) {
 }
 
 func TestRemovalChangesNothingButActive(t *testing.T) {
+	t.Parallel()
 	five, cost := int64(5), decimal.NewFromInt(3)
 	x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.InSync, Applied: &Fields{ClientID: 1, Count: &five, PurchasePrice: &cost, Active: true, Mark: "m"}}
 	s := situation{Sub: sub("giacom/1", 2, 9, removed), Settings: Settings{Deactivate: true}, Item: x}
@@ -103,6 +107,7 @@ func TestRemovalChangesNothingButActive(t *testing.T) {
 }
 
 func TestProductsByNameLoseTheirStatus(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		a, b string
 		same bool

@@ -167,6 +167,7 @@ func (w *world) api() (n int) {
 }
 
 func TestALicenceLives(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, 2)
 	w.start()
 	w.connect()
@@ -197,6 +198,7 @@ func TestALicenceLives(t *testing.T) {
 }
 
 func TestAdoptionAndItsHolds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, 4,
 		halosim.Licence{ID: 11, Type: 1, ClientID: 1, Name: "Microsoft 365 (Active)", Count: 5, IsActive: true},
 		halosim.Licence{ID: 12, Type: 1, ClientID: 2, Name: "Microsoft 365", ProductSKU: "SKU1", Count: 9, IsActive: true},
@@ -222,6 +224,7 @@ func TestAdoptionAndItsHolds(t *testing.T) {
 }
 
 func TestARenewalTakesOverItsLicence(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, 1)
 	w.start()
 	w.connect()
@@ -237,6 +240,7 @@ func TestARenewalTakesOverItsLicence(t *testing.T) {
 }
 
 func TestObserveWritesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, 1)
 	w.conn.Mode = connectionv1.Mode_MODE_OBSERVE
 	w.start()
@@ -265,6 +269,7 @@ func (w *world) wantHaloSoon(want string) {
 
 // Every way in which a create may go wrong ends with each licence there once.
 func TestNothingIsCreatedTwice(t *testing.T) {
+	t.Parallel()
 	post := func(f halosim.Fault) halosim.Fault {
 		f.Method, f.Route = "POST", "/SoftwareLicence"
 		return f
@@ -314,6 +319,7 @@ func TestNothingIsCreatedTwice(t *testing.T) {
 }
 
 func TestOneBadRowDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{PartialBatches: true}, 1)
 	if err := w.sim.Inject(halosim.Fault{Name: "bad_row", Method: "POST", Route: "/SoftwareLicence", Match: "giacom/07"}); err != nil {
 		t.Fatal(err)

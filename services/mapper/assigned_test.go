@@ -12,6 +12,7 @@ import (
 // A customer that a person chose for one subscription may become inactive in Halo, too: the subscription waits and says
 // so, until the customer is active again.
 func TestAnAssignedCustomerThatIsInactiveIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Acme"}, halosim.Client{ID: 8, Name: "Eight"})
 	w.start()
 	w.connect()

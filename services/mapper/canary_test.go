@@ -12,6 +12,7 @@ import (
 
 // Only the canary's customers are created; the others wait, and come when the canary goes.
 func TestCanaryCustomers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{})
 	w.conn.Customers.Create = true
 	w.conn.Canary = &connectionv1.Canary{MexIds: []string{"a"}}
@@ -33,6 +34,7 @@ func TestCanaryCustomers(t *testing.T) {
 
 // A customer that waits to be created is not created any more once its connection is deleted.
 func TestNothingIsCreatedForADeletedConnection(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{})
 	if err := w.sim.Inject(halosim.Fault{Name: "unauthorised", Method: "POST", Route: "/Client"}); err != nil {
 		t.Fatal(err)

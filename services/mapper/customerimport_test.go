@@ -44,6 +44,7 @@ func rowsOf(p *mappingv1.CustomerImport) map[string]string {
 }
 
 func TestCustomersAreImportedByHand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Mapped"}, halosim.Client{ID: 8, Name: "Near Bakery Ltd", TopLevelID: 1}, halosim.Client{ID: 9, Name: "Old name"})
 	w.conn.Customers.TopLevelId, w.conn.Customers.FollowNameOfMapped = 2, true
 	w.conn.Mode = connectionv1.Mode_MODE_OBSERVE
@@ -142,6 +143,7 @@ func TestCustomersAreImportedByHand(t *testing.T) {
 }
 
 func TestAnImportReportsWhatHaloRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{UniqueClientNames: true}, halosim.Client{ID: 7, Name: "Acme", Inactive: true})
 	w.start()
 	w.connect()
@@ -164,6 +166,7 @@ func TestAnImportReportsWhatHaloRefuses(t *testing.T) {
 }
 
 func TestTopLevelsAreHalosOwn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{})
 	w.conn.Customers.TopLevelId = 3
 	w.start()

@@ -28,6 +28,7 @@ func fails(t *testing.T, what string, err error, code codes.Code, says string) {
 }
 
 func TestAMappingThatComesLateReleasesItsSubscriptions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Seven"}, halosim.Client{ID: 8, Name: "Eight"}, halosim.Client{ID: 9, Name: "Gone", Inactive: true})
 	w.start()
 	w.connect()
@@ -79,6 +80,7 @@ func TestAMappingThatComesLateReleasesItsSubscriptions(t *testing.T) {
 }
 
 func TestANearMatchIsDecidedByAPerson(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Acme Ltd"})
 	w.conn.Customers.Create = true
 	w.start()
@@ -98,6 +100,7 @@ func TestANearMatchIsDecidedByAPerson(t *testing.T) {
 }
 
 func TestImportIsAllOrNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Seven"}, halosim.Client{ID: 8, Name: "Twice"}, halosim.Client{ID: 9, Name: "Twice"}, halosim.Client{ID: 10, Name: "Off", Inactive: true})
 	w.start()
 	w.connect()
@@ -154,6 +157,7 @@ func TestImportIsAllOrNothing(t *testing.T) {
 }
 
 func TestASingleSubscriptionGoesItsOwnWay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Acme"}, halosim.Client{ID: 8, Name: "Eight"})
 	w.start()
 	w.connect()
@@ -196,6 +200,7 @@ func TestASingleSubscriptionGoesItsOwnWay(t *testing.T) {
 }
 
 func TestRemovedSubscriptionsAndLateNews(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Acme"})
 	w.start()
 	w.connect()
@@ -215,6 +220,7 @@ func TestRemovedSubscriptionsAndLateNews(t *testing.T) {
 }
 
 func TestWithoutHaloPeopleAreToldAndItIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Acme"})
 	if err := w.sim.Inject(halosim.Fault{Name: "unauthorised"}); err != nil {
 		t.Fatal(err)
@@ -237,6 +243,7 @@ func TestWithoutHaloPeopleAreToldAndItIsTriedAgain(t *testing.T) {
 
 // The streams are deleted, and later the database is taken back to before the customer was created.
 func TestItHealsFromLosses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{})
 	w.conn.Customers.Create = true
 	stop := w.start()

@@ -35,6 +35,7 @@ type short struct {
 }
 
 func TestDecide(t *testing.T) {
+	t.Parallel()
 	acme := client{ID: 7, Name: "Acme Ltd"}
 	for name, c := range map[string]struct {
 		customers []customer
@@ -155,6 +156,7 @@ func TestDecide(t *testing.T) {
 // Whatever the estate: nobody is mapped to two kinds of thing at once, nobody to an inactive client
 // by name, two customers never to one client by name, and the decision is stable.
 func TestDecideHoldsItsPromises(t *testing.T) {
+	t.Parallel()
 	name := rapid.SampledFrom([]string{"Acme", "Acme Ltd", "acme", "Böhm", "Bohm", "Smith & Co", "Smith and Co", "X"})
 	rapid.Check(t, func(t *rapid.T) {
 		p := halos()
@@ -192,6 +194,7 @@ func TestDecideHoldsItsPromises(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
+	t.Parallel()
 	to7 := mapping{State: mapped, ClientID: 7, ClientName: "Acme"}
 	for name, c := range map[string]struct {
 		choice  choice

@@ -144,6 +144,7 @@ func (w *world) clients() map[string]int {
 }
 
 func TestFirstImport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Harbour Dental Ltd"}, halosim.Client{ID: 8, Name: "Native"}, halosim.Client{ID: 9, Name: "Near Ltd"})
 	w.sim.EditControl(func(c *halosim.Control) {
 		c.GiacomMappings = []halosim.Link{{ID: 1, TableID: 2, HaloID: 8, ThirdPartyID: " mex-n "}, {ID: 2, TableID: 2, HaloID: 9, ThirdPartyID: "-1"}}
@@ -200,6 +201,7 @@ func (w *world) count(query string, args ...any) (n int) {
 }
 
 func TestObserveWritesNothingAndShowsThePlan(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{})
 	w.conn.Mode, w.conn.Customers.Create = connectionv1.Mode_MODE_OBSERVE, true
 	w.start()
@@ -221,6 +223,7 @@ func TestObserveWritesNothingAndShowsThePlan(t *testing.T) {
 
 // Whatever happens to the request, each customer exists once in the end.
 func TestCreationsHappenOnce(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		cfg   halosim.Config
 		fault halosim.Fault
@@ -268,6 +271,7 @@ func TestCreationsHappenOnce(t *testing.T) {
 }
 
 func TestWithoutTheCustomFieldALinkIsTheMark(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{})
 	w.conn.Customers.Create, w.conn.Customers.CustomField = true, "CFNotDefined"
 	stop := w.start()
@@ -300,6 +304,7 @@ func TestWithoutTheCustomFieldALinkIsTheMark(t *testing.T) {
 }
 
 func TestNamesFollowWhereTheyShould(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Mapped"})
 	w.conn.Customers.Create = true
 	w.start()
@@ -328,6 +333,7 @@ func TestNamesFollowWhereTheyShould(t *testing.T) {
 }
 
 func TestTwoReplicasCreateOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{Latency: 20 * time.Millisecond})
 	w.conn.Customers.Create = true
 	w.start()

@@ -24,6 +24,7 @@ var others = []evidence{
 }
 
 func TestSuggestionsSayWhy(t *testing.T) {
+	t.Parallel()
 	tenant := traits{Tenants: []string{"0B5A3C1E-0000-4000-8000-000000000001"}}
 	for name, c := range map[string]struct {
 		customer evidence
@@ -62,6 +63,7 @@ func TestSuggestionsSayWhy(t *testing.T) {
 }
 
 func TestNobodyStandsOutAmongEquals(t *testing.T) {
+	t.Parallel()
 	clients := []evidence{{Client: 7, Name: "Acme Ltd"}, {Client: 8, Name: "ACME Limited"}, {Client: 9, Name: "Delta"}}
 	found := suggest([]evidence{{ID: "A", Name: "Acme"}, {ID: "D1", Name: "Delta Ltd"}, {ID: "D2", Name: "delta"}}, clients, bonds{})
 	got := map[string]string{}
@@ -79,6 +81,7 @@ func TestNobodyStandsOutAmongEquals(t *testing.T) {
 }
 
 func TestSuggestionsKeepTheirPromises(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.SampledFrom([]string{"Acme", "Ácme", "Ltd", "Limited", "&", "and", "Dental", "Dentl", "12", "13", "<b>", "\"", "🦷", ""})
 		name := rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(word, 0, 4).Draw(t, "words"), " ") })
@@ -138,6 +141,7 @@ func TestAtScaleSuggestionsForThousandsAreQuick(t *testing.T) {
 }
 
 func TestStake(t *testing.T) {
+	t.Parallel()
 	price := func(p string) *moneyv1.Money { return &moneyv1.Money{Amount: p, Currency: "gbp"} }
 	for name, c := range map[string]struct {
 		g             *giacomv1.Subscription

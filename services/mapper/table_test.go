@@ -57,6 +57,7 @@ func line(m *mappingv1.Mapping) string {
 }
 
 func TestTheTableShowsEverythingInOneCall(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Harbour Bakery Ltd"}, halosim.Client{ID: 8, Name: "Mapped"})
 	w.conn.Giacom.AnnualPriceBasis = moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH
 	w.start()
@@ -123,6 +124,7 @@ func TestTheTableShowsEverythingInOneCall(t *testing.T) {
 }
 
 func TestCustomersThatAreGoneInHaloAreToBeRemapped(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Acme"}, halosim.Client{ID: 8, Name: "Bakery"}, halosim.Client{ID: 9, Name: "Bakery Group"})
 	w.start()
 	w.connect()
@@ -169,6 +171,7 @@ func TestCustomersThatAreGoneInHaloAreToBeRemapped(t *testing.T) {
 }
 
 func TestWhoStaysUnmappedRaisesAnAlert(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{})
 	w.conn.Customers.UnmappedAlertAfter = durationpb.New(time.Millisecond)
 	w.start()
@@ -250,6 +253,7 @@ func TestAtScaleFiveThousandCustomers(t *testing.T) {
 }
 
 func TestTwoOperatorsAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 7, Name: "Seven"}, halosim.Client{ID: 8, Name: "Eight"})
 	w.start()
 	w.connect()
@@ -303,6 +307,7 @@ func TestTwoOperatorsAtOnce(t *testing.T) {
 }
 
 func TestWrongFilesAreNamedByLine(t *testing.T) {
+	t.Parallel()
 	for content, want := range map[string]string{
 		"":          "1: the file has no first line",
 		"id,name\n": "1: there is no column mex_id",
@@ -333,6 +338,7 @@ func TestWrongFilesAreNamedByLine(t *testing.T) {
 }
 
 func TestGeneratedNativeAndSuggestedMappings(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, halosim.Config{}, halosim.Client{ID: 1, Name: "Exact"}, halosim.Client{ID: 2, Name: "Twice"}, halosim.Client{ID: 3, Name: "Twice"},
 		halosim.Client{ID: 4, Name: "Native over there"}, halosim.Client{ID: 5, Name: "Near Bakery Ltd"}, halosim.Client{ID: 6, Name: "Else"})
 	w.sim.EditControl(func(c *halosim.Control) {
