@@ -349,7 +349,7 @@ func TestRunsAreToldOnTheLogStream(t *testing.T) {
 }
 
 func TestListsPageAndFilter(t *testing.T) {
-	// Not beside others: the tracer is the process's.
+	t.Parallel()
 	w := newWorld(t).configure(nil).estate(5, 5)
 	w.succeeded(w.poll())
 	w.must(w.sim.Remove("s0004"))
@@ -389,8 +389,8 @@ func TestListsPageAndFilter(t *testing.T) {
 	}
 }
 
+// Not beside other tests: the tracer is the process's.
 func TestOneTraceLeadsFromThePollToItsEvents(t *testing.T) {
-	t.Parallel()
 	before := otel.GetTracerProvider()
 	provider := sdktrace.NewTracerProvider()
 	otel.SetTracerProvider(provider)
