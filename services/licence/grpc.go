@@ -220,7 +220,6 @@ func licenceOf(x item) (*licencev1.Licence, error) {
 	if l.Applied = l.Desired; x.Applied != x.Desired {
 		l.Applied = fields(x.Applied)
 	}
-	l.Observed = l.Applied
 	return l, nil
 }
 

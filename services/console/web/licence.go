@@ -152,14 +152,14 @@ func decideLicence(v *visit) error {
 	return v.done(v.toLicence(key), said(text))
 }
 
-// licenceFields sets side by side what should be, what was written, and what Halo shows.
+// licenceFields sets side by side what should be, and what Halo holds.
 func licenceFields(x *licencev1.Licence) ui.Section {
 	t := ui.Table{
 		Caption: "The licence, field by field",
-		Columns: []ui.Column{{Title: "Field"}, {Title: "Should be"}, {Title: "Last written"}, {Title: "In Halo"}},
+		Columns: []ui.Column{{Title: "Field"}, {Title: "Should be"}, {Title: "In Halo"}},
 		Empty:   ui.Empty{Title: "Nothing is wanted in Halo", Text: "There is no licence for it, and none is to be made."},
 	}
-	if x.GetDesired() == nil && x.GetApplied() == nil && x.GetObserved() == nil {
+	if x.GetDesired() == nil && x.GetApplied() == nil {
 		return ui.Section{Title: "In Halo", Blocks: []ui.Block{t}}
 	}
 	for _, f := range []struct {
@@ -177,14 +177,14 @@ func licenceFields(x *licencev1.Licence) ui.Section {
 		{"End", func(f *licencev1.Fields) any { return dateOf(f.GetEndTime()) }},
 	} {
 		row := ui.Row{Cells: []any{f.name}}
-		for _, fields := range []*licencev1.Fields{x.GetDesired(), x.GetApplied(), x.GetObserved()} {
+		for _, fields := range []*licencev1.Fields{x.GetDesired(), x.GetApplied()} {
 			if fields == nil {
 				row.Cells = append(row.Cells, nil)
 				continue
 			}
 			row.Cells = append(row.Cells, f.of(fields))
 		}
-		if x.GetDesired() != nil && x.GetObserved() != nil && fmt.Sprint(row.Cells[1]) != fmt.Sprint(row.Cells[3]) {
+		if x.GetDesired() != nil && x.GetApplied() != nil && fmt.Sprint(row.Cells[1]) != fmt.Sprint(row.Cells[2]) {
 			row.Tone = ui.Warn
 		}
 		t.Rows = append(t.Rows, row)

@@ -82,9 +82,9 @@ func licenceName(x *licencev1.Licence) string {
 	return x.GetKey()
 }
 
-// seatsOf a licence: as it should be, with what Halo shows where that differs.
+// seatsOf a licence: as it should be, with what Halo holds where that differs.
 func seatsOf(x *licencev1.Licence) any {
-	switch want, is := x.GetDesired(), x.GetObserved(); {
+	switch want, is := x.GetDesired(), x.GetApplied(); {
 	case want == nil && is == nil:
 		return nil
 	case want == nil:

@@ -216,11 +216,10 @@ type Licence struct {
 	Subscription *v11.Subscription `protobuf:"bytes,3,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	// What Halo should hold; absent when nothing is wanted there.
 	Desired *Fields `protobuf:"bytes,4,opt,name=desired,proto3" json:"desired,omitempty"`
-	// What was last written and confirmed; absent when nothing was.
-	Applied *Fields `protobuf:"bytes,5,opt,name=applied,proto3" json:"applied,omitempty"`
-	// What Halo last showed in our fields.
-	Observed *Fields     `protobuf:"bytes,6,opt,name=observed,proto3" json:"observed,omitempty"`
-	Status   *v12.Status `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
+	// What Halo holds in our fields by all that is known: written and confirmed, or seen there since;
+	// absent when it holds nothing of ours. status.drifted names what was seen to be otherwise than written.
+	Applied *Fields     `protobuf:"bytes,5,opt,name=applied,proto3" json:"applied,omitempty"`
+	Status  *v12.Status `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
 	// "host/tenant" of Halo.
 	Instance string `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"`
 	// Gone from Giacom while still active in Halo.
@@ -294,13 +293,6 @@ func (x *Licence) GetDesired() *Fields {
 func (x *Licence) GetApplied() *Fields {
 	if x != nil {
 		return x.Applied
-	}
-	return nil
-}
-
-func (x *Licence) GetObserved() *Fields {
-	if x != nil {
-		return x.Observed
 	}
 	return nil
 }
@@ -1475,7 +1467,7 @@ const file_seatline_licence_v1_licence_proto_rawDesc = "" +
 	"\x05price\x18\t \x01(\v2\x18.seatline.money.v1.MoneyR\x05price\x12\x12\n" +
 	"\x04name\x18\n" +
 	" \x01(\tR\x04name\x12\x10\n" +
-	"\x03sku\x18\v \x01(\tR\x03sku\"\x85\x04\n" +
+	"\x03sku\x18\v \x01(\tR\x03sku\"\xd2\x03\n" +
 	"\aLicence\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -1483,8 +1475,7 @@ const file_seatline_licence_v1_licence_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12J\n" +
 	"\fsubscription\x18\x03 \x01(\v2&.seatline.subscription.v1.SubscriptionR\fsubscription\x125\n" +
 	"\adesired\x18\x04 \x01(\v2\x1b.seatline.licence.v1.FieldsR\adesired\x125\n" +
-	"\aapplied\x18\x05 \x01(\v2\x1b.seatline.licence.v1.FieldsR\aapplied\x127\n" +
-	"\bobserved\x18\x06 \x01(\v2\x1b.seatline.licence.v1.FieldsR\bobserved\x120\n" +
+	"\aapplied\x18\x05 \x01(\v2\x1b.seatline.licence.v1.FieldsR\aapplied\x120\n" +
 	"\x06status\x18\a \x01(\v2\x18.seatline.item.v1.StatusR\x06status\x12\x1a\n" +
 	"\binstance\x18\b \x01(\tR\binstance\x12\x12\n" +
 	"\x04gone\x18\t \x01(\bR\x04gone\x12\x1f\n" +
@@ -1494,7 +1485,7 @@ const file_seatline_licence_v1_licence_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\v \x03(\v2\x1e.seatline.licence.v1.CandidateR\n" +
 	"candidates\x12\x12\n" +
-	"\x04etag\x18\f \x01(\tR\x04etag\"b\n" +
+	"\x04etag\x18\f \x01(\tR\x04etagJ\x04\b\x06\x10\a\"b\n" +
 	"\tCandidate\x12\x17\n" +
 	"\ahalo_id\x18\x01 \x01(\x03R\x06haloId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1665,48 +1656,47 @@ var file_seatline_licence_v1_licence_proto_depIdxs = []int32{
 	20, // 4: seatline.licence.v1.Licence.subscription:type_name -> seatline.subscription.v1.Subscription
 	1,  // 5: seatline.licence.v1.Licence.desired:type_name -> seatline.licence.v1.Fields
 	1,  // 6: seatline.licence.v1.Licence.applied:type_name -> seatline.licence.v1.Fields
-	1,  // 7: seatline.licence.v1.Licence.observed:type_name -> seatline.licence.v1.Fields
-	21, // 8: seatline.licence.v1.Licence.status:type_name -> seatline.item.v1.Status
-	3,  // 9: seatline.licence.v1.Licence.candidates:type_name -> seatline.licence.v1.Candidate
-	2,  // 10: seatline.licence.v1.ListLicencesResponse.licences:type_name -> seatline.licence.v1.Licence
-	0,  // 11: seatline.licence.v1.GetDuplicateDecisionsRequest.way:type_name -> seatline.licence.v1.Way
-	11, // 12: seatline.licence.v1.DecideDuplicatesRequest.decisions:type_name -> seatline.licence.v1.DuplicateDecision
-	11, // 13: seatline.licence.v1.DuplicateDecisions.decisions:type_name -> seatline.licence.v1.DuplicateDecision
-	12, // 14: seatline.licence.v1.DuplicateDecisions.skipped:type_name -> seatline.licence.v1.SkippedDuplicate
-	3,  // 15: seatline.licence.v1.DuplicateDecision.candidate:type_name -> seatline.licence.v1.Candidate
-	18, // 16: seatline.licence.v1.DuplicateDecision.monthly:type_name -> seatline.money.v1.Money
-	22, // 17: seatline.licence.v1.SkippedDuplicate.reason:type_name -> seatline.item.v1.Reason
-	23, // 18: seatline.licence.v1.Parity.classes:type_name -> seatline.item.v1.Standing
-	19, // 19: seatline.licence.v1.Parity.licences_read_time:type_name -> google.protobuf.Timestamp
-	17, // 20: seatline.licence.v1.ListParityResponse.rows:type_name -> seatline.licence.v1.ParityRow
-	24, // 21: seatline.licence.v1.ParityRow.state:type_name -> seatline.item.v1.State
-	22, // 22: seatline.licence.v1.ParityRow.reason:type_name -> seatline.item.v1.Reason
-	18, // 23: seatline.licence.v1.ParityRow.cost:type_name -> seatline.money.v1.Money
-	18, // 24: seatline.licence.v1.ParityRow.billed:type_name -> seatline.money.v1.Money
-	18, // 25: seatline.licence.v1.ParityRow.wanted:type_name -> seatline.money.v1.Money
-	4,  // 26: seatline.licence.v1.LicenceService.ListLicences:input_type -> seatline.licence.v1.ListLicencesRequest
-	6,  // 27: seatline.licence.v1.LicenceService.GetLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	7,  // 28: seatline.licence.v1.LicenceService.AdoptLicence:input_type -> seatline.licence.v1.AdoptLicenceRequest
-	6,  // 29: seatline.licence.v1.LicenceService.CreateLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	8,  // 30: seatline.licence.v1.LicenceService.GetDuplicateDecisions:input_type -> seatline.licence.v1.GetDuplicateDecisionsRequest
-	9,  // 31: seatline.licence.v1.LicenceService.DecideDuplicates:input_type -> seatline.licence.v1.DecideDuplicatesRequest
-	6,  // 32: seatline.licence.v1.LicenceService.RetryLicence:input_type -> seatline.licence.v1.GetLicenceRequest
-	13, // 33: seatline.licence.v1.LicenceService.GetParity:input_type -> seatline.licence.v1.GetParityRequest
-	15, // 34: seatline.licence.v1.LicenceService.ListParity:input_type -> seatline.licence.v1.ListParityRequest
-	5,  // 35: seatline.licence.v1.LicenceService.ListLicences:output_type -> seatline.licence.v1.ListLicencesResponse
-	2,  // 36: seatline.licence.v1.LicenceService.GetLicence:output_type -> seatline.licence.v1.Licence
-	2,  // 37: seatline.licence.v1.LicenceService.AdoptLicence:output_type -> seatline.licence.v1.Licence
-	2,  // 38: seatline.licence.v1.LicenceService.CreateLicence:output_type -> seatline.licence.v1.Licence
-	10, // 39: seatline.licence.v1.LicenceService.GetDuplicateDecisions:output_type -> seatline.licence.v1.DuplicateDecisions
-	10, // 40: seatline.licence.v1.LicenceService.DecideDuplicates:output_type -> seatline.licence.v1.DuplicateDecisions
-	2,  // 41: seatline.licence.v1.LicenceService.RetryLicence:output_type -> seatline.licence.v1.Licence
-	14, // 42: seatline.licence.v1.LicenceService.GetParity:output_type -> seatline.licence.v1.Parity
-	16, // 43: seatline.licence.v1.LicenceService.ListParity:output_type -> seatline.licence.v1.ListParityResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	21, // 7: seatline.licence.v1.Licence.status:type_name -> seatline.item.v1.Status
+	3,  // 8: seatline.licence.v1.Licence.candidates:type_name -> seatline.licence.v1.Candidate
+	2,  // 9: seatline.licence.v1.ListLicencesResponse.licences:type_name -> seatline.licence.v1.Licence
+	0,  // 10: seatline.licence.v1.GetDuplicateDecisionsRequest.way:type_name -> seatline.licence.v1.Way
+	11, // 11: seatline.licence.v1.DecideDuplicatesRequest.decisions:type_name -> seatline.licence.v1.DuplicateDecision
+	11, // 12: seatline.licence.v1.DuplicateDecisions.decisions:type_name -> seatline.licence.v1.DuplicateDecision
+	12, // 13: seatline.licence.v1.DuplicateDecisions.skipped:type_name -> seatline.licence.v1.SkippedDuplicate
+	3,  // 14: seatline.licence.v1.DuplicateDecision.candidate:type_name -> seatline.licence.v1.Candidate
+	18, // 15: seatline.licence.v1.DuplicateDecision.monthly:type_name -> seatline.money.v1.Money
+	22, // 16: seatline.licence.v1.SkippedDuplicate.reason:type_name -> seatline.item.v1.Reason
+	23, // 17: seatline.licence.v1.Parity.classes:type_name -> seatline.item.v1.Standing
+	19, // 18: seatline.licence.v1.Parity.licences_read_time:type_name -> google.protobuf.Timestamp
+	17, // 19: seatline.licence.v1.ListParityResponse.rows:type_name -> seatline.licence.v1.ParityRow
+	24, // 20: seatline.licence.v1.ParityRow.state:type_name -> seatline.item.v1.State
+	22, // 21: seatline.licence.v1.ParityRow.reason:type_name -> seatline.item.v1.Reason
+	18, // 22: seatline.licence.v1.ParityRow.cost:type_name -> seatline.money.v1.Money
+	18, // 23: seatline.licence.v1.ParityRow.billed:type_name -> seatline.money.v1.Money
+	18, // 24: seatline.licence.v1.ParityRow.wanted:type_name -> seatline.money.v1.Money
+	4,  // 25: seatline.licence.v1.LicenceService.ListLicences:input_type -> seatline.licence.v1.ListLicencesRequest
+	6,  // 26: seatline.licence.v1.LicenceService.GetLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	7,  // 27: seatline.licence.v1.LicenceService.AdoptLicence:input_type -> seatline.licence.v1.AdoptLicenceRequest
+	6,  // 28: seatline.licence.v1.LicenceService.CreateLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	8,  // 29: seatline.licence.v1.LicenceService.GetDuplicateDecisions:input_type -> seatline.licence.v1.GetDuplicateDecisionsRequest
+	9,  // 30: seatline.licence.v1.LicenceService.DecideDuplicates:input_type -> seatline.licence.v1.DecideDuplicatesRequest
+	6,  // 31: seatline.licence.v1.LicenceService.RetryLicence:input_type -> seatline.licence.v1.GetLicenceRequest
+	13, // 32: seatline.licence.v1.LicenceService.GetParity:input_type -> seatline.licence.v1.GetParityRequest
+	15, // 33: seatline.licence.v1.LicenceService.ListParity:input_type -> seatline.licence.v1.ListParityRequest
+	5,  // 34: seatline.licence.v1.LicenceService.ListLicences:output_type -> seatline.licence.v1.ListLicencesResponse
+	2,  // 35: seatline.licence.v1.LicenceService.GetLicence:output_type -> seatline.licence.v1.Licence
+	2,  // 36: seatline.licence.v1.LicenceService.AdoptLicence:output_type -> seatline.licence.v1.Licence
+	2,  // 37: seatline.licence.v1.LicenceService.CreateLicence:output_type -> seatline.licence.v1.Licence
+	10, // 38: seatline.licence.v1.LicenceService.GetDuplicateDecisions:output_type -> seatline.licence.v1.DuplicateDecisions
+	10, // 39: seatline.licence.v1.LicenceService.DecideDuplicates:output_type -> seatline.licence.v1.DuplicateDecisions
+	2,  // 40: seatline.licence.v1.LicenceService.RetryLicence:output_type -> seatline.licence.v1.Licence
+	14, // 41: seatline.licence.v1.LicenceService.GetParity:output_type -> seatline.licence.v1.Parity
+	16, // 42: seatline.licence.v1.LicenceService.ListParity:output_type -> seatline.licence.v1.ListParityResponse
+	34, // [34:43] is the sub-list for method output_type
+	25, // [25:34] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_seatline_licence_v1_licence_proto_init() }
