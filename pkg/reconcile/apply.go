@@ -196,23 +196,31 @@ func (e *Engine[D]) claim(ctx context.Context, tx pgx.Tx, claim, instance string
 		at[[2]string{x.Connection, x.Key}] = x
 		connections, keys = append(connections, x.Connection), append(keys, x.Key)
 	}
-	// Nor is it taken where that was done, or somebody else has claimed it, since it was found ready.
+	// Nor is it taken where it was decided otherwise, moved elsewhere or claimed by somebody else since it was found ready.
 	rows, err = tx.Query(ctx, `
-		update work w set claim = $3, unclear = w.unclear or w.claim <> '', attempts = w.attempts + 1, ready_at = $4, claimed = i.desired,
-			since = case when w.unclear or w.claim <> '' then w.since else $5 end
+		update work w set claim = $3, unclear = w.unclear or w.claim <> '', attempts = w.attempts + 1, ready_at = $4,
+			since = case when w.unclear or w.claim <> '' then w.since else $5 end,
+			-- what may have landed stays on record, whatever is wanted by now, until somebody has looked
+			claimed = case when w.unclear or w.claim <> '' then coalesce(w.claimed, i.desired) else i.desired end
 		from unnest($1::text[], $2::text[]) t(connection, key) join items i using (connection, key)
-		where w.connection = t.connection and w.key = t.key and w.ready_at <= $5
-		returning w.connection, w.key, w.since, w.unclear, w.attempts`, connections, keys, claim, lease, now)
+		where w.connection = t.connection and w.key = t.key and w.ready_at <= $5 and w.instance = $6 and ($7::text[] is null or w.grp = any($7))
+		returning w.connection, w.key, w.since, w.unclear, w.attempts, w.claimed`, connections, keys, claim, lease, now, instance, groups)
 	if err != nil {
 		return nil, err
 	}
 	batch := make([]*row[D], 0, len(locked))
 	w := work{claim: claim, readyAt: lease}
-	_, err = pgx.ForEachRow(rows, []any{&k[0], &k[1], &w.since, &w.unclear, &w.attempts}, func() error {
+	var intent []byte
+	_, err = pgx.ForEachRow(rows, []any{&k[0], &k[1], &w.since, &w.unclear, &w.attempts, &intent}, func() error {
 		x := at[k]
 		x.take(w)
 		batch = append(batch, x)
-		return nil
+		if !w.unclear || intent == nil {
+			return nil
+		}
+		var err error
+		x.Intent, err = decode[D](intent)
+		return err
 	})
 	return batch, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -498,3 +499,83 @@ func TestAnySequenceConverges(t *testing.T) {
 		}
 	})
 }
+
+// A try that never came to look at Halo does not make an unclear create clear: neither when it is put off, nor when it has
+// to wait, nor when something else is wanted by then. What it set out to write stays known.
+func TestAnUnclearCreateStaysUnclearUntilSomebodyLooked(t *testing.T) {
+	b := setup(t, func(c *reconcile.Config[seats]) { c.Settle = 3 * time.Minute })
+	var got []reconcile.Item[seats]
+	answer := reconcile.Unclear[seats]("unclear", "The reply never came.")
+	b.halo.script = func(items []reconcile.Item[seats], write func(reconcile.Item[seats])) []reconcile.Outcome[seats] {
+		got = items
+		return []reconcile.Outcome[seats]{answer}
+	}
+	b.desire(want("a", 1))
+	b.step()
+	w := want("a", 2)
+	w.Verdict = reconcile.Hold("rule", "A person has to decide.")
+	b.desire(w)
+	for name, next := range map[string]reconcile.Outcome[seats]{
+		"put off": reconcile.Retry[seats](time.Minute, "halo_unavailable", "Halo is down."),
+		"waiting": reconcile.ParkUntil[seats](b.clock.Now().Add(time.Hour), "invoice_run", "After the run."),
+		"unclear": reconcile.Unclear[seats]("unclear", "Nor this time."),
+	} {
+		answer = next
+		b.clock.Advance(2 * time.Hour)
+		if n := b.step(); n != 1 || !got[0].Unclear || got[0].Intent == nil || got[0].Intent.Count != 1 || got[0].Desired.Count != 2 {
+			t.Fatalf("before %s: claimed %d, %+v; want it unclear, with what it set out to write", name, n, got)
+		}
+	}
+	answer = reconcile.Retry[seats](0, "not_created", "It is not there.").Looked()
+	b.clock.Advance(2 * time.Hour)
+	b.step()
+	if x := b.item("a"); x.State != reconcile.Held || x.Reason.Code != "rule" {
+		t.Errorf("after a look: %+v, want it held by the rule", x)
+	}
+	b.desire(want("a", 2))
+	b.step()
+	if got[0].Unclear || got[0].Intent != nil {
+		t.Errorf("after a look: %+v, want nothing unclear", got[0])
+	}
+}
+
+// An item that moved to another group after it was found ready, and before it was locked, is not claimed with the former
+// group's: it would be written without that group's lock.
+func TestAClaimTakesOnlyItsGroups(t *testing.T) {
+	b := setup(t, func(c *reconcile.Config[seats]) { c.Grouped = true })
+	w := want("a", 1)
+	w.Group = "1"
+	b.desire(w)
+	w.Group = "2"
+	cfg := b.pool.Config()
+	cfg.ConnConfig.Tracer = &before{sql: "for update skip locked", do: func() { b.desire(w) }}
+	pool, err := pgxpool.NewWithConfig(b.ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	slow := b.config
+	slow.Pool = pool
+	if n, err := reconcile.New(slow).Step(b.ctx); n != 0 || err != nil {
+		t.Errorf("%d items claimed, %v; want none: it is another group's by now", n, err)
+	}
+	if n := b.step(); n != 1 {
+		t.Error("not claimed with its group")
+	}
+}
+
+// before does something once, before a statement is sent.
+type before struct {
+	sql string
+	do  func()
+}
+
+func (o *before) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if do := o.do; do != nil && strings.Contains(q.SQL, o.sql) {
+		o.do = nil
+		do()
+	}
+	return ctx
+}
+
+func (*before) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}

@@ -84,6 +84,7 @@ type Item[D any] struct {
 	Reason   Reason
 	Sticky   bool      // set by an outcome: stays until desired changes or a person decides
 	Unclear  bool      // a call may have landed
+	Intent   *D        // what that call set out to write, for Apply to look for; nil where nothing is unclear
 	Claim    string    // whose it is while a write is under way
 	Since    time.Time // when the present claim, or the one that is unclear, was made
 	Attempts int

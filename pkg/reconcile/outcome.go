@@ -32,6 +32,7 @@ type Outcome[D any] struct {
 	haloID  int64
 	applied *D
 	ended   bool
+	looked  bool
 
 	// Action overrides the name of what was done, for example "adopt".
 	Action string
@@ -79,6 +80,13 @@ func Unclear[D any](code, text string) Outcome[D] {
 	return Outcome[D]{kind: unclear, reason: Reason{code, text}}
 }
 
+// Looked says that Halo was looked at: an earlier call whose outcome was unclear did not land. Without it an item that is to
+// be tried again, or has to wait, stays unclear.
+func (o Outcome[D]) Looked() Outcome[D] {
+	o.looked = true
+	return o
+}
+
 // IsDone tells whether the write is confirmed.
 func (o Outcome[D]) IsDone() bool { return o.kind == done }
 
@@ -99,6 +107,9 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 		var logged []change
 		closed := []string{}
 		for i, o := range outcomes {
+			if o.kind == unclear {
+				closed = append(closed, batch[i].Group)
+			}
 			x := known[[2]string{connections[i], keys[i]}]
 			if x == nil || x.Claim != claim {
 				e.Log.WarnContext(ctx, "claim lost before its outcome was recorded", "kind", e.Kind, "connection", connections[i], "key", keys[i])
@@ -110,9 +121,6 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 			}
 			if ok {
 				logged = append(logged, c)
-			}
-			if o.kind == unclear {
-				closed = append(closed, batch[i].Group)
 			}
 			rows = append(rows, x)
 			if o.Also != nil {
@@ -145,9 +153,9 @@ func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) 
 	if o.Facts != nil {
 		x.Facts = o.Facts
 	}
-	if o.kind != unclear {
-		x.Unclear = false
-	}
+	// Neither a try that did not come to a look, nor waiting, says what became of an earlier create. What exists is only
+	// set anew, whatever became of that.
+	x.Unclear = o.kind == unclear || x.Unclear && x.HaloID == 0 && !o.looked && (o.kind == retry || o.kind == park)
 	entry := func(outcome string) (change, bool, error) {
 		c := e.entry(x, outcome, now)
 		if o.Action != "" {
@@ -178,9 +186,18 @@ func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) 
 		}
 		return c, ok, err
 	case unclear:
-		x.State, x.Reason, x.Unclear = Applying, o.reason, true
+		x.State, x.Reason = Applying, o.reason
 		x.readyAt = now.Add(e.Settle)
 		return change{}, false, nil
+	}
+	if x.Unclear {
+		x.State, x.Reason = Applying, o.reason
+		if x.readyAt = o.until; x.readyAt.IsZero() {
+			x.readyAt = now.Add(cmp.Or(o.after, backoff(x.Attempts)))
+		}
+		return change{}, false, nil
+	}
+	switch o.kind {
 	case retry:
 		e.settle(x, true, now)
 		if x.State == Pending {

@@ -52,7 +52,9 @@ func (s *service) apply(ctx context.Context, items []item) []outcome {
 	outcomes := make([]outcome, len(items))
 	for _, a := range b.attempts {
 		for _, i := range a.mine {
-			outcomes[i] = *b.out[i]
+			if outcomes[i] = *b.out[i]; a.seen != nil {
+				outcomes[i] = outcomes[i].Looked() // its lines show whether an earlier write landed
+			}
 			outcomes[i].RequestID = a.requestID
 			// Whatever was seen is stored with the outcomes, and the customers are decided anew over it.
 			outcomes[i].Also = b.store

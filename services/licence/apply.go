@@ -219,5 +219,5 @@ func (b *batch) reconsider(x item) outcome {
 	o.Also = func(ctx context.Context, tx pgx.Tx) error {
 		return revisit(ctx, tx, x.Connection, []string{x.Key}, b.Clock.Now())
 	}
-	return o
+	return o.Looked()
 }

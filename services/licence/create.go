@@ -127,6 +127,9 @@ func (b *batch) refresh(ctx context.Context, indices []int) error {
 	var customers []int64
 	for _, i := range indices {
 		customers = append(customers, b.items[i].Desired.ClientID)
+		if intent := b.items[i].Intent; intent != nil { // it may have been mapped to another since
+			customers = append(customers, intent.ClientID)
+		}
 	}
 	slices.Sort(customers)
 	customers = slices.Compact(customers)

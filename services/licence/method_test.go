@@ -231,3 +231,35 @@ func TestALicenceThatMovedGoesOnUnderTheIDOfAnotherMethod(t *testing.T) {
 	w.send(sub("giacom/2", 1, 5, otherFeed))
 	w.wantHalo("2 5 true giacom:acct:microsoft/a", "1 5 true giacom:acct:giacom/2")
 }
+
+// A customer is mapped anew while nobody knows whether its licence was created. It is looked for where it would be, and there
+// is one licence in the end, with the customer it is for now.
+func TestAMappingThatMovesWaitsForACreateThatIsUnclear(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]halosim.Fault{
+		"the write lands":       {Name: "cut_after"},
+		"the write lands later": {Name: "late", Delay: 1500 * time.Millisecond},
+		"the write is lost":     {Name: "hang"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, halosim.Config{}, 2)
+			fault.Method, fault.Route, fault.Times = "POST", "/SoftwareLicence", 1
+			if err := w.sim.Inject(fault); err != nil {
+				t.Fatal(err)
+			}
+			w.start()
+			w.connect()
+			w.send(sub("giacom/1", 1, 5))
+			w.unclear("giacom/1")
+			w.send(sub("giacom/1", 2, 5))
+			eventtest.Eventually(t, "wanted for the other customer", func() bool {
+				var n int
+				err := w.pool.QueryRow(t.Context(), `select count(*) from items where key = 'giacom/1' and desired->>'client' = '2'`).Scan(&n)
+				return err == nil && n == 1
+			})
+			w.wantHalo("2 5 true giacom:acct:giacom/1")
+			w.wantState("giacom/1", "in_sync")
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
@@ -41,16 +42,20 @@ func (s *service) write(ctx context.Context, batch []item) []outcome {
 		var create, look, rename []int
 		for _, i := range at {
 			switch x := batch[i]; {
+			case x.Unclear && aim(x).Create: // whatever is wanted by now: Halo may have it
+				look = append(look, i)
+			case x.Desired == nil:
+				out[i] = reconcile.Retry[Fields](0, "", "").Looked() // a name that nobody wants any more
 			case !x.Desired.Create:
 				rename = append(rename, i)
-			case x.Unclear:
-				look = append(look, i)
 			default:
 				create = append(create, i)
 			}
 		}
 		w.rename(ctx, rename)
-		create = append(create, w.find(ctx, look, true)...)
+		for _, i := range w.find(ctx, look, true) { // it is made now only if that is wanted still
+			out[i] = reconcile.Retry[Fields](time.Nanosecond, "not_created", "Halo has not made the customer.").Looked()
+		}
 		for len(create) > 0 {
 			n := w.distinct(create)
 			w.create(ctx, create[:n])
@@ -58,6 +63,14 @@ func (s *service) write(ctx context.Context, batch []item) []outcome {
 		}
 	}
 	return out
+}
+
+// aim is what a customer's last call set out to write, where that is unclear, and what is wanted otherwise.
+func aim(x item) *Fields {
+	if x.Intent != nil {
+		return x.Intent
+	}
+	return x.Desired
 }
 
 // writer writes the items of one connection.
@@ -243,13 +256,14 @@ func (w *writer) created(ctx context.Context, found map[int]int64) {
 // conclude maps a customer to the one created for it and releases its subscriptions, in the
 // transaction that records the creation.
 func (w *writer) conclude(x item, id int64, marked bool) outcome {
-	o := reconcile.Done(id, &Fields{ClientID: id, Name: x.Desired.Name})
+	name := aim(x).Name
+	o := reconcile.Done(id, &Fields{ClientID: id, Name: name})
 	o.Action = "create"
 	now := w.Clock.Now()
 	var before mappingv1.Mapping
 	if err := proto.Unmarshal(x.Facts, &before); err == nil {
-		r := record{Connection: x.Connection, customer: customer{MexID: x.Key, Name: cmp.Or(before.GetGiacomName(), x.Desired.Name)}}
-		r.Now = mapping{State: mappingv1.State_STATE_MAPPED, ClientID: id, ClientName: x.Desired.Name, Origin: mappingv1.Origin_ORIGIN_CREATED}
+		r := record{Connection: x.Connection, customer: customer{MexID: x.Key, Name: cmp.Or(before.GetGiacomName(), name)}}
+		r.Now = mapping{State: mappingv1.State_STATE_MAPPED, ClientID: id, ClientName: name, Origin: mappingv1.Origin_ORIGIN_CREATED}
 		o.Facts = r.facts()
 	}
 	o.Also = func(ctx context.Context, tx pgx.Tx) error {
@@ -258,7 +272,7 @@ func (w *writer) conclude(x item, id int64, marked bool) outcome {
 			marks[w.settings.Field] = x.Key
 		}
 		_, err := tx.Exec(ctx, `insert into clients (instance, id, name, inactive, marks, first_seen) values ($1, $2, $3, false, $4, $5)
-			on conflict (instance, id) do update set marks = clients.marks || excluded.marks`, w.settings.Instance, id, x.Desired.Name, marks, now)
+			on conflict (instance, id) do update set marks = clients.marks || excluded.marks`, w.settings.Instance, id, name, marks, now)
 		if err != nil {
 			return fmt.Errorf("note the created customer: %w", err)
 		}
@@ -273,7 +287,7 @@ func (w *writer) conclude(x item, id int64, marked bool) outcome {
 		}
 		c := locked[0]
 		if c.Decision.State != mappingv1.State_STATE_MAPPED && c.Decision.State != mappingv1.State_STATE_IGNORED {
-			c.Now = mapping{State: mappingv1.State_STATE_MAPPED, ClientID: id, ClientName: x.Desired.Name, Origin: mappingv1.Origin_ORIGIN_CREATED}
+			c.Now = mapping{State: mappingv1.State_STATE_MAPPED, ClientID: id, ClientName: name, Origin: mappingv1.Origin_ORIGIN_CREATED}
 			c.Version, c.Updated = c.Version+1, now
 			if err := saveCustomer(ctx, tx, c); err != nil {
 				return err

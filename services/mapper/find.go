@@ -41,7 +41,7 @@ func (w *writer) find(ctx context.Context, at []int, marks bool) (missing []int)
 			found[i] = id
 			continue
 		}
-		id, err := w.ours(ctx, x, byName[strings.TrimSpace(x.Desired.Name)], marks)
+		id, err := w.ours(ctx, x, byName[strings.TrimSpace(aim(x).Name)], marks)
 		switch {
 		case err != nil:
 			w.out[i] = unclear("Looking for the customer in Halo did not succeed: " + saying(err))
