@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"seatline.dev/pkg/bus"
 	"seatline.dev/pkg/giacom/giacomsim"
@@ -169,15 +171,17 @@ func TestRestoresHeal(t *testing.T) {
 		for _, stream := range []string{bus.StateStream, bus.LogStream} {
 			s.must(s.w.Bus.JS.DeleteStream(s.ctx, stream))
 		}
-		s.must(bus.EnsureStreams(s.ctx, s.w.Bus.JS, 1))
 		s.must(s.w.Giacom.SetSeats(s.sub(0).ID, 19))
 		s.poll(true)
-		// Each service looks for a new stream every few seconds; then everything is there again: twelve
+		// Each service looks for the stream every few seconds, and makes it where it is missing; then everything is there again: twelve
 		// subscriptions as the fetcher, the mapper, the licence service and billing have them, and more.
 		subjects, deadline := uint64(0), time.Now().Add(time.Minute)
 		for subjects < 12*4 && time.Now().Before(deadline) {
 			time.Sleep(100 * time.Millisecond)
 			stream, err := s.w.Bus.JS.Stream(s.ctx, bus.StateStream)
+			if errors.Is(err, jetstream.ErrStreamNotFound) {
+				continue
+			}
 			s.must(err)
 			subjects = stream.CachedInfo().State.NumSubjects
 		}
