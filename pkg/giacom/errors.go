@@ -52,8 +52,8 @@ func (e *Error) Error() string {
 	if e.URL != "" {
 		b.WriteString(" " + e.URL)
 	}
-	if text := explain[e.Class]; text != "" {
-		b.WriteString(": " + text)
+	if x, ok := explain[e.Class]; ok {
+		b.WriteString(": " + x.what + "; " + x.next)
 	}
 	if e.Status != 0 {
 		fmt.Fprintf(&b, " (HTTP %d)", e.Status)
@@ -72,15 +72,45 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-var explain = map[Class]string{
-	KeyRejected:     "key not accepted; make a new one in the Giacom portal under Settings > API and enter it in the connection",
-	KeyLacksProduct: "the key does not cover this API; ask Giacom to add it to the key's subscription, or enter another key",
-	QuotaSpent:      "the key's call quota is used up; the next run after its renewal goes on",
-	NotFound:        "no such address; check base URL and path in the connection",
-	RateLimited:     "too many requests; the next run tries again",
-	Refused:         "Giacom refused the request; check version, paths and paging arguments in the connection",
-	Unavailable:     "Giacom did not answer properly; the next run tries again",
-	Malformed:       "the answer is not the JSON expected; check base URL, version and method in the connection",
+// What went wrong, without what to do about it, for those who say that themselves. The address comes last, and only where
+// it may be what is wrong.
+func (e *Error) What() string {
+	text := e.Message
+	if x, ok := explain[e.Class]; ok {
+		text = x.what
+		if e.Status != 0 {
+			text += fmt.Sprintf(" (HTTP %d)", e.Status)
+		}
+		if e.Message != "" {
+			text += ": " + e.Message
+		}
+	}
+	if e.RetryAfter > 0 {
+		text += fmt.Sprintf("; possible again in %s", e.RetryAfter)
+	}
+	if e.Err != nil {
+		text += fmt.Sprintf(": %v", e.Err)
+	}
+	switch e.Class {
+	case KeyRejected, KeyLacksProduct, QuotaSpent, RateLimited:
+		return text
+	}
+	if e.URL != "" {
+		text = strings.TrimRight(text, ". ") + ". Asked was " + e.URL
+	}
+	return text
+}
+
+// explain says what each class is, and what to do about it.
+var explain = map[Class]struct{ what, next string }{
+	KeyRejected:     {"key not accepted", "make a new one in the Giacom portal under Settings > API and enter it in the connection"},
+	KeyLacksProduct: {"the key does not cover this API", "ask Giacom to add it to the key's subscription, or enter another key"},
+	QuotaSpent:      {"the key's call quota is used up", "the next run after its renewal goes on"},
+	NotFound:        {"no such address", "check base URL and path in the connection"},
+	RateLimited:     {"too many requests", "the next run tries again"},
+	Refused:         {"Giacom refused the request", "check version, paths and paging arguments in the connection"},
+	Unavailable:     {"Giacom did not answer properly", "the next run tries again"},
+	Malformed:       {"the answer is not the JSON expected", "check base URL, version and method in the connection"},
 }
 
 // ClassOf is the class of err, "" if it is not one of this package's errors.

@@ -183,7 +183,7 @@ func (s *server) checkGiacom(ctx context.Context, r *report, c *connectionv1.Con
 			continue
 		}
 		well = false
-		r.fail(check.Name, "giacom_"+string(giacom.ClassOf(check.Err)), fixGiacom(check.Err), "%s", sentence(check.Err))
+		r.fail(check.Name, "giacom_"+string(giacom.ClassOf(check.Err)), fixGiacom(check.Err), "%s", whatGiacom(check.Err))
 	}
 	if !well {
 		return nil
@@ -196,6 +196,15 @@ func (s *server) giacom(c *connectionv1.Connection, key telemetry.Secret) (*giac
 	cfg.Clock, cfg.Log = s.clock, s.log
 	cfg.HTTP = &http.Client{Transport: s.transport}
 	return giacom.New(cfg)
+}
+
+// whatGiacom says what went wrong; what to do stands beside it.
+func whatGiacom(err error) string {
+	var e *giacom.Error
+	if errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) {
+		return sentence(err)
+	}
+	return sentence(errors.New(e.What()))
 }
 
 // fixGiacom says what to do about an error of Giacom's.

@@ -38,7 +38,7 @@ func TestValidationSaysCheckByCheckWhatToDo(t *testing.T) {
 
 	// A wrong key.
 	h.giacom.RevokeKey()
-	if a := olga.get("/c/acme/validate?whole=1"); !a.says("check failed") && !a.says("checks failed") || !a.says("Enter another key") || !a.says("Settings > API") {
+	if a := olga.get("/c/acme/validate?whole=1"); !a.says("check failed") && !a.says("checks failed") || !a.says("Enter another key") || strings.Count(a.text(), "Settings > API") != 1 || !a.says("Key not accepted (HTTP 401)") || a.says("Failed Giacom http") {
 		t.Errorf("a wrong key: %s", a.text())
 	}
 	h.giacom.RestoreKey()
