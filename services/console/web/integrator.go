@@ -50,8 +50,12 @@ func scheduleSettings() []settings {
 		}},
 		{title: "Schedule", all: []setting{
 			way,
+		}},
+		{title: "At times of the day", help: "Used when that is chosen above.", all: []setting{
 			{Field: ui.Field{Name: "schedule.cron", Label: "Cron expression", Placeholder: "0 6-22 * * *", Help: "Minute, hour, day, month, weekday: 0 6-22 * * * is every hour from 06:00 to 22:00; 30 7 * * 1-5 is 07:30 on working days."}},
 			{Field: ui.Field{Name: "schedule.time_zone", Label: "Time zone", Placeholder: "Europe/London", Help: "By its IANA name."}},
+		}},
+		{title: "At an interval", help: "Used when that is chosen above.", all: []setting{
 			{Field: ui.Field{Name: "schedule.interval", Label: "Interval", Kind: "number", Min: "1", After: "minutes", Placeholder: "60"}, unit: time.Minute},
 		}},
 	}
