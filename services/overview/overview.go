@@ -4,11 +4,13 @@
 package overview
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
@@ -99,13 +101,42 @@ func (s Services) Overview(ctx context.Context, connection string) (*overviewv1.
 		return strings.Compare(a.GetDate()+a.GetKind()+a.GetClass(), b.GetDate()+b.GetKind()+b.GetClass())
 	})
 	slices.SortFunc(o.Missing, func(a, b *overviewv1.Missing) int { return strings.Compare(a.GetService(), b.GetService()) })
-	o.Attention = attention(o)
+	o.Attention = attention(o, zone(c))
 	o.InStep = len(o.Attention) == 0
 	return o, nil
 }
 
-// attention says what is not as it should be, the most pressing first.
-func attention(o *overviewv1.Overview) []string {
+// zone is where the connection's clocks are.
+func zone(c *connectionv1.Connection) *time.Location {
+	z, err := time.LoadLocation(cmp.Or(c.GetSchedule().GetTimeZone(), "Europe/London"))
+	if err != nil {
+		return time.UTC // a machine without time zones
+	}
+	return z
+}
+
+// InStep reads out that nothing needs attention. What waits for something that comes by itself is no trouble, but it is
+// not in Halo yet.
+func InStep(o *overviewv1.Overview) string {
+	if n := Waits(o); n > 0 {
+		return "Everything is in step; " + amountOf(n, "subscription waits", "subscriptions wait") + " for what comes by itself."
+	}
+	return "Everything is in step."
+}
+
+// Waits is how many subscriptions wait for what comes by itself.
+func Waits(o *overviewv1.Overview) (n int64) {
+	for _, c := range o.GetParity().GetClasses() {
+		if c.GetClass() == "waiting" {
+			n += c.GetCount()
+		}
+	}
+	return n
+}
+
+// attention says what is not as it should be, the most pressing first; times are those of the zone.
+func attention(o *overviewv1.Overview, zone *time.Location) []string {
+	const moment = "2 January 2006 at 15:04 MST"
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for _, m := range o.GetMissing() {
@@ -128,14 +159,14 @@ func attention(o *overviewv1.Overview) []string {
 		}
 	}
 	for _, c := range o.GetParity().GetClasses() {
-		if c.GetCount() > 0 && !slices.Contains([]string{"agrees", "details", "excluded"}, c.GetClass()) {
+		if c.GetCount() > 0 && !slices.Contains([]string{"agrees", "details", "excluded", "waiting"}, c.GetClass()) {
 			say("%s.", phrase(c, true))
 		}
 	}
 	for _, r := range o.GetInvoiceRuns() {
 		if n := r.GetHeld() + r.GetFailed(); n > 0 {
-			say("Before the invoice run on %[2]s UTC %[1]s.", amountOf(n, "line is held or refused", "lines are held or refused"),
-				r.GetTime().AsTime().Format("2 January 2006 at 15:04"))
+			say("Before the invoice run on %[2]s %[1]s.", amountOf(n, "line is held or refused", "lines are held or refused"),
+				r.GetTime().AsTime().In(zone).Format(moment))
 		}
 	}
 	return out

@@ -120,7 +120,7 @@ func (s Services) unmapped(ctx context.Context, connection string) ([]*overviewv
 	return list[:min(len(list), unmappedShown)], int64(len(list)), nil
 }
 
-// Headline says how a connection stands in one sentence, its sums per month ex VAT.
+// Headline says how a connection stands: a sentence, and where it has sums a second one that they are ex VAT.
 func Headline(p *licencev1.Parity) string {
 	parts := []string{fmt.Sprintf("%s of %s agree with Halo", Count(p.GetAgree()), amountOf(p.GetSubscriptions(), "subscription", "subscriptions"))}
 	for _, c := range p.GetClasses() {
@@ -128,8 +128,15 @@ func Headline(p *licencev1.Parity) string {
 			parts = append(parts, phrase(c, false))
 		}
 	}
-	return strings.Join(parts, "; ") + "."
+	text := strings.Join(parts, "; ") + "."
+	if strings.Contains(text, aMonth) {
+		text += " Sums are ex VAT."
+	}
+	return text
 }
+
+// aMonth ends every sum of a phrase.
+const aMonth = " a month"
 
 // phrase reads one class out with the money that matters about it; alone, it says what is counted.
 func phrase(c *itemv1.Standing, alone bool) string {
@@ -177,7 +184,7 @@ func withSums(text, verb string, sums []*moneyv1.Money) string {
 	if len(sums) == 0 || whole(sums).IsZero() {
 		return text
 	}
-	return text + ", " + verb + " " + Amounts(sums) + " a month"
+	return text + ", " + verb + " " + Amounts(sums) + aMonth
 }
 
 // changing adds what the difference comes to.
@@ -201,7 +208,7 @@ func changing(text string, c *itemv1.Standing) string {
 		}
 		parts = append(parts, sign+Amount(m))
 	}
-	return text + ", " + strings.Join(parts, " and ") + " a month"
+	return text + ", " + strings.Join(parts, " and ") + aMonth
 }
 
 // value of money; what is not known counts as nothing.

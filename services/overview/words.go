@@ -12,7 +12,7 @@ func Amount(m *moneyv1.Money) string {
 	d := value(m)
 	sign, digits := "", d.Abs().StringFixed(2)
 	if d.IsNegative() {
-		sign = "-"
+		sign = "−"
 	}
 	integer, cents, _ := strings.Cut(digits, ".")
 	text := separate(integer) + "." + cents
@@ -34,7 +34,7 @@ func Amounts(sums []*moneyv1.Money) string {
 // Count with separators: 2,011.
 func Count(n int64) string {
 	if n < 0 {
-		return "-" + separate(fmt.Sprint(-n))
+		return "−" + separate(fmt.Sprint(-n))
 	}
 	return separate(fmt.Sprint(n))
 }

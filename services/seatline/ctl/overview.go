@@ -138,7 +138,7 @@ func (cmd *Overview) print(c *Client, o *overviewv1.Overview) error {
 		say("  only for its canary: %s", plural(len(o.GetCanary().GetHaloClientIds())+len(o.GetCanary().GetMexIds()), "customer", "customers"))
 	}
 	if o.GetInStep() {
-		say("Everything is in step.")
+		say("%s", overview.InStep(o))
 	} else {
 		say("Needs attention:")
 		for _, text := range o.GetAttention() {
