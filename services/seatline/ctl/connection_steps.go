@@ -61,7 +61,8 @@ func (c *Client) change(ctx context.Context, slug, reason string, change func(*c
 
 // ConnectionsLeave is `connections leave-observe`.
 type ConnectionsLeave struct {
-	Slug     string   `arg:"" name:"connection" help:"Connection."`
+	Slug string `arg:"" name:"connection" help:"Connection."`
+	answers
 	Yes      bool     `help:"Begin to write to Halo."`
 	Canary   []string `placeholder:"MEX-ID" help:"With --yes: write only what concerns these Giacom customers, and observe all others."`
 	Override string   `placeholder:"REASON" help:"With --yes: why it is right although another integration writes in Halo; kept with the change."`
@@ -69,6 +70,9 @@ type ConnectionsLeave struct {
 
 func (cmd *ConnectionsLeave) Run(ctx context.Context, c *Client) error {
 	if !cmd.Yes {
+		if err := cmd.keep(ctx, c, cmd.Slug); err != nil {
+			return err
+		}
 		return onConnection(ctx, c, cmd.Slug, connectionClient.GetLeaveObserve, func(x *connectionv1.LeaveObserve) error { return printLeave(c, x) })
 	}
 	// Asking also looks into Halo for other writers, on which the change is then judged.
@@ -81,6 +85,10 @@ func (cmd *ConnectionsLeave) Run(ctx context.Context, c *Client) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	// The answers come first: what is written to Halo is written by them.
+	if err := cmd.keep(ctx, c, cmd.Slug); err != nil {
 		return err
 	}
 	now, err := c.change(ctx, cmd.Slug, cmd.Override, func(x *connectionv1.Connection) error {
@@ -106,6 +114,9 @@ func printLeave(c *Client, x *connectionv1.LeaveObserve) error {
 	fmt.Fprintf(c.out, "Connection %s is in mode %s. Before it writes to Halo:\n\n", x.GetSlug(), word(x.GetMode()))
 	for _, q := range x.GetQuestions() {
 		fmt.Fprintf(c.out, "%s\n  Now: %s %s\n  Setting: %s\n", clean(q.GetQuestion()), clean(q.GetAnswer()), clean(q.GetConsequence()), q.GetSetting())
+		if how := howToAnswer(q); how != "" {
+			fmt.Fprintf(c.out, "  Answer: %s\n", how)
+		}
 	}
 	fmt.Fprintln(c.out)
 	for _, e := range x.GetPlan() {

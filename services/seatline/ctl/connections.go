@@ -24,7 +24,7 @@ type Connections struct {
 	Get      ConnectionsGet      `cmd:"" help:"Show one, in the form that apply reads."`
 	Apply    ConnectionsApply    `cmd:"" help:"Create or update the connections declared in a YAML file."`
 	Validate ConnectionsValidate `cmd:"" help:"Check Giacom, Halo and the two together. Exits 8 when a check fails."`
-	Leave    ConnectionsLeave    `cmd:"" name:"leave-observe" help:"Show the questions that cannot be guessed and what stands against writing to Halo; with --yes, begin to write."`
+	Leave    ConnectionsLeave    `cmd:"" name:"leave-observe" help:"Show the questions that cannot be guessed and what stands against writing to Halo; with answers, keep them; with --yes, begin to write."`
 	Observe  ConnectionsObserve  `cmd:"" help:"Go back to observing: nothing is written to Halo any more, everything is shown."`
 	Method   ConnectionsMethod   `cmd:"" help:"Show what choosing another import method would do; with --yes, choose it."`
 	Rotate   ConnectionsRotate   `cmd:"" help:"Replace the Giacom API key or the Halo client secret, after trying the new one."`

@@ -28,6 +28,7 @@ type Commands struct {
 	Subscriptions Subscriptions `cmd:"" group:"operate" help:"Subscriptions with the Halo customer each is billed to."`
 	Licences      Licences      `cmd:"" group:"operate" help:"Licences in Halo: what they should hold, and what they hold."`
 	Lines         Lines         `cmd:"" group:"operate" help:"Lines of Halo's recurring invoices."`
+	Margins       Margins       `cmd:"" group:"operate" help:"Margin by customer: what our lines bill now, less what Giacom charges for the seats that Halo counts now."`
 	Rules         Rules         `cmd:"" group:"operate" help:"Price rules of a connection."`
 	Inty          Inty          `cmd:"" group:"operate" help:"Move from Halo's Inty integration to Giacom's licences, in the order of Halo's guide."`
 	Overview      Overview      `cmd:"" group:"operate" help:"Is everything in step, and what is not: the last poll, the next invoice runs, what waits, margins, the Halo budget."`

@@ -16,11 +16,13 @@ import (
 
 	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	moneyv1 "seatline.dev/proto/seatline/money/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
+	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 )
 
@@ -33,6 +35,8 @@ type everything struct {
 	runv1.UnimplementedIntegratorServiceServer
 	mappingv1.UnimplementedMappingServiceServer
 	opsv1.UnimplementedOpsServiceServer
+	pricingv1.UnimplementedPricingServiceServer
+	invoicelinev1.UnimplementedLineServiceServer
 
 	connections  map[string]*connectionv1.Connection
 	applied      []*connectionv1.ApplyConnectionRequest
@@ -47,6 +51,10 @@ type everything struct {
 	unreadable   []string
 	blockers     []*connectionv1.Blocker
 	licences     licencev1.LicenceServiceServer
+	questions    []*connectionv1.Question
+	rules        []*pricingv1.SetPriceRulesRequest
+	margins      []*invoicelinev1.Margin
+	asked        []*invoicelinev1.ListMarginsRequest
 }
 
 func (s *everything) GetConnection(_ context.Context, req *connectionv1.GetConnectionRequest) (*connectionv1.Connection, error) {
@@ -122,6 +130,8 @@ func start(t *testing.T, s *everything) string {
 	runv1.RegisterIntegratorServiceServer(server, s)
 	mappingv1.RegisterMappingServiceServer(server, s)
 	opsv1.RegisterOpsServiceServer(server, s)
+	pricingv1.RegisterPricingServiceServer(server, s)
+	invoicelinev1.RegisterLineServiceServer(server, s)
 	if s.licences != nil {
 		licencev1.RegisterLicenceServiceServer(server, s.licences)
 	}

@@ -27,7 +27,7 @@ func (s *everything) GetDeletionEffects(_ context.Context, req *connectionv1.Get
 
 func (s *everything) GetLeaveObserve(_ context.Context, req *connectionv1.GetConnectionRequest) (*connectionv1.LeaveObserve, error) {
 	x := &connectionv1.LeaveObserve{Slug: req.GetSlug(), Mode: connectionv1.Mode_MODE_OBSERVE, MayLeave: true, Blockers: s.blockers,
-		Questions: []*connectionv1.Question{{Question: "What does the customer pay?", Answer: "No price rule.", Consequence: "Prices stay.", Setting: "price_rules"}}}
+		Questions: append(s.questions, &connectionv1.Question{Question: "What does the customer pay?", Answer: "No price rule.", Consequence: "Prices stay.", Setting: "price_rules"})}
 	for _, b := range s.blockers {
 		x.MayLeave = x.MayLeave && b.GetOverridable()
 	}

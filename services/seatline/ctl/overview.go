@@ -152,7 +152,7 @@ func (cmd *Overview) print(c *Client, o *overviewv1.Overview) error {
 	last := o.GetSync().GetLastRun()
 	say("Last poll: %s, %s. Next: %s.", when(last.GetEndTime()), word(last.GetOutcome()), whenFirst(o.GetSync().GetNextTimes(), o.GetSync().GetNoNext()))
 	for _, m := range o.GetMargin() {
-		say("Our lines bill %s a month ex VAT for what costs %s: margin %s (%s %%).", overview.Amount(m.GetPrice()), overview.Amount(m.GetCost()), overview.Amount(m.GetMargin()), orDash(m.GetPercent()))
+		say("%s", marginText(m))
 	}
 	if b := o.GetBudget(); b != nil {
 		say("Halo budget: %s of %s requests left in any %s.", overview.Count(b.GetLeft()), overview.Count(b.GetLimit()), b.GetWindow().AsDuration())
@@ -186,14 +186,7 @@ func (cmd *Overview) print(c *Client, o *overviewv1.Overview) error {
 	}
 	if len(o.GetLowestMargins()) > 0 {
 		say("\nLowest margins:")
-		if err := printList(c, o.GetLowestMargins(), false,
-			column[*invoicelinev1.Margin]{"customer", (*invoicelinev1.Margin).GetClientName},
-			column[*invoicelinev1.Margin]{"lines", func(m *invoicelinev1.Margin) string { return overview.Count(m.GetLines()) }},
-			column[*invoicelinev1.Margin]{"price", func(m *invoicelinev1.Margin) string { return overview.Amount(m.GetPrice()) }},
-			column[*invoicelinev1.Margin]{"cost", func(m *invoicelinev1.Margin) string { return overview.Amount(m.GetCost()) }},
-			column[*invoicelinev1.Margin]{"margin", func(m *invoicelinev1.Margin) string { return overview.Amount(m.GetMargin()) }},
-			column[*invoicelinev1.Margin]{"%", func(m *invoicelinev1.Margin) string { return orDash(m.GetPercent()) }},
-		); err != nil {
+		if err := printMargins(c, o.GetLowestMargins(), false); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,19 @@ func price(r *pricingv1.PriceRule) string {
 	}
 }
 
+// readRules of a file.
+func readRules(file string) ([]*pricingv1.PriceRule, error) {
+	content, err := readFile(file)
+	if err != nil {
+		return nil, &rpc.Exit{Code: rpc.ExitUsage, Err: err}
+	}
+	rules, err := connectionfile.ParseRules(file, content)
+	if err != nil {
+		return nil, &rpc.Exit{Code: rpc.ExitUsage, Err: err}
+	}
+	return rules, nil
+}
+
 // RulesSet is `rules set`.
 type RulesSet struct {
 	Connection string `arg:"" help:"Connection."`
@@ -81,13 +94,9 @@ type RulesSet struct {
 }
 
 func (cmd *RulesSet) Run(ctx context.Context, c *Client) error {
-	content, err := readFile(cmd.File)
+	rules, err := readRules(cmd.File)
 	if err != nil {
-		return &rpc.Exit{Code: rpc.ExitUsage, Err: err}
-	}
-	rules, err := connectionfile.ParseRules(cmd.File, content)
-	if err != nil {
-		return &rpc.Exit{Code: rpc.ExitUsage, Err: err}
+		return err
 	}
 	return c.pricing(ctx, func(ctx context.Context, client pricingv1.PricingServiceClient) error {
 		stored, err := client.SetPriceRules(ctx, &pricingv1.SetPriceRulesRequest{

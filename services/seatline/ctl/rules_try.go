@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"seatline.dev/pkg/rpc"
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
-	"seatline.dev/services/console/connectionfile"
 	"seatline.dev/services/overview"
 )
 
@@ -18,13 +16,9 @@ type RulesTry struct {
 }
 
 func (cmd *RulesTry) Run(ctx context.Context, c *Client) error {
-	content, err := readFile(cmd.File)
+	rules, err := readRules(cmd.File)
 	if err != nil {
-		return &rpc.Exit{Code: rpc.ExitUsage, Err: err}
-	}
-	rules, err := connectionfile.ParseRules(cmd.File, content)
-	if err != nil {
-		return &rpc.Exit{Code: rpc.ExitUsage, Err: err}
+		return err
 	}
 	var trial *pricingv1.PriceRuleTrial
 	var rows []*pricingv1.TriedLine
