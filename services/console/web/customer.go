@@ -6,7 +6,6 @@ import (
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	overviewv1 "seatline.dev/proto/seatline/overview/v1"
 	"seatline.dev/services/console/web/ui"
-	"seatline.dev/services/overview"
 )
 
 func customerPages() []page {
@@ -25,7 +24,7 @@ func showCustomer(v *visit) error {
 	m := d.GetCustomer()
 	header := ui.Header{
 		Title: nameOr(m.GetGiacomName(), m.GetMexId()), Crumbs: []ui.Link{{Text: "Mappings", Href: v.at("/mappings")}},
-		Badges: []ui.Badge{standingBadge(m)}, Lead: overview.Headline(d.GetParity()),
+		Badges: []ui.Badge{standingBadge(m)}, Lead: headline(d.GetParity()),
 		Actions: []ui.Button{{Label: "Its mapping", Href: v.ofCustomer(m.GetMexId(), "")}, {Label: "Its plan", Href: v.asking("/plan", "customer", m.GetGiacomName())}},
 	}
 	blocks := []ui.Block{mappingNotice(m)}

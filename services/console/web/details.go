@@ -156,7 +156,7 @@ func whyNot(s *itemv1.Status, actions ...ui.Button) ui.Block {
 		tone = ui.Bad
 	}
 	title := ui.State(s.GetState()).Title
-	if code := s.GetReason().GetCode(); code == "observe" || code == "canary" {
+	if byMode(s.GetReason().GetCode()) {
 		tone, title = ui.Info, "Only shown, not written"
 	}
 	n := ui.Notice{Tone: tone, Title: title, Text: s.GetReason().GetText(), Actions: actions}

@@ -55,7 +55,7 @@ func retriable(s *itemv1.Status) bool {
 	if s.GetState() == itemv1.State_STATE_FAILED {
 		return true
 	}
-	return s.GetState() == itemv1.State_STATE_HELD && s.GetReason().GetCode() != "observe" && s.GetReason().GetCode() != "canary"
+	return s.GetState() == itemv1.State_STATE_HELD && !byMode(s.GetReason().GetCode())
 }
 
 // whichLicence asks a person which licence in Halo is meant, where none is known; nil where one is.

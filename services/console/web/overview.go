@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func showAll(v *visit) error {
 			s := v.standing(ctx, c.GetSlug())
 			rows[i] = ui.Row{Cells: []any{
 				ui.Stack{Top: ui.Link{Text: connectionName(c), Href: "/c/" + c.GetSlug()}, Under: c.GetHalo().GetInstance()},
-				modeBadge(c), s.lastRun(v), ui.Count(s.of(itemv1.State_STATE_IN_SYNC)), ui.Count(s.open()), ui.Count(s.of(itemv1.State_STATE_HELD)), ui.Count(s.of(itemv1.State_STATE_FAILED)),
+				modeBadge(c), s.lastRun(v), ui.Count(s.of(itemv1.State_STATE_IN_SYNC)), ui.Count(s.open()), ui.Count(s.held()), ui.Count(s.of(itemv1.State_STATE_FAILED)),
 			}}
 			return nil
 		})
@@ -93,31 +94,49 @@ func showOverview(v *visit) error {
 		}
 		header.Actions = append(header.Actions, ui.Button{Label: label, Href: v.at("/leave-observe")})
 	}
-	verdict, rest := v.composedOverview(v.ctx())
-	live := ui.Live{URL: v.at("/live"), Blocks: v.glance(v.ctx())}
-	return v.show(header, append([]ui.Block{verdict, live}, rest...)...)
+	return v.show(header, ui.Live{URL: v.at("/live"), Blocks: v.composedOverview(v.ctx(), v.standing(v.ctx(), v.slug()))})
 }
 
+// overviewAge is when an overview is composed anew although nothing moved: it has times in it, and invoices come nearer.
+const overviewAge = 30 * time.Second
+
+// streamOverview looks often at what costs little, and composes the whole anew where that is different: all numbers of the
+// page are of one moment. What takes long on a large estate is done more seldom, so that looking never costs it much.
 func streamOverview(v *visit) error {
-	return v.stream(every(3*time.Second), func(ctx context.Context) ([]ui.Block, bool, error) { return v.glance(ctx), false, nil })
+	pause := 3 * time.Second
+	var shown []ui.Block
+	var of string
+	var until time.Time
+	return v.stream(func(ctx context.Context) error { return every(pause)(ctx) }, func(ctx context.Context) ([]ui.Block, bool, error) {
+		began := v.now()
+		s := v.standing(ctx, v.slug())
+		if state := s.state(); shown == nil || state != of || !began.Before(until) {
+			shown, of, until = v.composedOverview(ctx, s), state, began.Add(overviewAge)
+		}
+		pause = max(3*time.Second, 10*v.now().Sub(began))
+		return shown, false, nil
+	})
 }
 
-// glance is what changes while one looks at it, and costs little to look up again.
-func (v *visit) glance(ctx context.Context) []ui.Block {
-	s := v.standing(ctx, v.connection.GetSlug())
+// glance is what moves all the time.
+func (v *visit) glance(s standing) []ui.Block {
 	var blocks []ui.Block
 	if missing := s.notice(); missing != nil {
 		blocks = append(blocks, *missing)
 	}
-	held, failed := s.of(itemv1.State_STATE_HELD), s.of(itemv1.State_STATE_FAILED)
-	return append(blocks, ui.Tiles{
+	held, failed := s.held(), s.of(itemv1.State_STATE_FAILED)
+	tiles := ui.Tiles{
 		{Label: "Last run", Value: s.lastRun(v), Href: v.at("/runs")},
 		{Label: "In sync", Value: s.of(itemv1.State_STATE_IN_SYNC), Note: "customers, licences and lines"},
 		{Label: "Being written", Value: s.of(itemv1.State_STATE_PENDING) + s.of(itemv1.State_STATE_APPLYING), Note: "pending or under way", Href: v.at("/plan?state=pending")},
 		{Label: "Waiting", Value: s.of(itemv1.State_STATE_PARKED), Note: "for something that comes by itself", Href: v.at("/plan?state=parked")},
-		{Label: "Held", Value: held, Note: "for a person", Tone: toneIf(held > 0, ui.Warn), Href: v.at("/plan?state=held")},
+		{Label: "Held", Value: held, Note: "for a person", Tone: toneIf(held > 0, ui.Warn), Href: v.asking("/plan", "decides", decidesPerson)},
 		{Label: "Failed", Value: failed, Note: "refused by Halo", Tone: toneIf(failed > 0, ui.Bad), Href: v.at("/plan?state=failed")},
-	})
+	}
+	if n := s.onlyShown(); n > 0 {
+		tiles = append(tiles, ui.Tile{Label: "Only shown", Value: n, Note: "not written in this mode", Href: v.asking("/plan", "decides", decidesMode)})
+	}
+	return append(blocks, tiles)
 }
 
 func toneIf(yes bool, tone ui.Tone) ui.Tone {
@@ -161,6 +180,32 @@ func (s standing) of(state itemv1.State) int64 {
 		}
 	}
 	return n
+}
+
+// onlyShown counts what nothing holds but the connection's mode.
+func (s standing) onlyShown() (n int64) {
+	for _, c := range s.counts {
+		if c.GetState() == itemv1.State_STATE_HELD && byMode(c.GetReason()) {
+			n += c.GetCount()
+		}
+	}
+	return n
+}
+
+// held counts what a person must decide.
+func (s standing) held() int64 { return s.of(itemv1.State_STATE_HELD) - s.onlyShown() }
+
+// byMode tells whether a reason holds something only because the connection does not write it yet.
+func byMode(reason string) bool { return reason == "observe" || reason == "canary" }
+
+// state is all of it in a text, to see whether anything moved.
+func (s standing) state() string {
+	parts := append([]string{s.run.GetId(), s.run.GetOutcome().String()}, s.silent...)
+	for _, c := range s.counts {
+		parts = append(parts, fmt.Sprint(c.GetKind(), " ", c.GetState(), " ", c.GetReason(), " ", c.GetCount()))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "\n")
 }
 
 func (s standing) open() int64 {

@@ -17,26 +17,41 @@ import (
 	"seatline.dev/services/overview"
 )
 
-// composedOverview is everything of the overview that takes more than a moment to find out.
-func (v *visit) composedOverview(ctx context.Context) (verdict ui.Block, rest []ui.Block) {
+// composedOverview is the whole of the overview beneath its header.
+func (v *visit) composedOverview(ctx context.Context, s standing) []ui.Block {
 	o, err := v.Overview(ctx, v.connection.GetSlug())
 	if err != nil {
-		return nil, []ui.Block{*ui.ErrorNotice(err)}
+		return append(v.glance(s), *ui.ErrorNotice(err))
 	}
-	rest = append(rest, v.invoiceRuns(o), ui.Split{Main: []ui.Block{v.unmapped(o), v.goneAndBilling(o)}, Side: []ui.Block{v.freshness(o)}})
+	blocks := append([]ui.Block{v.verdict(o)}, v.glance(s)...)
+	blocks = append(blocks, v.invoiceRuns(o), ui.Split{Main: []ui.Block{v.unmapped(o), v.goneAndBilling(o)}, Side: []ui.Block{v.freshness(o)}})
 	if o.GetParity() != nil {
-		rest = append(rest, v.parityAtAGlance(o.GetParity()))
+		blocks = append(blocks, v.parityAtAGlance(o.GetParity()))
 	}
-	rest = append(rest, v.waiting(o.GetWaiting()), v.margins(o), v.monthOfChanges(o))
-	return v.verdict(o), rest
+	return append(blocks, v.waiting(o.GetWaiting()), v.margins(o), v.monthOfChanges(o))
+}
+
+// headline of parity, for a page.
+func headline(p *licencev1.Parity) string { return unbroken(overview.Headline(p)) }
+
+// unbroken keeps a browser from ending a line between an amount and its sign.
+func unbroken(text string) string {
+	return strings.NewReplacer("−£", "−\u2060£", "+£", "+\u2060£").Replace(text)
 }
 
 // verdict answers the one question: is everything in step?
 func (v *visit) verdict(o *overviewv1.Overview) ui.Block {
 	if o.GetInStep() {
-		return ui.Notice{Tone: ui.Good, Title: "Everything is in step", Text: "Halo holds what Giacom, the mappings and the price rules imply."}
+		n := ui.Notice{Tone: ui.Good, Title: strings.TrimSuffix(overview.InStep(o), "."), Text: "Halo holds what Giacom, the mappings and the price rules imply."}
+		if overview.Waits(o) > 0 {
+			n.Text, n.Actions = "All else in Halo is as Giacom, the mappings and the price rules imply.", []ui.Button{{Label: "What waits", Href: v.asking("/parity/rows", "class", "waiting"), Small: true}}
+		}
+		return n
 	}
-	n := ui.Notice{Tone: ui.Warn, Title: ui.Plural(int64(len(o.GetAttention())), "thing needs attention", "things need attention"), Items: o.GetAttention(), Next: "Sums are ex VAT."}
+	n := ui.Notice{Tone: ui.Warn, Title: ui.Plural(int64(len(o.GetAttention())), "thing needs attention", "things need attention"), Next: "Sums are ex VAT."}
+	for _, text := range o.GetAttention() {
+		n.Items = append(n.Items, unbroken(text))
+	}
 	if slices.ContainsFunc(o.GetWaiting(), func(w *opsv1.Waiting) bool { return w.GetState() == itemv1.State_STATE_FAILED }) {
 		n.Tone = ui.Bad
 	}
@@ -136,7 +151,7 @@ func (v *visit) parityAtAGlance(p *licencev1.Parity) ui.Section {
 		}
 		tiles = append(tiles, ui.Tile{Label: className(c.GetClass()), Value: c.GetCount(), Note: v.moneyOf(c), Tone: classTone(c.GetClass()), Href: v.asking("/parity/rows", "class", c.GetClass())})
 	}
-	return ui.Section{Title: "Giacom against Halo", Lead: overview.Headline(p), Blocks: []ui.Block{tiles}}
+	return ui.Section{Title: "Giacom against Halo", Lead: headline(p), Blocks: []ui.Block{tiles}}
 }
 
 // moneyOf is the sum that matters about a class.

@@ -12,7 +12,6 @@ import (
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 	"seatline.dev/services/console/web/ui"
-	"seatline.dev/services/overview"
 )
 
 func parityPages() []page {
@@ -109,7 +108,7 @@ func showParity(v *visit) error {
 	if v.connection.GetMode() != connectionv1.Mode_MODE_AUTO && v.operator() {
 		numbers.Actions = append(numbers.Actions, ui.Button{Label: "Leave observe", Href: v.at("/leave-observe"), Small: true, Kind: "primary"})
 	}
-	return v.show(ui.Header{Title: "Parity", Lead: overview.Headline(p)}, append(blocks, numbers, ui.Section{Title: "What was measured when", Blocks: []ui.Block{measured}})...)
+	return v.show(ui.Header{Title: "Parity", Lead: headline(p)}, append(blocks, numbers, ui.Section{Title: "What was measured when", Blocks: []ui.Block{measured}})...)
 }
 
 // showParityRows is the list behind the numbers.

@@ -17,6 +17,12 @@ func planPages() []page {
 	return []page{{path: ofConnection + "/plan", title: "Plan", nav: navPlan, handle: showPlan}}
 }
 
+// Who decides on what is held: a person, or nobody until the connection's mode is another.
+const (
+	decidesPerson = "person"
+	decidesMode   = "mode"
+)
+
 // showPlan is what differs between what Halo should hold and what it holds, in the order in which it
 // must happen.
 func showPlan(v *visit) error {
@@ -24,6 +30,13 @@ func showPlan(v *visit) error {
 	search := l.search("Search", "Customer, product or key")
 	kind := l.value("kind")
 	state := l.choice("state", "State", "state", "", "All", "pending", "Pending", "applying", "Applying", "parked", "Parked", "held", "Held", "failed", "Failed", "in_sync", "Follows")
+	decides := l.choice("decides", "Held for", "", "", "All", decidesPerson, "A person", decidesMode, "The mode only")
+	switch l.values.Get("decides") {
+	case decidesPerson:
+		l.and(`state = "held" AND reason != "observe" AND reason != "canary"`)
+	case decidesMode:
+		l.and(`state = "held" AND (reason = "observe" OR reason = "canary")`)
+	}
 	reason := ui.Field{Name: "reason", Kind: "hidden", Value: l.value("reason")}
 	if reason.Value != "" {
 		l.and("reason = " + quote(reason.Value))
@@ -54,7 +67,7 @@ func showPlan(v *visit) error {
 	for _, x := range items {
 		t.Rows = append(t.Rows, planRow(v, x))
 	}
-	form := l.form(search, state, reason, customer)
+	form := l.form(search, state, decides, reason, customer)
 	if kind != "" {
 		form.Fields = append(form.Fields, ui.Field{Name: "kind", Kind: "hidden", Value: kind})
 	}
@@ -186,7 +199,7 @@ func (v *visit) planTotals(ctx context.Context, filter string) (planTotals, []st
 
 func (s *planSum) add(x *itemv1.PlanItem) {
 	s.n++
-	if st := x.GetStatus().GetState(); st == itemv1.State_STATE_HELD || st == itemv1.State_STATE_FAILED {
+	if st := x.GetStatus().GetState(); st == itemv1.State_STATE_FAILED || st == itemv1.State_STATE_HELD && !byMode(x.GetStatus().GetReason().GetCode()) {
 		s.held++
 	}
 	if a, ok := ui.Known(x.GetMonthlyBefore()); ok {

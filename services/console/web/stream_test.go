@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -39,6 +40,27 @@ func streamed(t *testing.T, s *site, id string, look func(n int) (text string, l
 		t.Fatal(err)
 	}
 	return string(body)
+}
+
+// event is the first of a stream that has anything in it; the stream is left then.
+func (p *person) event(path string) string {
+	p.t.Helper()
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.base+path, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var event strings.Builder
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if event.WriteString(lines.Text() + "\n"); lines.Text() == "" && strings.Contains(event.String(), "event: ") {
+			break
+		}
+	}
+	return event.String()
 }
 
 func TestAStreamEndsWithItsSession(t *testing.T) {

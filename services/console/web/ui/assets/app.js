@@ -18,9 +18,11 @@
         next.innerHTML = event.data;
         if (next.innerHTML.trim() === place.innerHTML.trim()) return; // what is there already stays, and whoever is about to click it
         const unfolded = [...place.querySelectorAll("details")].map((d) => d.open);
+        const scrolled = [...place.querySelectorAll(".scroll")].map((s) => s.scrollLeft);
         const at = focused ? [...place.querySelectorAll("a, button, summary")].indexOf(focused) : -1;
         place.innerHTML = event.data;
         place.querySelectorAll("details").forEach((d, i) => { d.open = unfolded[i] ?? false; });
+        place.querySelectorAll(".scroll").forEach((s, i) => { s.scrollLeft = scrolled[i] ?? 0; });
         if (at >= 0) place.querySelectorAll("a, button, summary")[at]?.focus();
       });
       source.addEventListener("end", () => { ended = true; close(); });
