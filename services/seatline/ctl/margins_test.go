@@ -48,7 +48,7 @@ func TestMarginsByCustomer(t *testing.T) {
 	if len(lines) != 5 || strings.Contains(out, "\x1b") {
 		t.Fatalf("a head, three customers and the totals; got:\n%q", out)
 	}
-	for i, want := range map[int][]string{1: {"12", "£80.00", "£100.00", "-£20.00", "-25.0"}, 2: {"Harbour Dental", "-£5.00", "–"}, 4: {"bill £1,000.00 a month ex VAT", "costs £900.50", "margin £99.50 (10.0 %)"}} {
+	for i, want := range map[int][]string{1: {"12", "£80.00", "£100.00", "−£20.00", "-25.0"}, 2: {"Harbour Dental", "−£5.00", "–"}, 4: {"bill £1,000.00 a month ex VAT", "costs £900.50", "margin £99.50 (10.0 %)"}} {
 		for _, part := range want {
 			if !strings.Contains(lines[i], part) {
 				t.Errorf("line %d does not say %q: %s", i, part, lines[i])
