@@ -17,6 +17,7 @@ const (
 	navPlan        = "Plan"
 	navChanges     = "Changes"
 	navRuns        = "Runs"
+	navDeadLetters = "Dead letters"
 	navImports     = "Imports"
 	navIntegrator  = "Integrator"
 	navInty        = "Inty migration"
@@ -29,7 +30,7 @@ var navGroups = []struct {
 }{
 	{"", []struct{ name, icon string }{{navOverview, "overview"}, {navParity, "parity"}}},
 	{"Estate", []struct{ name, icon string }{{navMappings, "mappings"}, {navLicences, "licences"}, {navLines, "lines"}, {navRules, "rules"}}},
-	{"Activity", []struct{ name, icon string }{{navPlan, "plan"}, {navChanges, "changes"}, {navRuns, "runs"}}},
+	{"Activity", []struct{ name, icon string }{{navPlan, "plan"}, {navChanges, "changes"}, {navRuns, "runs"}, {navDeadLetters, "empty"}}},
 	{"Set-up", []struct{ name, icon string }{{navImports, "imports"}, {navIntegrator, "schedule"}, {navInty, "inty"}, {navConnections, "plug"}}},
 }
 

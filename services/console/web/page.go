@@ -46,6 +46,7 @@ func pages() []page {
 		changesPages(),
 		planPages(),
 		runsPages(),
+		deadLetterPages(),
 		mappingsPages(),
 		suggestionsPages(),
 		topLevelPages(),
