@@ -18,6 +18,8 @@ type Column struct {
 	Num bool
 	// Wide lets the column take what room there is.
 	Wide bool
+	// Name keeps names of people and companies from being squeezed to a word a line.
+	Name bool
 	// Sort is where ordering by the column leads; empty: it cannot be ordered by.
 	Sort string
 	// Sorted is "ascending" or "descending" when the rows are ordered by it now.
