@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -48,6 +47,7 @@ func showChanges(v *visit) error {
 	if l.narrowed() {
 		t.Empty = ui.Empty{Title: "Nothing found", Text: "No change matches what you asked for.", Actions: []ui.Button{{Label: "Show all changes", Href: v.at("/changes")}}}
 	}
+	v.nameClients(changesIn(page)...)
 	for _, c := range page {
 		t.Rows = append(t.Rows, changeRow(v, c))
 	}
@@ -81,27 +81,9 @@ func changeRow(v *visit, c *itemv1.Change) ui.Row {
 	}
 	row.Cells = []any{
 		ui.Stack{Top: v.thing(c.GetKind(), c.GetKey(), c.GetTitle()), Under: kindWord(c.GetKind()) + " · " + actionWord(c.GetAction())},
-		ui.When(c.GetTime()), outcome, whatChanged(c.GetChanges(), c.GetReason()), monthly(c.GetMonthlyBefore(), c.GetMonthlyAfter()), who,
+		ui.When(c.GetTime()), outcome, v.whatChanged(c.GetChanges(), c.GetReason()), monthly(c.GetMonthlyBefore(), c.GetMonthlyAfter()), who,
 	}
 	return row
-}
-
-// whatChanged lists fields with their old and new values, and the reason.
-func whatChanged(fields []*itemv1.FieldChange, why *itemv1.Reason) any {
-	var changes ui.Changes
-	for _, f := range fields {
-		changes = append(changes, ui.Change{Field: fieldWord(f.GetField()), Before: fieldValue(f.GetBefore()), After: fieldValue(f.GetAfter()), Minor: f.GetField() == "snowid"})
-	}
-	switch {
-	case len(changes) > 0 && why.GetText() != "":
-		return ui.Stack{Top: changes, Under: why.GetText()}
-	case len(changes) > 0:
-		return changes
-	case why.GetText() != "":
-		return ui.Quiet{Value: why.GetText()}
-	default:
-		return nil
-	}
 }
 
 // monthly is a sum a month, and if it changes by how much.
@@ -119,30 +101,6 @@ func monthly(before, after *moneyv1.Money) any {
 	default:
 		return ui.Stack{Top: is, Under: ui.Amount{Value: is.Value.Sub(was.Value), Currency: is.Currency, Bare: true, Signed: true}}
 	}
-}
-
-// fieldWord is a field of Halo in words.
-func fieldWord(field string) string {
-	switch field {
-	case "client_id":
-		return "Halo customer"
-	case "purchase_price":
-		return "cost"
-	case "snowid":
-		return "mark"
-	case "is_active":
-		return "active"
-	default:
-		return strings.ReplaceAll(field, "_", " ")
-	}
-}
-
-// fieldValue writes dates as people do.
-func fieldValue(value string) string {
-	if t, err := time.Parse("2006-01-02T15:04:05", value); err == nil {
-		return t.Format("2 Jan 2006")
-	}
-	return value
 }
 
 func actionWord(action string) string {

@@ -37,13 +37,16 @@ type desk struct {
 	pricingv1.UnimplementedPricingServiceServer
 	opsv1.UnimplementedOpsServiceServer
 
-	connection *connectionv1.Connection
-	leave      *connectionv1.LeaveObserve
-	licence    *licencev1.Licence
-	classes    []*itemv1.Standing
-	rules      *pricingv1.PriceRules
-	next       string // token of every list's next page
-	fail       error
+	connection  *connectionv1.Connection
+	leave       *connectionv1.LeaveObserve
+	licence     *licencev1.Licence
+	classes     []*itemv1.Standing
+	rules       *pricingv1.PriceRules
+	counts      []*opsv1.StateCount
+	invoiceRuns []*invoicelinev1.InvoiceRun // nil: one with three lines held
+	changes     []*itemv1.Change
+	next        string // token of every list's next page
+	fail        error
 
 	mu    sync.Mutex
 	asked []proto.Message
@@ -143,6 +146,9 @@ func (d *desk) line() *invoicelinev1.Line {
 }
 
 func (d *desk) ListInvoiceRuns(context.Context, *invoicelinev1.ListInvoiceRunsRequest) (*invoicelinev1.ListInvoiceRunsResponse, error) {
+	if d.invoiceRuns != nil {
+		return &invoicelinev1.ListInvoiceRunsResponse{Runs: d.invoiceRuns}, nil
+	}
 	return &invoicelinev1.ListInvoiceRunsResponse{Runs: []*invoicelinev1.InvoiceRun{{
 		Time: stamp("2026-12-01T06:00:00Z"), QuietTime: stamp("2026-12-01T04:00:00Z"), ReadTime: stamp("2026-11-23T13:05:00Z"), Lines: 42, Invoices: 5, Held: 3, AffectedBefore: []*moneyv1.Money{gbp("100")}, AffectedAfter: []*moneyv1.Money{gbp("84")},
 	}}}, nil
@@ -191,15 +197,16 @@ func (d *desk) GetPriceRuleTrial(_ context.Context, req *pricingv1.GetPriceRuleT
 }
 
 func (d *desk) GetProgress(context.Context, *opsv1.GetProgressRequest) (*opsv1.Progress, error) {
-	return &opsv1.Progress{}, nil
+	return &opsv1.Progress{Items: d.counts}, nil
 }
 
-func (d *desk) ListPlanItems(context.Context, *opsv1.ListPlanItemsRequest) (*opsv1.ListPlanItemsResponse, error) {
+func (d *desk) ListPlanItems(_ context.Context, req *opsv1.ListPlanItemsRequest) (*opsv1.ListPlanItemsResponse, error) {
+	_ = d.note(req) // plans are read by pages that tell of another call's failure
 	return &opsv1.ListPlanItemsResponse{}, nil
 }
 
 func (d *desk) ListChanges(context.Context, *opsv1.ListChangesRequest) (*opsv1.ListChangesResponse, error) {
-	return &opsv1.ListChangesResponse{}, nil
+	return &opsv1.ListChangesResponse{Changes: d.changes}, nil
 }
 
 func (d *desk) ListHistory(context.Context, *opsv1.ListHistoryRequest) (*opsv1.ListHistoryResponse, error) {

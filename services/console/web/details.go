@@ -173,6 +173,7 @@ func changesOf(v *visit, changes []*itemv1.Change) ui.Section {
 		Columns: []ui.Column{{Title: "What", Wide: true}, {Title: "When"}, {Title: "Outcome"}, {Title: "What changed"}, {Title: "A month, ex VAT", Num: true}, {Title: "Who"}},
 		Empty:   ui.Empty{Title: "Nothing was written yet", Text: "What is written to Halo, held, or decided by a person is listed here."},
 	}
+	v.nameClients(changesIn(changes)...)
 	for _, c := range changes {
 		t.Rows = append(t.Rows, changeRow(v, c))
 	}
@@ -186,8 +187,13 @@ func historyOf(v *visit, revisions []*opsv1.Revision) ui.Section {
 		Columns: []ui.Column{{Title: "When"}, {Title: "What became different", Wide: true}, {Title: "Came with"}},
 		Empty:   ui.Empty{Title: "No history yet"},
 	}
+	told := make([][]*itemv1.FieldChange, len(revisions))
 	for i, r := range revisions {
-		changed := whatChanged(tellable(r.GetChanges()), nil)
+		told[i] = tellable(r.GetChanges())
+	}
+	v.nameClients(told...)
+	for i, r := range revisions {
+		changed := v.whatChanged(told[i], nil)
 		if changed == nil && i == len(revisions)-1 {
 			changed = ui.Quiet{Value: "The first that is known"}
 		}

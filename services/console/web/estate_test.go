@@ -3,13 +3,18 @@ package web
 import (
 	"html"
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 
 	"seatline.dev/pkg/rpc"
 	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	opsv1 "seatline.dev/proto/seatline/ops/v1"
 )
 
 func TestOverviewAnswersWhetherEverythingIsInStep(t *testing.T) {
@@ -27,10 +32,82 @@ func TestOverviewAnswersWhetherEverythingIsInStep(t *testing.T) {
 	}
 }
 
+func TestWhatOnlyTheModeHoldsIsNobodysToDecide(t *testing.T) {
+	s, d := atDesk(t, func(d *desk) { // three services say so alike
+		d.counts = []*opsv1.StateCount{{Kind: "licence", State: itemv1.State_STATE_HELD, Reason: "observe", Count: 16}, {Kind: "licence", State: itemv1.State_STATE_HELD, Reason: "canary", Count: 1}, {Kind: "licence", State: itemv1.State_STATE_HELD, Reason: "price_missing", Count: 7}}
+	})
+	p := s.enter(t, "vera", rpc.RoleViewer)
+	text := strings.Join(strings.Fields(tag.ReplaceAllString(p.get("/c/acme").body, " ")), " ")
+	for _, says := range []string{"Held 21 for a person", "Only shown 51 not written in this mode"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("the overview does not say %q:\n%s", says, text)
+		}
+	}
+	for decides, filter := range map[string]string{"person": `state = "held" AND reason != "observe" AND reason != "canary"`, "mode": `state = "held" AND (reason = "observe" OR reason = "canary")`} {
+		p.get("/c/acme").tells(t, "the overview", `href="/c/acme/plan?decides=`+decides+`"`)
+		p.get("/c/acme/plan?decides=" + decides)
+		if req := last[*opsv1.ListPlanItemsRequest](d); req.GetFilter() != filter {
+			t.Errorf("the list behind the number is asked for by %q", req.GetFilter())
+		}
+	}
+}
+
+var tag = regexp.MustCompile(`<[^>]*>`)
+
+func TestWaitingForWhatComesByItselfIsInStep(t *testing.T) {
+	s, _ := atDesk(t, func(d *desk) {
+		d.classes = []*itemv1.Standing{{Class: "waiting", Text: "subscriptions wait for something that comes by itself", Count: 3, Filter: "class = waiting"}}
+		d.invoiceRuns = []*invoicelinev1.InvoiceRun{}
+	})
+	s.enter(t, "vera", rpc.RoleViewer).get("/c/acme").tells(t, "the overview", "Everything is in step; 3 subscriptions wait for what comes by itself", `href="/c/acme/parity/rows?class=waiting"`)
+}
+
+func TestTheVerdictIsRenewedWithTheNumbers(t *testing.T) {
+	s, _ := atDesk(t)
+	p := s.enter(t, "vera", rpc.RoleViewer)
+	page := p.get("/c/acme").body
+	live := strings.Index(page, `data-live="/c/acme/live"`)
+	for _, says := range []string{"things need attention", "In sync", "Before the next invoice run", "Giacom against Halo"} {
+		if at := strings.Index(page, says); live < 0 || at < live {
+			t.Errorf("%q at %d is outside what is renewed, which begins at %d", says, at, live)
+		}
+	}
+	got := p.event("/c/acme/live")
+	for _, says := range []string{"event: replace", "things need attention", "In sync", "Giacom against Halo"} {
+		if !strings.Contains(got, says) {
+			t.Errorf("the stream does not say %q", says)
+		}
+	}
+}
+
+func TestChangesTellMoneyAndCustomersAsPeopleDo(t *testing.T) {
+	s, d := atDesk(t, func(d *desk) {
+		d.changes = []*itemv1.Change{{Id: "licence-1", Kind: "licence", Key: "giacom/1", Title: "Seats", Action: "create", Outcome: "applied", Time: stamp("2026-11-23T13:00:00Z"), Changes: []*itemv1.FieldChange{
+			{Field: "client_id", Before: "0", After: "12"}, {Field: "purchase_price", Before: "10", After: "12.3456"}, {Field: "end_date", After: "2027-03-19T00:00:00"}, {Field: "count", Before: "9", After: "12"},
+		}}}
+	})
+	s.enter(t, "vera", rpc.RoleViewer).get("/c/acme/changes").tells(t, "the changes", `<span class="before">—</span>`, html.EscapeString(awkward)+" (12)", "cost, ex VAT", `<span class="before">£10.00</span>`, `<span class="after">£12.3456</span>`, "19 Mar 2027", `<span class="after">12</span>`)
+	if req := last[*mappingv1.ListMappingsRequest](d); req.GetFilter() != `connection = "acme" AND (halo_client_id = 12)` {
+		t.Errorf("names are asked for by %q", req.GetFilter())
+	}
+	if word := fieldWord("should be: unit_price amount"); word != "should be: unit price" || !isMoney("status monthly_after amount") || isMoney("count") {
+		t.Errorf("of a history: %q", word)
+	}
+}
+
+func TestALineShowsWhatShouldBeBesideWhatHaloHolds(t *testing.T) {
+	s, _ := atDesk(t)
+	r := s.enter(t, "vera", rpc.RoleViewer).get("/c/acme/lines/-7/3")
+	r.tells(t, "the line", "Should be", "In Halo", "£12.3456")
+	if strings.Contains(r.body, "Last written") {
+		t.Error("it tells of a write where none was")
+	}
+}
+
 func TestEachNumberOfParityIsAListWithPages(t *testing.T) {
 	s, d := atDesk(t, func(d *desk) { d.next = "more of it" })
 	p := s.enter(t, "vera", rpc.RoleViewer)
-	p.get("/c/acme/parity").tells(t, "parity", "1,943 of 2,011 subscriptions agree with Halo; 8 licences in Halo are no longer in Giacom, still billing £212.00 a month; 41 are on no invoice line, costing £1,204.00 a month; 19 counts differ.",
+	p.get("/c/acme/parity").tells(t, "parity", "1,943 of 2,011 subscriptions agree with Halo; 8 licences in Halo are no longer in Giacom, still billing £212.00 a month; 41 are on no invoice line, costing £1,204.00 a month; 19 counts differ. Sums are ex VAT.",
 		`href="/c/acme/parity/rows?class=no_line">41`, "What was measured when", "23 Nov 2026, 12:00", "23 Nov 2026, 13:00", "23 Nov 2026, 13:05")
 	r := p.get("/c/acme/parity/rows?class=no_line&q=%22o%27neill&order=cost+desc")
 	r.tells(t, "the rows", "On no invoice line", `href="/c/acme/licences/giacom/10%3F%231"`, `href="/c/acme/customers/MEX%2F1%3F"`, `rel="next"`, "£120.00")

@@ -37,7 +37,7 @@ func (v *visit) previewOf(customers string) (*intyv1.Preview, error) {
 // showIntyPreview is what re-pointing would change, with its money.
 func showIntyPreview(v *visit) error {
 	l := v.listing()
-	customers := ui.Field{Name: "customers", Label: "Only customers", Value: l.value("customers"), Placeholder: "Numbers in Halo, such as 12, 34"}
+	customers := ui.Field{Name: "customers", Label: "Only customers (Halo numbers)", Value: l.value("customers"), Placeholder: "12, 34"}
 	when := l.choice("when", "When", "", "", "All", "now", "Written at once", "waits", "Waits")
 	m, err := v.migration(v.ctx())
 	if err != nil {
@@ -114,7 +114,7 @@ func (v *visit) previewRow(x *intyv1.PreviewItem) ui.Row {
 	return ui.Row{Cells: []any{
 		ui.Stack{Top: v.lineNamed(line), Under: ui.Sentence{"No. " + id + " · ", ui.Link{Text: "only this customer", Href: v.asksApply("/preview", id)}}},
 		counted, monthly(x.GetMonthlyBefore(), x.GetMonthlyAfter()),
-		ui.Stack{Top: whatChanged(x.GetChanges(), nil), Under: "instead of " + x.GetFromName()},
+		ui.Stack{Top: v.whatChanged(x.GetChanges(), nil), Under: "instead of " + x.GetFromName()},
 		proRata, when,
 	}}
 }

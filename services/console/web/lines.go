@@ -36,7 +36,7 @@ func showLines(v *visit) error {
 	if licence != "" {
 		bills = ui.Field{Name: "licence", Label: "Bills", Kind: "select", Auto: true, Options: ui.Options(licence, "", "All", licence, licence)}
 	}
-	next := l.led("next", "Invoice run", "next_invoice", func(at string) string { return fieldValue(at) })
+	next := l.led("next", "Invoice run", "next_invoice", func(at string) string { return dateValue(at) })
 	l.and(v.ofThis())
 	resp, err := v.Lines().ListLines(v.ctx(), &invoicelinev1.ListLinesRequest{PageSize: pageSize, PageToken: l.token(), Filter: l.filter(), OrderBy: l.order()})
 	if err != nil {
@@ -62,7 +62,7 @@ func showLines(v *visit) error {
 func lineTable(v *visit, lines []*invoicelinev1.Line) ui.Table {
 	t := ui.Table{
 		Caption: "Invoice lines",
-		Columns: []ui.Column{{Title: "Line", Wide: true}, {Title: "Invoiced to"}, {Title: "Quantity", Num: true}, {Title: "Price of one, ex VAT", Num: true}, {Title: "A month, ex VAT", Num: true}, {Title: "State", Wide: true}, {Title: "Next invoice"}},
+		Columns: []ui.Column{{Title: "Line", Wide: true}, {Title: "Invoiced to", Name: true}, {Title: "Quantity", Num: true}, {Title: "Price of one, ex VAT", Num: true}, {Title: "A month, ex VAT", Num: true}, {Title: "State", Wide: true}, {Title: "Next invoice"}},
 		Empty:   ui.Empty{Title: "On no invoice line", Text: "Nothing of it is billed. A price rule can add a line, or you add one in Halo."},
 	}
 	for _, x := range lines {
@@ -160,9 +160,9 @@ func retryLine(v *visit) error {
 	return v.done(v.toLine(key), said("It is tried again."))
 }
 
-// lineFields sets side by side what should be, what was written, and what Halo shows.
+// lineFields sets side by side what should be, and what Halo holds.
 func lineFields(x *invoicelinev1.Line) ui.Section {
-	t := ui.Table{Caption: "The line, field by field", Columns: []ui.Column{{Title: "Field"}, {Title: "Should be"}, {Title: "Last written"}, {Title: "In Halo"}}}
+	t := ui.Table{Caption: "The line, field by field", Columns: []ui.Column{{Title: "Field"}, {Title: "Should be"}, {Title: "In Halo"}}}
 	number := func(n *int64) any {
 		if n == nil {
 			return nil
@@ -187,14 +187,14 @@ func lineFields(x *invoicelinev1.Line) ui.Section {
 		}},
 	} {
 		row := ui.Row{Cells: []any{f.name}}
-		for _, fields := range []*invoicelinev1.Fields{x.GetDesired(), x.GetApplied(), x.GetObserved()} {
+		for _, fields := range []*invoicelinev1.Fields{x.GetDesired(), x.GetObserved()} {
 			if fields == nil {
 				row.Cells = append(row.Cells, nil)
 				continue
 			}
 			row.Cells = append(row.Cells, f.of(fields))
 		}
-		if want := row.Cells[1]; want != nil && want != "" && x.GetObserved() != nil && fmt.Sprint(want) != fmt.Sprint(row.Cells[3]) {
+		if want := row.Cells[1]; want != nil && want != "" && x.GetObserved() != nil && fmt.Sprint(want) != fmt.Sprint(row.Cells[2]) {
 			row.Tone = ui.Warn
 		}
 		t.Rows = append(t.Rows, row)

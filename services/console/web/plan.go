@@ -64,6 +64,7 @@ func showPlan(v *visit) error {
 	if l.narrowed() {
 		t.Empty = ui.Empty{Title: "Nothing found", Text: "No part of the plan matches what you asked for.", Actions: []ui.Button{{Label: "Show the whole plan", Href: v.at("/plan")}}}
 	}
+	v.nameClients(changesIn(items)...)
 	for _, x := range items {
 		t.Rows = append(t.Rows, planRow(v, x))
 	}
@@ -112,7 +113,7 @@ func planRow(v *visit, x *itemv1.PlanItem) ui.Row {
 		under += " · " + x.GetCustomer()
 	}
 	row.Cells = []any{
-		ui.Stack{Top: v.thing(x.GetKind(), x.GetKey(), x.GetTitle()), Under: under}, action, whatChanged(x.GetChanges(), nil), monthly(x.GetMonthlyBefore(), x.GetMonthlyAfter()),
+		ui.Stack{Top: v.thing(x.GetKind(), x.GetKey(), x.GetTitle()), Under: under}, action, v.whatChanged(x.GetChanges(), nil), monthly(x.GetMonthlyBefore(), x.GetMonthlyAfter()),
 		ui.Stack{Top: ui.State(x.GetStatus().GetState()), Under: x.GetStatus().GetReason().GetText()},
 	}
 	return row

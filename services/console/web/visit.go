@@ -33,6 +33,8 @@ type visit struct {
 	id      string // the cookie's secret
 	// connection that the page is about; nil when it is about none.
 	connection *connectionv1.Connection
+	// clients are names of customers in Halo that were looked up, by their ids; see nameClients.
+	clients map[string]string
 	// all connections that are not deleted.
 	all []*connectionv1.Connection
 }
