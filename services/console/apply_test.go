@@ -92,7 +92,7 @@ func TestOfTwoOperatorsEditingAtOnceOneIsTold(t *testing.T) {
 	r := start(t)
 	read := r.apply(t, acme("acme"))
 	changes := []*connectionv1.ApplyConnectionRequest{
-		edit(read, func(c *connectionv1.Connection) { c.Mode = connectionv1.Mode_MODE_AUTO }),
+		edit(read, func(c *connectionv1.Connection) { c.Customers.Create = true }),
 		edit(read, func(c *connectionv1.Connection) { c.Licences.DeactivateRemoved = true }),
 	}
 	errs := make([]error, len(changes))
@@ -113,7 +113,7 @@ func TestOfTwoOperatorsEditingAtOnceOneIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := changes[winner].GetConnection()
-	if stored.GetMode() != want.GetMode() || stored.GetLicences().GetDeactivateRemoved() != want.GetLicences().GetDeactivateRemoved() {
+	if stored.GetCustomers().GetCreate() != want.GetCustomers().GetCreate() || stored.GetLicences().GetDeactivateRemoved() != want.GetLicences().GetDeactivateRemoved() {
 		t.Errorf("stored %v, want what the winner sent", stored)
 	}
 }

@@ -40,16 +40,12 @@ func (s *server) checkHalo(ctx context.Context, r *report, c *connectionv1.Conne
 	}
 	checkScopes(r, c, h.Scopes())
 	checkRights(ctx, r, h, c)
-	control, err := h.Control(ctx)
+	control, told, err := s.checkWriters(ctx, r, h, c)
 	if err != nil {
-		text, fix := haloSentence(err, "Look in Halo under Configuration > Integrations yourself, or give the application's agent the right to read the configuration.")
-		r.warn("Halo: settings", "control_unread", fix, "%s Without them Seatline cannot see Halo's own customer mappings, nor whether Halo's own Giacom integration is on.", text)
-	} else {
-		found := writers(control)
-		if err := s.rememberWriters(ctx, c.GetHalo().GetInstance(), found); err != nil {
-			return nil, err
-		}
-		checkControl(r, control, found)
+		return nil, err
+	}
+	if told {
+		checkControl(r, control)
 	}
 	return h, s.remember(ctx, c.GetHalo().GetInstance(), probe(ctx, r, h))
 }
@@ -157,6 +153,9 @@ func first[T any](rows iter.Seq2[T, error]) error {
 	return nil
 }
 
+// controlUnread is the code of a look for other writers that Halo did not answer.
+const controlUnread = "control_unread"
+
 // finding is another integration that writes the same licences.
 type finding struct{ Code, Text, Fix string }
 
@@ -177,15 +176,26 @@ func writers(control halo.Control) []finding {
 	return found
 }
 
-// checkControl says what the settings of the instance mean for billing.
-func checkControl(r *report, control halo.Control, others []finding) {
+// checkWriters asks Halo who else writes there, and keeps the answer. told is false where Halo gave none.
+func (s *server) checkWriters(ctx context.Context, r *report, h *halo.Client, c *connectionv1.Connection) (control halo.Control, told bool, err error) {
 	const name = "Halo: settings"
-	for _, f := range others {
+	if control, err = h.Control(ctx); err != nil {
+		text, fix := haloSentence(err, "Look in Halo under Configuration > Integrations yourself, or give the application's agent the right to read the configuration.")
+		r.warn(name, controlUnread, fix, "%s Without them Seatline cannot see whether Halo's own Giacom integration or Inty's is on, nor Halo's own customer mappings.", text)
+		return control, false, nil
+	}
+	found := writers(control)
+	for _, f := range found {
 		r.warn(name, f.Code, f.Fix, "%s", f.Text)
 	}
-	if len(others) == 0 {
+	if len(found) == 0 {
 		r.ok(name, "No other integration writes Giacom licences.")
 	}
+	return control, true, s.rememberWriters(ctx, c.GetHalo().GetInstance(), found)
+}
+
+// checkControl says what the settings of the instance mean for billing.
+func checkControl(r *report, control halo.Control) {
 	if links := control.GiacomMappings(); len(links) > 0 {
 		r.ok("Halo: native mappings", "Halo's own Giacom integration has %d customer mappings, which can be taken over.", len(links))
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -54,7 +55,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return chassis.Run(ctx, env, chassis.Spec{
 		Name:    Service,
 		Schemas: []postgres.Migrations{Migrations(), access.Migrations()},
-		Loops:   web.loops(),
+		Loops:   append(web.loops(), env.Loop("look who else writes in Halo", nil, time.Hour, s.lookAgain)),
 		Register: func(r grpc.ServiceRegistrar) {
 			connectionv1.RegisterConnectionServiceServer(r, s)
 			web.register(r)

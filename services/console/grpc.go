@@ -216,17 +216,16 @@ func (s *server) ApplyConnection(ctx context.Context, req *connectionv1.ApplyCon
 	if req.GetConnection() == nil {
 		return nil, rpc.InvalidArgument("connection", "is missing")
 	}
-	var c *connectionv1.Connection
-	var did string
-	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		if err := lockWrites(ctx, tx); err != nil {
-			return err
+	c, did, err := s.tryApply(ctx, req, nil)
+	if errors.Is(err, errLook) {
+		// Between two transactions, so that nobody else's change waits for Halo; and after everything else was found
+		// right, so that a secret goes nowhere that it must not.
+		var seen *look
+		if seen, err = s.lookFirst(ctx, c, req); err != nil {
+			return nil, err
 		}
-		if c, did, err = s.apply(ctx, tx, req); err == nil && req.GetValidateOnly() {
-			return errRollBack
-		}
-		return err
-	})
+		c, did, err = s.tryApply(ctx, req, seen)
+	}
 	switch {
 	case errors.Is(err, errRollBack):
 		return c, nil
@@ -237,6 +236,19 @@ func (s *server) ApplyConnection(ctx context.Context, req *connectionv1.ApplyCon
 			"instance", c.GetHalo().GetInstance(), "etag", c.GetEtag(), "who", rpc.Who(ctx))
 	}
 	return c, nil
+}
+
+func (s *server) tryApply(ctx context.Context, req *connectionv1.ApplyConnectionRequest, seen *look) (c *connectionv1.Connection, did string, err error) {
+	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		if err := lockWrites(ctx, tx); err != nil {
+			return err
+		}
+		if c, did, err = s.apply(ctx, tx, req, seen); err == nil && req.GetValidateOnly() {
+			return errRollBack
+		}
+		return err
+	})
+	return c, did, err
 }
 
 // given is a secret of a request, with where its reference stands.

@@ -57,6 +57,13 @@ func (s Services) Overview(ctx context.Context, connection string) (*overviewv1.
 			return err
 		})
 	}
+	others := &connectionv1.OtherWriters{}
+	if c.GetMode() == connectionv1.Mode_MODE_AUTO { // until it writes itself, there are no two
+		ask("console", func() (err error) {
+			others, err = s.Connections().GetOtherWriters(ctx, &connectionv1.GetConnectionRequest{Slug: connection})
+			return err
+		})
+	}
 	ask("fetcher", func() (err error) {
 		o.Sync, err = s.Runs().GetSyncStatus(ctx, &runv1.GetSyncStatusRequest{Connection: connection})
 		return err
@@ -101,7 +108,7 @@ func (s Services) Overview(ctx context.Context, connection string) (*overviewv1.
 		return strings.Compare(a.GetDate()+a.GetKind()+a.GetClass(), b.GetDate()+b.GetKind()+b.GetClass())
 	})
 	slices.SortFunc(o.Missing, func(a, b *overviewv1.Missing) int { return strings.Compare(a.GetService(), b.GetService()) })
-	o.Attention = attention(o, zone(c))
+	o.Attention = attention(o, others, zone(c))
 	o.InStep = len(o.Attention) == 0
 	return o, nil
 }
@@ -135,7 +142,7 @@ func Waits(o *overviewv1.Overview) (n int64) {
 }
 
 // attention says what is not as it should be, the most pressing first; times are those of the zone.
-func attention(o *overviewv1.Overview, zone *time.Location) []string {
+func attention(o *overviewv1.Overview, others *connectionv1.OtherWriters, zone *time.Location) []string {
 	const moment = "2 January 2006 at 15:04 MST"
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -144,6 +151,9 @@ func attention(o *overviewv1.Overview, zone *time.Location) []string {
 	}
 	if !o.GetEnabled() {
 		say("The connection is disabled: nothing is polled and nothing is written.")
+	}
+	for _, b := range others.GetFound() {
+		say("%s Halo said so on %s.", b.GetText(), others.GetLookTime().AsTime().In(zone).Format(moment))
 	}
 	switch sync := o.GetSync(); {
 	case sync.GetOpenRun().GetOutcome() == runv1.Outcome_OUTCOME_HELD:

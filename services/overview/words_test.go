@@ -49,7 +49,7 @@ func TestAttention(t *testing.T) {
 		Waiting: []*opsv1.Waiting{{Kind: "licence", State: itemv1.State_STATE_PARKED, Count: 1}},
 	}
 	london := zone(&connectionv1.Connection{})
-	if got := attention(inStep, london); len(got) > 0 {
+	if got := attention(inStep, nil, london); len(got) > 0 {
 		t.Errorf("nothing is amiss, and it says %q", got)
 	}
 	if got := InStep(inStep); got != "Everything is in step; 2 subscriptions wait for what comes by itself." {
@@ -67,13 +67,15 @@ func TestAttention(t *testing.T) {
 	}
 	want := []string{
 		"The service mapper does not answer for this connection: connection refused.",
+		"Halo's own Giacom integration is switched on. Halo said so on 1 March 2026 at 09:30 GMT.",
 		"The last poll did not succeed: Giacom says the key is wrong.",
 		"2 licences were refused by Halo: Halo refused it.",
 		"1 subscription is on no invoice line, costing £10.00 a month.",
 		"Before the invoice run on 1 August 2026 at 00:00 BST 3 lines are held or refused.",
 		"Before the invoice run on 1 December 2026 at 00:00 GMT 1 line is held or refused.",
 	}
-	if diff := cmp.Diff(want, attention(trouble, london)); diff != "" {
+	others := &connectionv1.OtherWriters{Found: []*connectionv1.Blocker{{Text: "Halo's own Giacom integration is switched on."}}, LookTime: timestamppb.New(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC))}
+	if diff := cmp.Diff(want, attention(trouble, others, london)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

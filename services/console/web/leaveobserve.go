@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/proto"
@@ -260,7 +261,7 @@ func answerQuestions(v *visit) error {
 
 // blockers are what stands against writing to Halo, each with what to do.
 func blockers(x *connectionv1.LeaveObserve) ui.Section {
-	s := ui.Section{Title: "What stands against it"}
+	s := ui.Section{Title: "What stands against it", Lead: whenAsked(x)}
 	for _, b := range x.GetBlockers() {
 		n := ui.Notice{Tone: ui.Bad, Title: "In the way", Text: b.GetText(), Next: b.GetFix()}
 		if b.GetOverridable() {
@@ -269,10 +270,45 @@ func blockers(x *connectionv1.LeaveObserve) ui.Section {
 		}
 		s.Blocks = append(s.Blocks, n)
 	}
-	if len(s.Blocks) == 0 {
-		s.Blocks = []ui.Block{ui.Notice{Tone: ui.Good, Text: "Nothing. Halo was asked just now: the rights are there, and no other integration writes licences."}}
+	if len(s.Blocks) > 0 {
+		return s
 	}
+	n := ui.Notice{Tone: ui.Good, Text: "Nothing, by all that Halo was asked:"}
+	for _, c := range x.GetChecks() {
+		if c.GetOutcome() == connectionv1.Check_OUTCOME_WARNING {
+			n.Tone, n.Text = ui.Info, "Nothing that is known; but Halo does not tell everything:"
+		}
+		n.Items = append(n.Items, c.GetName()+": "+c.GetText())
+	}
+	switch {
+	case len(x.GetChecks()) > 0:
+	case x.GetLookTime() == nil:
+		n.Tone, n.Text = ui.Info, "Nothing that is known: neither the rights nor other writers were looked at."
+	default:
+		n.Tone, n.Text = ui.Info, "Nothing that is known: no other integration wrote licences then. The rights to write are asked for when an operator opens this page."
+	}
+	s.Blocks = []ui.Block{n}
 	return s
+}
+
+// whenAsked says whether what stands there is Halo's present answer, or how old it is.
+func whenAsked(x *connectionv1.LeaveObserve) string {
+	last := "It never said yet who else writes there."
+	if at := x.GetLookTime(); at != nil {
+		last = "It last said who else writes there on " + ui.DateTime(at.AsTime()) + "."
+	}
+	switch {
+	case len(x.GetChecks()) == 0:
+		return "Halo was not asked for this page; it is asked when an operator opens it. " + last
+	case slices.ContainsFunc(x.GetChecks(), wentUnanswered):
+		return "Halo was asked just now, and did not answer everything. " + last
+	}
+	return "Halo was asked just now."
+}
+
+// wentUnanswered: without a token, or the right to read the settings, nothing is known of other writers.
+func wentUnanswered(c *connectionv1.Check) bool {
+	return c.GetCode() == "control_unread" || c.GetName() == "Halo token" && c.GetOutcome() == connectionv1.Check_OUTCOME_FAILED
 }
 
 // toBeWritten is the part of the plan that would be written if the connection did not observe.

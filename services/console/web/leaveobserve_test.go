@@ -55,7 +55,25 @@ func TestObserveIsLeftWithReasonsAndACanary(t *testing.T) {
 	if c := last[*connectionv1.ApplyConnectionRequest](d).GetConnection(); c.GetMode() != connectionv1.Mode_MODE_OBSERVE {
 		t.Errorf("back: %v", c)
 	}
+	d.leave.Blockers, d.leave.MayLeave = nil, true
+	scope := &connectionv1.Check{Name: "Halo: scope edit:invoices", Outcome: connectionv1.Check_OUTCOME_OK, Text: "Granted."}
+	d.leave.Checks, d.leave.LookTime = []*connectionv1.Check{scope}, stamp("2026-11-23T12:00:00Z")
+	p.get(page).tells(t, "when Halo was asked", "Halo was asked just now.", "Nothing, by all that Halo was asked", "Granted.")
+	scope.Outcome, scope.Text = connectionv1.Check_OUTCOME_WARNING, "Halo does not say which scopes it granted."
+	p.get(page).tells(t, "when Halo keeps to itself what it granted", "Nothing that is known", "Halo does not say which scopes it granted.")
+	d.leave.Checks = append(d.leave.Checks, &connectionv1.Check{Code: "control_unread"})
+	p.get(page).tells(t, "when Halo does not say who writes", "did not answer everything", "23 Nov 2026, 12:00")
+	d.leave.Checks = nil
 	r := s.enter(t, "vera", rpc.RoleViewer).get(page)
+	r.tells(t, "for a viewer, of an old look", "Halo was not asked for this page", "on 23 Nov 2026, 12:00", "no other integration wrote licences then")
+	d.leave.LookTime = nil
+	r = s.enter(t, "vic", rpc.RoleViewer).get(page)
+	r.tells(t, "for a viewer, when nobody looked", "It never said yet who else writes there.", "neither the rights nor other writers were looked at")
+	for _, untrue := range []string{"asked just now", "Nothing, by all"} {
+		if strings.Contains(r.body, untrue) {
+			t.Errorf("to a viewer the page says %q", untrue)
+		}
+	}
 	r.tells(t, "for a viewer", "Not answered")
 	if strings.Contains(r.body, "Keep these answers") || strings.Contains(r.body, "Choose a few") {
 		t.Error("a viewer is offered to leave observe")

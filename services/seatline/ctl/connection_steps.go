@@ -65,7 +65,7 @@ type ConnectionsLeave struct {
 	answers
 	Yes      bool     `help:"Begin to write to Halo."`
 	Canary   []string `placeholder:"MEX-ID" help:"With --yes: write only what concerns these Giacom customers, and observe all others."`
-	Override string   `placeholder:"REASON" help:"With --yes: why it is right although another integration writes in Halo; kept with the change."`
+	Override string   `placeholder:"REASON" help:"With --yes: why it is right although another integration writes in Halo, or Halo could not be asked; kept with the change."`
 }
 
 func (cmd *ConnectionsLeave) Run(ctx context.Context, c *Client) error {
@@ -75,7 +75,7 @@ func (cmd *ConnectionsLeave) Run(ctx context.Context, c *Client) error {
 		}
 		return onConnection(ctx, c, cmd.Slug, connectionClient.GetLeaveObserve, func(x *connectionv1.LeaveObserve) error { return printLeave(c, x) })
 	}
-	// Asking also looks into Halo for other writers, on which the change is then judged.
+	// What no reason overrides, such as a missing right, is only told by asking; other writers the change itself looks for.
 	err := onConnection(ctx, c, cmd.Slug, connectionClient.GetLeaveObserve, func(x *connectionv1.LeaveObserve) error {
 		for _, b := range x.GetBlockers() {
 			if !b.GetOverridable() {
@@ -124,6 +124,14 @@ func printLeave(c *Client, x *connectionv1.LeaveObserve) error {
 	}
 	for _, b := range x.GetBlockers() {
 		fmt.Fprintf(c.out, "In the way: %s %s\n", clean(b.GetText()), clean(b.GetFix()))
+	}
+	for _, check := range x.GetChecks() {
+		if check.GetCode() == "scopes_unknown" {
+			fmt.Fprintf(c.out, "Not known: %s: %s\n", clean(check.GetName()), clean(check.GetText()))
+		}
+	}
+	if len(x.GetChecks()) == 0 {
+		fmt.Fprintf(c.out, "Halo was not asked for this. It last said who else writes there: %s.\n", when(x.GetLookTime()))
 	}
 	if err := printUnknown(c, x.GetUnknown()); err != nil {
 		return err

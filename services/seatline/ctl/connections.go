@@ -118,7 +118,7 @@ type ConnectionsApply struct {
 	DryRun bool   `name:"dry-run" help:"Show what would be stored, store nothing."`
 	Force  bool   `help:"Update even if someone else changed it since the file's etag."`
 
-	Override string `placeholder:"REASON" help:"Why the mode auto is right although another integration was found writing in Halo; kept with the change."`
+	Override string `placeholder:"REASON" help:"Why the mode auto is right although another integration was found writing in Halo, or Halo could not be asked; kept with the change."`
 }
 
 func (cmd *ConnectionsApply) Run(ctx context.Context, c *Client) error {

@@ -187,7 +187,7 @@ func (x MethodRow_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MethodRow_Kind.Descriptor instead.
 func (MethodRow_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{18, 0}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type ListConnectionsRequest struct {
@@ -364,7 +364,7 @@ type ApplyConnectionRequest struct {
 	Force bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
 	// Answer with what would be stored, store nothing.
 	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// Why mode auto is right although another writer was found in Halo; kept with the change.
+	// Why mode auto is right although another writer was found in Halo, or Halo could not be asked; kept with the change.
 	OverrideReason string `protobuf:"bytes,6,opt,name=override_reason,json=overrideReason,proto3" json:"override_reason,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -972,7 +972,11 @@ type LeaveObserve struct {
 	// Differences that would be written, by kind; see the plan for each.
 	Plan []*Effect `protobuf:"bytes,7,rep,name=plan,proto3" json:"plan,omitempty"`
 	// Services that did not answer, so that their part is missing.
-	Unknown       []string `protobuf:"bytes,8,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	Unknown []string `protobuf:"bytes,8,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// What Halo was asked for this answer, and what it said; empty where it was not asked, as for viewers.
+	Checks []*Check `protobuf:"bytes,9,rep,name=checks,proto3" json:"checks,omitempty"`
+	// When Halo last said who else writes there; unset when it never did.
+	LookTime      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=look_time,json=lookTime,proto3" json:"look_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1063,6 +1067,74 @@ func (x *LeaveObserve) GetUnknown() []string {
 	return nil
 }
 
+func (x *LeaveObserve) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *LeaveObserve) GetLookTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LookTime
+	}
+	return nil
+}
+
+// OtherWriters are the integrations of Halo itself that maintain the same licences.
+type OtherWriters struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Found []*Blocker             `protobuf:"bytes,1,rep,name=found,proto3" json:"found,omitempty"`
+	// When Halo last said so; unset when it never did.
+	LookTime      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=look_time,json=lookTime,proto3" json:"look_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OtherWriters) Reset() {
+	*x = OtherWriters{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OtherWriters) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OtherWriters) ProtoMessage() {}
+
+func (x *OtherWriters) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OtherWriters.ProtoReflect.Descriptor instead.
+func (*OtherWriters) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *OtherWriters) GetFound() []*Blocker {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *OtherWriters) GetLookTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LookTime
+	}
+	return nil
+}
+
 // Question is one that Seatline does not answer for the operator.
 type Question struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1084,7 +1156,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1168,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1181,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{13}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Question) GetCode() string {
@@ -1172,7 +1244,7 @@ type Choice struct {
 
 func (x *Choice) Reset() {
 	*x = Choice{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1256,7 @@ func (x *Choice) String() string {
 func (*Choice) ProtoMessage() {}
 
 func (x *Choice) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1269,7 @@ func (x *Choice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choice.ProtoReflect.Descriptor instead.
 func (*Choice) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{14}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Choice) GetValue() string {
@@ -1216,7 +1288,8 @@ func (x *Choice) GetText() string {
 
 type Blocker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "two_writers_giacom", "two_writers_inty", "halo_token", "disabled", "run_held".
+	// "two_writers_giacom", "two_writers_inty", "control_unread" (it could not be asked), "halo_token", "scope_missing",
+	// "halo_read", "disabled", "run_held".
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	Fix  string `protobuf:"bytes,3,opt,name=fix,proto3" json:"fix,omitempty"`
@@ -1228,7 +1301,7 @@ type Blocker struct {
 
 func (x *Blocker) Reset() {
 	*x = Blocker{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1313,7 @@ func (x *Blocker) String() string {
 func (*Blocker) ProtoMessage() {}
 
 func (x *Blocker) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1326,7 @@ func (x *Blocker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blocker.ProtoReflect.Descriptor instead.
 func (*Blocker) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{15}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Blocker) GetCode() string {
@@ -1298,7 +1371,7 @@ type GetMethodChangeRequest struct {
 
 func (x *GetMethodChangeRequest) Reset() {
 	*x = GetMethodChangeRequest{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1383,7 @@ func (x *GetMethodChangeRequest) String() string {
 func (*GetMethodChangeRequest) ProtoMessage() {}
 
 func (x *GetMethodChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1396,7 @@ func (x *GetMethodChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMethodChangeRequest.ProtoReflect.Descriptor instead.
 func (*GetMethodChangeRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{16}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetMethodChangeRequest) GetSlug() string {
@@ -1385,7 +1458,7 @@ type MethodChange struct {
 
 func (x *MethodChange) Reset() {
 	*x = MethodChange{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1470,7 @@ func (x *MethodChange) String() string {
 func (*MethodChange) ProtoMessage() {}
 
 func (x *MethodChange) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1483,7 @@ func (x *MethodChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodChange.ProtoReflect.Descriptor instead.
 func (*MethodChange) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{17}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MethodChange) GetSlug() string {
@@ -1529,7 +1602,7 @@ type MethodRow struct {
 
 func (x *MethodRow) Reset() {
 	*x = MethodRow{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1614,7 @@ func (x *MethodRow) String() string {
 func (*MethodRow) ProtoMessage() {}
 
 func (x *MethodRow) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1627,7 @@ func (x *MethodRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRow.ProtoReflect.Descriptor instead.
 func (*MethodRow) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{18}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MethodRow) GetKind() MethodRow_Kind {
@@ -1627,7 +1700,7 @@ type RotateSecretsRequest struct {
 
 func (x *RotateSecretsRequest) Reset() {
 	*x = RotateSecretsRequest{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1712,7 @@ func (x *RotateSecretsRequest) String() string {
 func (*RotateSecretsRequest) ProtoMessage() {}
 
 func (x *RotateSecretsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1725,7 @@ func (x *RotateSecretsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSecretsRequest.ProtoReflect.Descriptor instead.
 func (*RotateSecretsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{19}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RotateSecretsRequest) GetSlug() string {
@@ -1694,7 +1767,7 @@ type RotateSecretsResponse struct {
 
 func (x *RotateSecretsResponse) Reset() {
 	*x = RotateSecretsResponse{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1779,7 @@ func (x *RotateSecretsResponse) String() string {
 func (*RotateSecretsResponse) ProtoMessage() {}
 
 func (x *RotateSecretsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1792,7 @@ func (x *RotateSecretsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSecretsResponse.ProtoReflect.Descriptor instead.
 func (*RotateSecretsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{20}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RotateSecretsResponse) GetConnection() *Connection {
@@ -1744,7 +1817,7 @@ type ResealSecretsRequest struct {
 
 func (x *ResealSecretsRequest) Reset() {
 	*x = ResealSecretsRequest{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1829,7 @@ func (x *ResealSecretsRequest) String() string {
 func (*ResealSecretsRequest) ProtoMessage() {}
 
 func (x *ResealSecretsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1842,7 @@ func (x *ResealSecretsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResealSecretsRequest.ProtoReflect.Descriptor instead.
 func (*ResealSecretsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{21}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{22}
 }
 
 type ResealSecretsResponse struct {
@@ -1786,7 +1859,7 @@ type ResealSecretsResponse struct {
 
 func (x *ResealSecretsResponse) Reset() {
 	*x = ResealSecretsResponse{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +1871,7 @@ func (x *ResealSecretsResponse) String() string {
 func (*ResealSecretsResponse) ProtoMessage() {}
 
 func (x *ResealSecretsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +1884,7 @@ func (x *ResealSecretsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResealSecretsResponse.ProtoReflect.Descriptor instead.
 func (*ResealSecretsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{22}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ResealSecretsResponse) GetResealed() int32 {
@@ -1849,7 +1922,7 @@ type Secrets struct {
 
 func (x *Secrets) Reset() {
 	*x = Secrets{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +1934,7 @@ func (x *Secrets) String() string {
 func (*Secrets) ProtoMessage() {}
 
 func (x *Secrets) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +1947,7 @@ func (x *Secrets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secrets.ProtoReflect.Descriptor instead.
 func (*Secrets) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{23}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Secrets) GetGiacomApiKey() string {
@@ -1988,7 +2061,7 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\fGROUP_GIACOM\x10\x02\x12\x0e\n" +
 	"\n" +
 	"GROUP_HALO\x10\x03\x12\x12\n" +
-	"\x0eGROUP_TOGETHER\x10\x04\"\xd0\x02\n" +
+	"\x0eGROUP_TOGETHER\x10\x04\"\xc0\x03\n" +
 	"\fLeaveObserve\x12\x12\n" +
 	"\x04slug\x18\x01 \x01(\tR\x04slug\x120\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x1c.seatline.connection.v1.ModeR\x04mode\x12>\n" +
@@ -1997,7 +2070,13 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\tmay_leave\x18\x05 \x01(\bR\bmayLeave\x12\x12\n" +
 	"\x04etag\x18\x06 \x01(\tR\x04etag\x122\n" +
 	"\x04plan\x18\a \x03(\v2\x1e.seatline.connection.v1.EffectR\x04plan\x12\x18\n" +
-	"\aunknown\x18\b \x03(\tR\aunknown\"\xe4\x01\n" +
+	"\aunknown\x18\b \x03(\tR\aunknown\x125\n" +
+	"\x06checks\x18\t \x03(\v2\x1d.seatline.connection.v1.CheckR\x06checks\x127\n" +
+	"\tlook_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\blookTime\"~\n" +
+	"\fOtherWriters\x125\n" +
+	"\x05found\x18\x01 \x03(\v2\x1f.seatline.connection.v1.BlockerR\x05found\x127\n" +
+	"\tlook_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\blookTime\"\xe4\x01\n" +
 	"\bQuestion\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1a\n" +
 	"\bquestion\x18\x02 \x01(\tR\bquestion\x12\x16\n" +
@@ -2076,7 +2155,7 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\x12halo_client_secret\x18\x02 \x01(\tR\x10haloClientSecret\x123\n" +
 	"\x16giacom_api_key_version\x18\x03 \x01(\x03R\x13giacomApiKeyVersion\x12;\n" +
 	"\x1ahalo_client_secret_version\x18\x04 \x01(\x03R\x17haloClientSecretVersion\x12\x12\n" +
-	"\x04etag\x18\x05 \x01(\tR\x04etag2\xea\f\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag2\xd1\r\n" +
 	"\x11ConnectionService\x12r\n" +
 	"\x0fListConnections\x12..seatline.connection.v1.ListConnectionsRequest\x1a/.seatline.connection.v1.ListConnectionsResponse\x12a\n" +
 	"\rGetConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12e\n" +
@@ -2088,7 +2167,8 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\x15ListConnectionChanges\x124.seatline.connection.v1.ListConnectionChangesRequest\x1a5.seatline.connection.v1.ListConnectionChangesResponse\x12v\n" +
 	"\x12ValidateConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a2.seatline.connection.v1.ValidateConnectionResponse\x12a\n" +
 	"\x10StreamValidation\x12,.seatline.connection.v1.GetConnectionRequest\x1a\x1d.seatline.connection.v1.Check0\x01\x12e\n" +
-	"\x0fGetLeaveObserve\x12,.seatline.connection.v1.GetConnectionRequest\x1a$.seatline.connection.v1.LeaveObserve\x12g\n" +
+	"\x0fGetLeaveObserve\x12,.seatline.connection.v1.GetConnectionRequest\x1a$.seatline.connection.v1.LeaveObserve\x12e\n" +
+	"\x0fGetOtherWriters\x12,.seatline.connection.v1.GetConnectionRequest\x1a$.seatline.connection.v1.OtherWriters\x12g\n" +
 	"\x0fGetMethodChange\x12..seatline.connection.v1.GetMethodChangeRequest\x1a$.seatline.connection.v1.MethodChange\x12l\n" +
 	"\rRotateSecrets\x12,.seatline.connection.v1.RotateSecretsRequest\x1a-.seatline.connection.v1.RotateSecretsResponse\x12l\n" +
 	"\rResealSecrets\x12,.seatline.connection.v1.ResealSecretsRequest\x1a-.seatline.connection.v1.ResealSecretsResponse\x12[\n" +
@@ -2109,7 +2189,7 @@ func file_seatline_connection_v1_connection_service_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_connection_v1_connection_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_seatline_connection_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_seatline_connection_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_seatline_connection_v1_connection_service_proto_goTypes = []any{
 	(Check_Outcome)(0),                    // 0: seatline.connection.v1.Check.Outcome
 	(Check_Group)(0),                      // 1: seatline.connection.v1.Check.Group
@@ -2127,84 +2207,91 @@ var file_seatline_connection_v1_connection_service_proto_goTypes = []any{
 	(*ValidateConnectionResponse)(nil),    // 13: seatline.connection.v1.ValidateConnectionResponse
 	(*Check)(nil),                         // 14: seatline.connection.v1.Check
 	(*LeaveObserve)(nil),                  // 15: seatline.connection.v1.LeaveObserve
-	(*Question)(nil),                      // 16: seatline.connection.v1.Question
-	(*Choice)(nil),                        // 17: seatline.connection.v1.Choice
-	(*Blocker)(nil),                       // 18: seatline.connection.v1.Blocker
-	(*GetMethodChangeRequest)(nil),        // 19: seatline.connection.v1.GetMethodChangeRequest
-	(*MethodChange)(nil),                  // 20: seatline.connection.v1.MethodChange
-	(*MethodRow)(nil),                     // 21: seatline.connection.v1.MethodRow
-	(*RotateSecretsRequest)(nil),          // 22: seatline.connection.v1.RotateSecretsRequest
-	(*RotateSecretsResponse)(nil),         // 23: seatline.connection.v1.RotateSecretsResponse
-	(*ResealSecretsRequest)(nil),          // 24: seatline.connection.v1.ResealSecretsRequest
-	(*ResealSecretsResponse)(nil),         // 25: seatline.connection.v1.ResealSecretsResponse
-	(*Secrets)(nil),                       // 26: seatline.connection.v1.Secrets
-	(*Connection)(nil),                    // 27: seatline.connection.v1.Connection
-	(*timestamppb.Timestamp)(nil),         // 28: google.protobuf.Timestamp
-	(*v1.FieldChange)(nil),                // 29: seatline.item.v1.FieldChange
-	(Mode)(0),                             // 30: seatline.connection.v1.Mode
-	(ImportMethod)(0),                     // 31: seatline.connection.v1.ImportMethod
-	(AllProductsFeed)(0),                  // 32: seatline.connection.v1.AllProductsFeed
+	(*OtherWriters)(nil),                  // 16: seatline.connection.v1.OtherWriters
+	(*Question)(nil),                      // 17: seatline.connection.v1.Question
+	(*Choice)(nil),                        // 18: seatline.connection.v1.Choice
+	(*Blocker)(nil),                       // 19: seatline.connection.v1.Blocker
+	(*GetMethodChangeRequest)(nil),        // 20: seatline.connection.v1.GetMethodChangeRequest
+	(*MethodChange)(nil),                  // 21: seatline.connection.v1.MethodChange
+	(*MethodRow)(nil),                     // 22: seatline.connection.v1.MethodRow
+	(*RotateSecretsRequest)(nil),          // 23: seatline.connection.v1.RotateSecretsRequest
+	(*RotateSecretsResponse)(nil),         // 24: seatline.connection.v1.RotateSecretsResponse
+	(*ResealSecretsRequest)(nil),          // 25: seatline.connection.v1.ResealSecretsRequest
+	(*ResealSecretsResponse)(nil),         // 26: seatline.connection.v1.ResealSecretsResponse
+	(*Secrets)(nil),                       // 27: seatline.connection.v1.Secrets
+	(*Connection)(nil),                    // 28: seatline.connection.v1.Connection
+	(*timestamppb.Timestamp)(nil),         // 29: google.protobuf.Timestamp
+	(*v1.FieldChange)(nil),                // 30: seatline.item.v1.FieldChange
+	(Mode)(0),                             // 31: seatline.connection.v1.Mode
+	(ImportMethod)(0),                     // 32: seatline.connection.v1.ImportMethod
+	(AllProductsFeed)(0),                  // 33: seatline.connection.v1.AllProductsFeed
 }
 var file_seatline_connection_v1_connection_service_proto_depIdxs = []int32{
-	27, // 0: seatline.connection.v1.ListConnectionsResponse.connections:type_name -> seatline.connection.v1.Connection
-	27, // 1: seatline.connection.v1.ApplyConnectionRequest.connection:type_name -> seatline.connection.v1.Connection
+	28, // 0: seatline.connection.v1.ListConnectionsResponse.connections:type_name -> seatline.connection.v1.Connection
+	28, // 1: seatline.connection.v1.ApplyConnectionRequest.connection:type_name -> seatline.connection.v1.Connection
 	8,  // 2: seatline.connection.v1.DeletionEffects.stays_in_halo:type_name -> seatline.connection.v1.Effect
 	8,  // 3: seatline.connection.v1.DeletionEffects.stops:type_name -> seatline.connection.v1.Effect
 	8,  // 4: seatline.connection.v1.DeletionEffects.forgotten:type_name -> seatline.connection.v1.Effect
 	12, // 5: seatline.connection.v1.ListConnectionChangesResponse.changes:type_name -> seatline.connection.v1.ConnectionChange
-	28, // 6: seatline.connection.v1.ConnectionChange.time:type_name -> google.protobuf.Timestamp
-	29, // 7: seatline.connection.v1.ConnectionChange.fields:type_name -> seatline.item.v1.FieldChange
+	29, // 6: seatline.connection.v1.ConnectionChange.time:type_name -> google.protobuf.Timestamp
+	30, // 7: seatline.connection.v1.ConnectionChange.fields:type_name -> seatline.item.v1.FieldChange
 	14, // 8: seatline.connection.v1.ValidateConnectionResponse.checks:type_name -> seatline.connection.v1.Check
 	0,  // 9: seatline.connection.v1.Check.outcome:type_name -> seatline.connection.v1.Check.Outcome
 	1,  // 10: seatline.connection.v1.Check.group:type_name -> seatline.connection.v1.Check.Group
-	30, // 11: seatline.connection.v1.LeaveObserve.mode:type_name -> seatline.connection.v1.Mode
-	16, // 12: seatline.connection.v1.LeaveObserve.questions:type_name -> seatline.connection.v1.Question
-	18, // 13: seatline.connection.v1.LeaveObserve.blockers:type_name -> seatline.connection.v1.Blocker
+	31, // 11: seatline.connection.v1.LeaveObserve.mode:type_name -> seatline.connection.v1.Mode
+	17, // 12: seatline.connection.v1.LeaveObserve.questions:type_name -> seatline.connection.v1.Question
+	19, // 13: seatline.connection.v1.LeaveObserve.blockers:type_name -> seatline.connection.v1.Blocker
 	8,  // 14: seatline.connection.v1.LeaveObserve.plan:type_name -> seatline.connection.v1.Effect
-	17, // 15: seatline.connection.v1.Question.choices:type_name -> seatline.connection.v1.Choice
-	31, // 16: seatline.connection.v1.GetMethodChangeRequest.method:type_name -> seatline.connection.v1.ImportMethod
-	32, // 17: seatline.connection.v1.GetMethodChangeRequest.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
-	31, // 18: seatline.connection.v1.MethodChange.from:type_name -> seatline.connection.v1.ImportMethod
-	31, // 19: seatline.connection.v1.MethodChange.to:type_name -> seatline.connection.v1.ImportMethod
-	21, // 20: seatline.connection.v1.MethodChange.rows:type_name -> seatline.connection.v1.MethodRow
-	2,  // 21: seatline.connection.v1.MethodRow.kind:type_name -> seatline.connection.v1.MethodRow.Kind
-	27, // 22: seatline.connection.v1.RotateSecretsResponse.connection:type_name -> seatline.connection.v1.Connection
-	14, // 23: seatline.connection.v1.RotateSecretsResponse.checks:type_name -> seatline.connection.v1.Check
-	3,  // 24: seatline.connection.v1.ConnectionService.ListConnections:input_type -> seatline.connection.v1.ListConnectionsRequest
-	5,  // 25: seatline.connection.v1.ConnectionService.GetConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	6,  // 26: seatline.connection.v1.ConnectionService.ApplyConnection:input_type -> seatline.connection.v1.ApplyConnectionRequest
-	5,  // 27: seatline.connection.v1.ConnectionService.EnableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	5,  // 28: seatline.connection.v1.ConnectionService.DisableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	5,  // 29: seatline.connection.v1.ConnectionService.GetDeletionEffects:input_type -> seatline.connection.v1.GetConnectionRequest
-	5,  // 30: seatline.connection.v1.ConnectionService.DeleteConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	10, // 31: seatline.connection.v1.ConnectionService.ListConnectionChanges:input_type -> seatline.connection.v1.ListConnectionChangesRequest
-	5,  // 32: seatline.connection.v1.ConnectionService.ValidateConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	5,  // 33: seatline.connection.v1.ConnectionService.StreamValidation:input_type -> seatline.connection.v1.GetConnectionRequest
-	5,  // 34: seatline.connection.v1.ConnectionService.GetLeaveObserve:input_type -> seatline.connection.v1.GetConnectionRequest
-	19, // 35: seatline.connection.v1.ConnectionService.GetMethodChange:input_type -> seatline.connection.v1.GetMethodChangeRequest
-	22, // 36: seatline.connection.v1.ConnectionService.RotateSecrets:input_type -> seatline.connection.v1.RotateSecretsRequest
-	24, // 37: seatline.connection.v1.ConnectionService.ResealSecrets:input_type -> seatline.connection.v1.ResealSecretsRequest
-	5,  // 38: seatline.connection.v1.ConnectionService.GetSecrets:input_type -> seatline.connection.v1.GetConnectionRequest
-	4,  // 39: seatline.connection.v1.ConnectionService.ListConnections:output_type -> seatline.connection.v1.ListConnectionsResponse
-	27, // 40: seatline.connection.v1.ConnectionService.GetConnection:output_type -> seatline.connection.v1.Connection
-	27, // 41: seatline.connection.v1.ConnectionService.ApplyConnection:output_type -> seatline.connection.v1.Connection
-	27, // 42: seatline.connection.v1.ConnectionService.EnableConnection:output_type -> seatline.connection.v1.Connection
-	27, // 43: seatline.connection.v1.ConnectionService.DisableConnection:output_type -> seatline.connection.v1.Connection
-	9,  // 44: seatline.connection.v1.ConnectionService.GetDeletionEffects:output_type -> seatline.connection.v1.DeletionEffects
-	7,  // 45: seatline.connection.v1.ConnectionService.DeleteConnection:output_type -> seatline.connection.v1.DeleteConnectionResponse
-	11, // 46: seatline.connection.v1.ConnectionService.ListConnectionChanges:output_type -> seatline.connection.v1.ListConnectionChangesResponse
-	13, // 47: seatline.connection.v1.ConnectionService.ValidateConnection:output_type -> seatline.connection.v1.ValidateConnectionResponse
-	14, // 48: seatline.connection.v1.ConnectionService.StreamValidation:output_type -> seatline.connection.v1.Check
-	15, // 49: seatline.connection.v1.ConnectionService.GetLeaveObserve:output_type -> seatline.connection.v1.LeaveObserve
-	20, // 50: seatline.connection.v1.ConnectionService.GetMethodChange:output_type -> seatline.connection.v1.MethodChange
-	23, // 51: seatline.connection.v1.ConnectionService.RotateSecrets:output_type -> seatline.connection.v1.RotateSecretsResponse
-	25, // 52: seatline.connection.v1.ConnectionService.ResealSecrets:output_type -> seatline.connection.v1.ResealSecretsResponse
-	26, // 53: seatline.connection.v1.ConnectionService.GetSecrets:output_type -> seatline.connection.v1.Secrets
-	39, // [39:54] is the sub-list for method output_type
-	24, // [24:39] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	14, // 15: seatline.connection.v1.LeaveObserve.checks:type_name -> seatline.connection.v1.Check
+	29, // 16: seatline.connection.v1.LeaveObserve.look_time:type_name -> google.protobuf.Timestamp
+	19, // 17: seatline.connection.v1.OtherWriters.found:type_name -> seatline.connection.v1.Blocker
+	29, // 18: seatline.connection.v1.OtherWriters.look_time:type_name -> google.protobuf.Timestamp
+	18, // 19: seatline.connection.v1.Question.choices:type_name -> seatline.connection.v1.Choice
+	32, // 20: seatline.connection.v1.GetMethodChangeRequest.method:type_name -> seatline.connection.v1.ImportMethod
+	33, // 21: seatline.connection.v1.GetMethodChangeRequest.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
+	32, // 22: seatline.connection.v1.MethodChange.from:type_name -> seatline.connection.v1.ImportMethod
+	32, // 23: seatline.connection.v1.MethodChange.to:type_name -> seatline.connection.v1.ImportMethod
+	22, // 24: seatline.connection.v1.MethodChange.rows:type_name -> seatline.connection.v1.MethodRow
+	2,  // 25: seatline.connection.v1.MethodRow.kind:type_name -> seatline.connection.v1.MethodRow.Kind
+	28, // 26: seatline.connection.v1.RotateSecretsResponse.connection:type_name -> seatline.connection.v1.Connection
+	14, // 27: seatline.connection.v1.RotateSecretsResponse.checks:type_name -> seatline.connection.v1.Check
+	3,  // 28: seatline.connection.v1.ConnectionService.ListConnections:input_type -> seatline.connection.v1.ListConnectionsRequest
+	5,  // 29: seatline.connection.v1.ConnectionService.GetConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	6,  // 30: seatline.connection.v1.ConnectionService.ApplyConnection:input_type -> seatline.connection.v1.ApplyConnectionRequest
+	5,  // 31: seatline.connection.v1.ConnectionService.EnableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 32: seatline.connection.v1.ConnectionService.DisableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 33: seatline.connection.v1.ConnectionService.GetDeletionEffects:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 34: seatline.connection.v1.ConnectionService.DeleteConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	10, // 35: seatline.connection.v1.ConnectionService.ListConnectionChanges:input_type -> seatline.connection.v1.ListConnectionChangesRequest
+	5,  // 36: seatline.connection.v1.ConnectionService.ValidateConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 37: seatline.connection.v1.ConnectionService.StreamValidation:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 38: seatline.connection.v1.ConnectionService.GetLeaveObserve:input_type -> seatline.connection.v1.GetConnectionRequest
+	5,  // 39: seatline.connection.v1.ConnectionService.GetOtherWriters:input_type -> seatline.connection.v1.GetConnectionRequest
+	20, // 40: seatline.connection.v1.ConnectionService.GetMethodChange:input_type -> seatline.connection.v1.GetMethodChangeRequest
+	23, // 41: seatline.connection.v1.ConnectionService.RotateSecrets:input_type -> seatline.connection.v1.RotateSecretsRequest
+	25, // 42: seatline.connection.v1.ConnectionService.ResealSecrets:input_type -> seatline.connection.v1.ResealSecretsRequest
+	5,  // 43: seatline.connection.v1.ConnectionService.GetSecrets:input_type -> seatline.connection.v1.GetConnectionRequest
+	4,  // 44: seatline.connection.v1.ConnectionService.ListConnections:output_type -> seatline.connection.v1.ListConnectionsResponse
+	28, // 45: seatline.connection.v1.ConnectionService.GetConnection:output_type -> seatline.connection.v1.Connection
+	28, // 46: seatline.connection.v1.ConnectionService.ApplyConnection:output_type -> seatline.connection.v1.Connection
+	28, // 47: seatline.connection.v1.ConnectionService.EnableConnection:output_type -> seatline.connection.v1.Connection
+	28, // 48: seatline.connection.v1.ConnectionService.DisableConnection:output_type -> seatline.connection.v1.Connection
+	9,  // 49: seatline.connection.v1.ConnectionService.GetDeletionEffects:output_type -> seatline.connection.v1.DeletionEffects
+	7,  // 50: seatline.connection.v1.ConnectionService.DeleteConnection:output_type -> seatline.connection.v1.DeleteConnectionResponse
+	11, // 51: seatline.connection.v1.ConnectionService.ListConnectionChanges:output_type -> seatline.connection.v1.ListConnectionChangesResponse
+	13, // 52: seatline.connection.v1.ConnectionService.ValidateConnection:output_type -> seatline.connection.v1.ValidateConnectionResponse
+	14, // 53: seatline.connection.v1.ConnectionService.StreamValidation:output_type -> seatline.connection.v1.Check
+	15, // 54: seatline.connection.v1.ConnectionService.GetLeaveObserve:output_type -> seatline.connection.v1.LeaveObserve
+	16, // 55: seatline.connection.v1.ConnectionService.GetOtherWriters:output_type -> seatline.connection.v1.OtherWriters
+	21, // 56: seatline.connection.v1.ConnectionService.GetMethodChange:output_type -> seatline.connection.v1.MethodChange
+	24, // 57: seatline.connection.v1.ConnectionService.RotateSecrets:output_type -> seatline.connection.v1.RotateSecretsResponse
+	26, // 58: seatline.connection.v1.ConnectionService.ResealSecrets:output_type -> seatline.connection.v1.ResealSecretsResponse
+	27, // 59: seatline.connection.v1.ConnectionService.GetSecrets:output_type -> seatline.connection.v1.Secrets
+	44, // [44:60] is the sub-list for method output_type
+	28, // [28:44] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_seatline_connection_v1_connection_service_proto_init() }
@@ -2219,7 +2306,7 @@ func file_seatline_connection_v1_connection_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_connection_v1_connection_service_proto_rawDesc), len(file_seatline_connection_v1_connection_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ const (
 	ConnectionService_ValidateConnection_FullMethodName    = "/seatline.connection.v1.ConnectionService/ValidateConnection"
 	ConnectionService_StreamValidation_FullMethodName      = "/seatline.connection.v1.ConnectionService/StreamValidation"
 	ConnectionService_GetLeaveObserve_FullMethodName       = "/seatline.connection.v1.ConnectionService/GetLeaveObserve"
+	ConnectionService_GetOtherWriters_FullMethodName       = "/seatline.connection.v1.ConnectionService/GetOtherWriters"
 	ConnectionService_GetMethodChange_FullMethodName       = "/seatline.connection.v1.ConnectionService/GetMethodChange"
 	ConnectionService_RotateSecrets_FullMethodName         = "/seatline.connection.v1.ConnectionService/RotateSecrets"
 	ConnectionService_ResealSecrets_FullMethodName         = "/seatline.connection.v1.ConnectionService/ResealSecrets"
@@ -45,6 +46,8 @@ type ConnectionServiceClient interface {
 	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
 	GetConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
 	// Creates, or updates when the slug exists. An update must carry the etag last read, or force.
+	// The step into mode auto asks Halo who else writes there, and is refused where somebody does or Halo
+	// does not say, unless a reason is given.
 	// Fields that are output only are ignored.
 	ApplyConnection(ctx context.Context, in *ApplyConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
 	EnableConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
@@ -60,8 +63,10 @@ type ConnectionServiceClient interface {
 	// The same, each check as soon as it is made; those of Giacom and of Halo in any order.
 	StreamValidation(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Check], error)
 	// The questions that cannot be guessed, with their present answers, and what stands against leaving
-	// observe. Asks Halo who else writes there, except for viewers, who are told what it answered last.
+	// observe. Asks Halo for the rights and who else writes there, except for viewers, who are told what it answered last.
 	GetLeaveObserve(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*LeaveObserve, error)
+	// Who else was found writing to this Halo when it was asked last. Asks it nothing.
+	GetOtherWriters(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*OtherWriters, error)
 	// What choosing another import method will do: reads the account by it and publishes nothing. Not for
 	// viewers.
 	GetMethodChange(ctx context.Context, in *GetMethodChangeRequest, opts ...grpc.CallOption) (*MethodChange, error)
@@ -200,6 +205,16 @@ func (c *connectionServiceClient) GetLeaveObserve(ctx context.Context, in *GetCo
 	return out, nil
 }
 
+func (c *connectionServiceClient) GetOtherWriters(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*OtherWriters, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OtherWriters)
+	err := c.cc.Invoke(ctx, ConnectionService_GetOtherWriters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *connectionServiceClient) GetMethodChange(ctx context.Context, in *GetMethodChangeRequest, opts ...grpc.CallOption) (*MethodChange, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(MethodChange)
@@ -249,6 +264,8 @@ type ConnectionServiceServer interface {
 	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
 	GetConnection(context.Context, *GetConnectionRequest) (*Connection, error)
 	// Creates, or updates when the slug exists. An update must carry the etag last read, or force.
+	// The step into mode auto asks Halo who else writes there, and is refused where somebody does or Halo
+	// does not say, unless a reason is given.
 	// Fields that are output only are ignored.
 	ApplyConnection(context.Context, *ApplyConnectionRequest) (*Connection, error)
 	EnableConnection(context.Context, *GetConnectionRequest) (*Connection, error)
@@ -264,8 +281,10 @@ type ConnectionServiceServer interface {
 	// The same, each check as soon as it is made; those of Giacom and of Halo in any order.
 	StreamValidation(*GetConnectionRequest, grpc.ServerStreamingServer[Check]) error
 	// The questions that cannot be guessed, with their present answers, and what stands against leaving
-	// observe. Asks Halo who else writes there, except for viewers, who are told what it answered last.
+	// observe. Asks Halo for the rights and who else writes there, except for viewers, who are told what it answered last.
 	GetLeaveObserve(context.Context, *GetConnectionRequest) (*LeaveObserve, error)
+	// Who else was found writing to this Halo when it was asked last. Asks it nothing.
+	GetOtherWriters(context.Context, *GetConnectionRequest) (*OtherWriters, error)
 	// What choosing another import method will do: reads the account by it and publishes nothing. Not for
 	// viewers.
 	GetMethodChange(context.Context, *GetMethodChangeRequest) (*MethodChange, error)
@@ -317,6 +336,9 @@ func (UnimplementedConnectionServiceServer) StreamValidation(*GetConnectionReque
 }
 func (UnimplementedConnectionServiceServer) GetLeaveObserve(context.Context, *GetConnectionRequest) (*LeaveObserve, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLeaveObserve not implemented")
+}
+func (UnimplementedConnectionServiceServer) GetOtherWriters(context.Context, *GetConnectionRequest) (*OtherWriters, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOtherWriters not implemented")
 }
 func (UnimplementedConnectionServiceServer) GetMethodChange(context.Context, *GetMethodChangeRequest) (*MethodChange, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMethodChange not implemented")
@@ -542,6 +564,24 @@ func _ConnectionService_GetLeaveObserve_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectionService_GetOtherWriters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).GetOtherWriters(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_GetOtherWriters_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).GetOtherWriters(ctx, req.(*GetConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ConnectionService_GetMethodChange_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetMethodChangeRequest)
 	if err := dec(in); err != nil {
@@ -660,6 +700,10 @@ var ConnectionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetLeaveObserve",
 			Handler:    _ConnectionService_GetLeaveObserve_Handler,
+		},
+		{
+			MethodName: "GetOtherWriters",
+			Handler:    _ConnectionService_GetOtherWriters_Handler,
 		},
 		{
 			MethodName: "GetMethodChange",
