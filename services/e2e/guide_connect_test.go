@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,6 +10,7 @@ import (
 
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	moneyv1 "seatline.dev/proto/seatline/money/v1"
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 	"seatline.dev/services/estate"
 	"seatline.dev/services/seatline/ctl"
@@ -188,7 +190,15 @@ func connecting() []procedure {
 var leaving = procedure{
 	name: "leave observe",
 	command: func(g *guide) {
-		g.says(g.command(0, "connections", "leave-observe", "acme"), "billing.pro_rata", "customers.create", "licences.deactivate_removed")
+		g.says(g.command(0, "connections", "leave-observe", "acme"), "billing.pro_rata", "customers.create", "licences.deactivate_removed", "--pro-rata=0 (none)", "--rules=FILE")
+		g.says(g.command(0, "connections", "leave-observe", "acme", "--price-basis=per-seat-per-term", "--deactivate-removed"), "A seat for the whole term.", "A scheduled run makes them inactive")
+		g.says(g.command(2, "connections", "leave-observe", "acme", "--pro-rata=9", "--yes"), "billing.pro_rata")
+		g.says(g.command(0, "rules", "set", "acme", "-f", g.file("none.yaml", "[]\n")), "0 rules stored")
+		rules := g.file("rules.yaml", "- {name: 'keep, and add what is missing', keep: true, add_line: {}}\n")
+		g.says(g.command(0, "connections", "leave-observe", "acme", "--rules", rules, "--price-basis=per-seat-per-month", "--no-deactivate-removed", "--yes", "--canary", g.mex(0)), "what concerns "+g.mex(0))
+		if g.follow(); !slices.Equal(g.connection.GetCanary().GetMexIds(), []string{g.mex(0)}) {
+			g.Errorf("the canary is %v", g.connection.GetCanary())
+		}
 		g.says(g.command(0, "connections", "leave-observe", "acme", "--yes"), "writes to Halo from now on")
 	},
 	call: func(g *guide) {
@@ -197,11 +207,17 @@ var leaving = procedure{
 		if !leave.GetMayLeave() || len(leave.GetQuestions()) != 6 || leave.GetEtag() != g.connection.GetEtag() {
 			g.Errorf("leaving: %v", leave)
 		}
-		g.change(func(c *connectionv1.Connection) { c.Mode = connectionv1.Mode_MODE_AUTO })
+		g.change(func(c *connectionv1.Connection) {
+			c.Mode, c.Canary = connectionv1.Mode_MODE_AUTO, &connectionv1.Canary{MexIds: []string{g.mex(0)}}
+		})
+		g.change(func(c *connectionv1.Connection) { c.Canary = nil })
 	},
 	after: func(g *guide) {
 		if g.connection.GetMode() != connectionv1.Mode_MODE_AUTO {
 			g.Errorf("the mode is %s", g.connection.GetMode())
+		}
+		if c := g.connection; c.GetCanary() != nil || c.GetGiacom().GetAnnualPriceBasis() != moneyv1.Basis_BASIS_PER_SEAT_PER_MONTH || c.GetLicences().GetDeactivateRemoved() || c.GetBilling().GetProRata() != 1 {
+			g.Errorf("after the answers: %v", c)
 		}
 	},
 }

@@ -34,6 +34,7 @@ var subscriptions = procedure{
 		g.run = g.ran(g.command(0, "integrator", "run-now", "acme", "--watch"))
 		g.saw(false)
 		g.says(g.command(0, "integrator", "report", g.run), "1 licence: update (applied)", "count")
+		g.says(g.command(0, "margins", "acme"), "Harbour Dental", "Our lines bill £")
 		g.says(g.command(0, "integrator", "report", g.run, "--csv"), ",licence,giacom/"+g.sub(0).ID+",", ",applied,update,count: ")
 	},
 	call: func(g *guide) {

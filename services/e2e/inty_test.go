@@ -48,9 +48,16 @@ func TestFromIntyToGiacom(t *testing.T) {
 	if l := s.licenceByID(same[0].LicenceID); !strings.HasPrefix(l.SnowID, "giacom:") || l.Count != 9 {
 		t.Errorf("the licence with the same seats was not adopted in place: %+v", l)
 	}
-	// Two ways in: adopt in place, or beside and re-point.
-	s.command(0, "inty", "pair", "acme", fmt.Sprint(others[1].LicenceID), "--adopt")
-	for _, x := range []estate.Tag{others[0], unknown[0], unknown[1]} {
+	// Two ways in, by the pair or by the licence that is held: adopt in place, or beside and re-point.
+	held := func(x estate.Tag) string {
+		t.Helper()
+		page, err := intyv1.NewMigrationServiceClient(s.w.Client(ctl.Billing)).ListPairs(s.ctx, &intyv1.ListPairsRequest{Connection: "acme", HaloId: x.LicenceID})
+		s.must(err)
+		return page.GetPairs()[0].GetGiacom().GetKey()
+	}
+	s.says(s.command(0, "licences", "adopt", "acme", held(others[1]), fmt.Sprint(others[1].LicenceID)), fmt.Sprintf("takes over licence %d of Halo", others[1].LicenceID))
+	s.says(s.command(0, "licences", "create", "acme", held(unknown[1])), "A new licence", "is to be created")
+	for _, x := range []estate.Tag{others[0], unknown[0]} {
 		s.command(0, "inty", "pair", "acme", fmt.Sprint(x.LicenceID), "--beside")
 	}
 	s.settle()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -162,16 +163,12 @@ func TestRemovalsThatMayNotDeactivate(t *testing.T) {
 			t.Fatalf("a held run changed Halo: %v", d)
 		}
 		runs := runv1.NewRunServiceClient(s.w.Client(ctl.Fetcher))
-		if _, err := runs.RejectRun(s.ctx, &runv1.DecideRunRequest{Id: run.GetId(), Reason: "Giacom had an outage"}); err != nil {
-			t.Fatal(err)
-		}
+		s.command(0, "runs", "reject", run.GetId(), "--reason", "Giacom had an outage")
 		if _, err := runs.ReleaseRun(s.ctx, &runv1.DecideRunRequest{Id: run.GetId(), Reason: "on second thoughts"}); status.Code(err) != codes.FailedPrecondition {
 			t.Fatalf("release of a rejected run: %v", err)
 		}
 		run = s.poll(true)
-		if _, err := runs.ReleaseRun(s.ctx, &runv1.DecideRunRequest{Id: run.GetId(), Reason: "they really left"}); err != nil {
-			t.Fatal(err)
-		}
+		s.command(0, "runs", "release", run.GetId(), "--reason", "they really left")
 		s.settle()
 		s.oracle.Observe(s.w.Giacom.Account(), oracle.Run{Scheduled: true, Complete: true, Released: true, At: time.Now()})
 		s.right("after the release")
@@ -225,6 +222,28 @@ func TestMappings(t *testing.T) {
 	s.must(s.w.Giacom.SetSeats(s.sub(4).ID, 77))
 	s.poll(true)
 	s.right("a subscription that is left unbilled is left alone")
+
+	// The same decisions on the command line.
+	decide := func(when string) {
+		t.Helper()
+		s.settle()
+		s.oracle.SetSettings(s.settings)
+		s.oracle.Settle(time.Now())
+		s.right(when)
+	}
+	s.says(s.command(0, "subscriptions", "reset", "acme", key), "follows its customer's mapping again")
+	delete(s.settings.Excluded, key)
+	decide("billed again")
+	s.says(s.command(0, "subscriptions", "assign", "acme", key, fmt.Sprint(other)), "is billed to "+fmt.Sprint(other))
+	s.settings.Assigned[key] = other
+	decide("billed to another customer than its own")
+	s.command(0, "subscriptions", "reset", "acme", key)
+	delete(s.settings.Assigned, key)
+	decide("billed to its own customer again")
+	s.says(s.command(2, "subscriptions", "exclude", "acme", key), "--reason")
+	s.says(s.command(0, "subscriptions", "exclude", "acme", key, "--reason", "a trial"), "is left unbilled: a trial")
+	s.settings.Excluded[key] = "a trial"
+	decide("left unbilled once more")
 }
 
 func TestEveryMethod(t *testing.T) {
