@@ -217,7 +217,7 @@ func fixGiacom(err error) string {
 	case giacom.QuotaSpent, giacom.RateLimited:
 		return "Wait, and validate again; poll less often if it happens again."
 	case giacom.NotFound:
-		return "Check base URL and path in the connection, or choose another import method or source of customers."
+		return "Check base URL and path in the connection, or choose another import method, or take customers from the subscriptions (derived)."
 	case giacom.Refused, giacom.Malformed:
 		return "Check base URL, version and import method in the connection."
 	case giacom.Unavailable:
