@@ -14,6 +14,7 @@ import (
 	intyv1 "seatline.dev/proto/seatline/inty/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
+	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/estate"
 	"seatline.dev/services/seatline/ctl"
 )
@@ -22,7 +23,7 @@ import (
 // it for good.
 func TestFromIntyToGiacomOverGRPC(t *testing.T) {
 	t.Parallel()
-	s := tell(t, plot{estate: estate.Inty(estate.Config{Seed: 5, Now: time.Now()}, 2), rules: keepAndAdd})
+	s := tell(t, plot{estate: estate.Inty(estate.Config{Seed: 5, Now: time.Now()}, 2), rules: keepAndAdd, world: world.Options{Override: "the move from Inty begins"}})
 	others, same, american := s.data.Cases[estate.IntyOtherSeats], s.data.Cases[estate.IntySameSeats], s.data.Cases[estate.IntyAmerican]
 	unknown, without := s.data.Cases[estate.IntyUnknown], s.data.Cases[estate.IntyNoGiacom]
 	original, acme := s.w.Halo.State(), &intyv1.MigrationRequest{Connection: "acme"}

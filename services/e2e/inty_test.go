@@ -12,6 +12,7 @@ import (
 
 	"seatline.dev/pkg/halo/halosim"
 	intyv1 "seatline.dev/proto/seatline/inty/v1"
+	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/estate"
 	"seatline.dev/services/seatline/ctl"
 )
@@ -21,7 +22,7 @@ import (
 // customers in the United States are left as they are, and undo puts back what was, byte for byte.
 func TestFromIntyToGiacom(t *testing.T) {
 	t.Parallel()
-	s := tell(t, plot{estate: estate.Inty(estate.Config{Seed: 5, Now: time.Now()}, 2), rules: keepAndAdd})
+	s := tell(t, plot{estate: estate.Inty(estate.Config{Seed: 5, Now: time.Now()}, 2), rules: keepAndAdd, world: world.Options{Override: "the move from Inty begins"}})
 	others, same, american := s.data.Cases[estate.IntyOtherSeats], s.data.Cases[estate.IntySameSeats], s.data.Cases[estate.IntyAmerican]
 	unknown, without := s.data.Cases[estate.IntyUnknown], s.data.Cases[estate.IntyNoGiacom]
 	original := s.w.Halo.State()

@@ -71,6 +71,7 @@ func TestFromIntyInTheBrowser(t *testing.T) {
 	others, unknown, american, without := data.Cases[estate.IntyOtherSeats], data.Cases[estate.IntyUnknown], data.Cases[estate.IntyAmerican], data.Cases[estate.IntyNoGiacom]
 	called(&data, others[0], `O’Brien & "Söhne" <b>Bakery</b> 🥐`)
 	s := tell(t, data, accessv1.Role_ROLE_OPERATOR)
+	s.w.Override = "the move from Inty begins"
 	s.connect(nil)
 	const inty = "/c/acme/inty"
 

@@ -47,7 +47,7 @@ func (w *World) Connection(slug string) *connectionv1.Connection {
 // Apply stores a connection with the simulators' secrets, and its price rules.
 func (w *World) Apply(ctx context.Context, c *connectionv1.Connection, rules []*pricingv1.PriceRule) (*connectionv1.Connection, error) {
 	out, err := connectionv1.NewConnectionServiceClient(w.Client(ctl.Console)).ApplyConnection(ctx, &connectionv1.ApplyConnectionRequest{
-		Connection: c, GiacomApiKey: "sim-key", HaloClientSecret: "sim-secret", Force: true,
+		Connection: c, GiacomApiKey: "sim-key", HaloClientSecret: "sim-secret", Force: true, OverrideReason: w.Override,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("apply connection %s: %w", c.GetSlug(), err)

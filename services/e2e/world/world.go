@@ -27,11 +27,12 @@ import (
 
 // Options of a world.
 type Options struct {
-	Binary string // of seatline
-	Dir    string // for logs, keys and NATS
-	Server string // URL of a PostgreSQL server; the world makes a database of its own there
-	Giacom giacomsim.Config
-	Halo   halosim.Config
+	Override string // why connections write although Halo shows another writer; usually none
+	Binary   string // of seatline
+	Dir      string // for logs, keys and NATS
+	Server   string // URL of a PostgreSQL server; the world makes a database of its own there
+	Giacom   giacomsim.Config
+	Halo     halosim.Config
 	// Replicas of every service; default 1.
 	Replicas int
 	// Durable syncs every message: for measurements of what is shipped.
