@@ -180,13 +180,7 @@ func (e *Engine[D]) claim(ctx context.Context, tx pgx.Tx, claim, instance string
 		return nil, err
 	}
 	// An item is locked before its work is claimed, and left out where somebody is deciding about it.
-	rows, err = tx.Query(ctx, `
-		select `+columns+` from items where (connection, key) in (select * from unnest($1::text[], $2::text[]))
-		order by connection, key for update skip locked`, connections, keys)
-	if err != nil {
-		return nil, err
-	}
-	locked, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*row[D], error) { return scan[D](r) })
+	locked, err := read[D](ctx, tx, withKeys+` for update skip locked`, connections, keys)
 	if err != nil {
 		return nil, err
 	}

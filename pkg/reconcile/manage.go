@@ -212,6 +212,15 @@ func (e *Engine[D]) Lock(ctx context.Context, tx pgx.Tx, where string, args ...a
 	return items, nil
 }
 
+// Look is Lock in a transaction and Query elsewhere, for rules that decide in the one and only show in the other what they
+// would decide. The condition must do for both.
+func (e *Engine[D]) Look(ctx context.Context, q Querier, where string, args ...any) ([]Item[D], error) {
+	if tx, ok := q.(pgx.Tx); ok {
+		return e.Lock(ctx, tx, where, args...)
+	}
+	return e.Query(ctx, q, where, args...)
+}
+
 // Querier is a pool, a connection or a transaction.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

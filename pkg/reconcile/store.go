@@ -66,9 +66,12 @@ func scan[D any](r pgx.CollectableRow, more ...any) (*row[D], error) {
 	return &x, nil
 }
 
+// withKeys is the condition of the items with given keys, in the order in which everybody locks them.
+const withKeys = `(connection, key) in (select * from unnest($1::text[], $2::text[])) order by connection, key`
+
 // load locks and returns the items with these keys.
 func load[D any](ctx context.Context, tx pgx.Tx, connections, keys []string) (map[[2]string]*row[D], error) {
-	list, err := lock[D](ctx, tx, `(connection, key) in (select * from unnest($1::text[], $2::text[])) order by connection, key`, connections, keys)
+	list, err := lock[D](ctx, tx, withKeys, connections, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +85,16 @@ func load[D any](ctx context.Context, tx pgx.Tx, connections, keys []string) (ma
 // lock locks and returns items by a condition, which must end in an order by key, so that replicas cannot deadlock.
 // What is known of their work is read once they are locked: before that, somebody may be claiming them.
 func lock[D any](ctx context.Context, tx pgx.Tx, where string, args ...any) ([]*row[D], error) {
-	rows, err := tx.Query(ctx, `select `+columns+` from items where `+where+` for update`, args...)
+	list, err := read[D](ctx, tx, where+` for update`, args...)
+	if err != nil {
+		return nil, err
+	}
+	return list, withWork(ctx, tx, list)
+}
+
+// read returns items by a condition, without their work.
+func read[D any](ctx context.Context, tx pgx.Tx, where string, args ...any) ([]*row[D], error) {
+	rows, err := tx.Query(ctx, `select `+columns+` from items where `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("load items: %w", err)
 	}
@@ -90,7 +102,7 @@ func lock[D any](ctx context.Context, tx pgx.Tx, where string, args ...any) ([]*
 	if err != nil {
 		return nil, fmt.Errorf("load items: %w", err)
 	}
-	return list, withWork(ctx, tx, list)
+	return list, nil
 }
 
 // save writes whole rows and what is to be done about them, one statement each for all.

@@ -123,12 +123,7 @@ func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance s
 		adds[i] = addPrefix + key
 	}
 	where := `(instance = $1 and ` + ofInvoice + ` = any($2) or connection = any($3) and key = any($4)) and state <> 7 order by connection, key`
-	args := []any{instance, invoices, sortedKeys(sc.book.Settings), adds}
-	if tx, ok := q.(pgx.Tx); ok {
-		sc.items, err = s.engine.Lock(ctx, tx, where, args...)
-	} else {
-		sc.items, err = s.engine.Query(ctx, q, where, args...)
-	}
+	sc.items, err = s.engine.Look(ctx, q, where, instance, invoices, sortedKeys(sc.book.Settings), adds)
 	if err != nil {
 		return err
 	}
