@@ -126,16 +126,7 @@ func (s *service) DecideDuplicates(ctx context.Context, req *licencev1.DecideDup
 		if len(decided) == 0 {
 			return nil
 		}
-		_, err = tx.Exec(ctx, `insert into decisions (connection, key, adopt, who, time) select $1, key, adopt, $4, $5 from unnest($2::text[], $3::bigint[]) as t(key, adopt)
-			on conflict (connection, key) do update set adopt = excluded.adopt, who = excluded.who, time = excluded.time`,
-			req.GetConnection(), decided, ids, rpc.Who(ctx), s.Clock.Now())
-		if err != nil {
-			return fmt.Errorf("record %d decisions: %w", len(decided), err)
-		}
-		if err := s.decideKeys(ctx, tx, req.GetConnection(), decided); err != nil {
-			return err
-		}
-		return requeueRivals(ctx, tx, req.GetConnection(), clients, decided, s.Clock.Now())
+		return s.decided(ctx, tx, req.GetConnection(), decided, ids, clients)
 	})
 	if err != nil {
 		return nil, err
@@ -143,6 +134,21 @@ func (s *service) DecideDuplicates(ctx context.Context, req *licencev1.DecideDup
 	s.wake.Nudge()
 	s.engine.Kick()
 	return out, nil
+}
+
+// decided records what a person decided about licences, the id of the one in Halo to take over or 0, and decides anew, also
+// about others of the customers that may have been waiting for the same.
+func (s *service) decided(ctx context.Context, tx pgx.Tx, connection string, keys []string, adopt, clients []int64) error {
+	_, err := tx.Exec(ctx, `insert into decisions (connection, key, adopt, who, time) select $1, key, adopt, $4, $5 from unnest($2::text[], $3::bigint[]) as t(key, adopt)
+		on conflict (connection, key) do update set adopt = excluded.adopt, who = excluded.who, time = excluded.time`,
+		connection, keys, adopt, rpc.Who(ctx), s.Clock.Now())
+	if err != nil {
+		return fmt.Errorf("record %d decisions: %w", len(keys), err)
+	}
+	if err := s.decideKeys(ctx, tx, connection, keys); err != nil || len(clients) == 0 {
+		return err
+	}
+	return requeueRivals(ctx, tx, connection, clients, keys, s.Clock.Now())
 }
 
 // duplicate is a licence that is held as a possible duplicate.
@@ -155,13 +161,7 @@ type duplicate struct {
 // waiting reads what is held as a possible duplicate, by key, as far as a condition on items is met.
 func (s *service) waiting(ctx context.Context, q reconcile.Querier, connection, where string, keys []string) (map[string]*duplicate, error) {
 	where = `connection = $1 and state = 5 and reason_code = 'possible_duplicate' and halo_id = 0 and desired is not null and ` + where + ` order by key`
-	var items []item
-	var err error
-	if tx, ok := q.(pgx.Tx); ok { // they are decided about
-		items, err = s.engine.Lock(ctx, tx, where, connection, keys)
-	} else {
-		items, err = s.engine.Query(ctx, q, where, connection, keys)
-	}
+	items, err := s.engine.Look(ctx, q, where, connection, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -186,18 +186,29 @@ func takenLicences(ctx context.Context, q querier, waiting map[string]*duplicate
 	}
 	taken := map[int64]string{}
 	for instance, ids := range byInstance { // one, as long as a connection keeps its Halo
-		rows, err := q.Query(ctx, `select i.halo_id, i.connection || '/' || i.key from items i join subscriptions s using (connection, key)
-			where i.instance = $1 and i.halo_id = any($2) and i.halo_id <> 0 and i.state <> 7 and not s.removed`, instance, ids)
+		owners, err := ownersOf(ctx, q, instance, ids)
 		if err != nil {
-			return nil, fmt.Errorf("read whose licences these are: %w", err)
+			return nil, err
 		}
-		var id int64
-		var owner string
-		if _, err := pgx.ForEachRow(rows, []any{&id, &owner}, func() error { taken[id] = owner; return nil }); err != nil {
-			return nil, fmt.Errorf("read whose licences these are: %w", err)
-		}
+		maps.Copy(taken, owners)
 	}
 	return taken, nil
+}
+
+// ownersOf says to which live subscriptions licences in Halo belong, by their ids; those of nobody are left out.
+func ownersOf(ctx context.Context, q querier, instance string, ids []int64) (map[int64]string, error) {
+	rows, err := q.Query(ctx, `select i.halo_id, i.connection || '/' || i.key from items i join subscriptions s using (connection, key)
+		where i.instance = $1 and i.halo_id = any($2) and i.halo_id <> 0 and i.state <> 7 and not s.removed`, instance, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read whose licences these are: %w", err)
+	}
+	owners := map[int64]string{}
+	var id int64
+	var owner string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &owner}, func() error { owners[id] = owner; return nil }); err != nil {
+		return nil, fmt.Errorf("read whose licences these are: %w", err)
+	}
+	return owners, nil
 }
 
 func (d *duplicate) decision(adopt int64) *licencev1.DuplicateDecision {

@@ -131,14 +131,12 @@ func (s *service) resolve(ctx context.Context, x item, adopt int64) (*licencev1.
 			return rpc.FailedPrecondition("HAS_LICENCE", x.Key, "%s/%s has licence %d in Halo already", x.Connection, x.Key, now.HaloID)
 		}
 		if adopt != 0 {
-			var owner string
-			err := tx.QueryRow(ctx, `select i.connection || '/' || i.key from items i join subscriptions s using (connection, key)
-				where i.instance = $1 and i.halo_id = $2 and i.halo_id <> 0 and i.state <> 7 and not s.removed limit 1`, x.Instance, adopt).Scan(&owner)
-			if err == nil {
-				return rpc.FailedPrecondition("LICENCE_TAKEN", number(adopt), "licence %d in Halo belongs to %s", adopt, owner)
-			}
-			if !errors.Is(err, pgx.ErrNoRows) {
+			owners, err := ownersOf(ctx, tx, x.Instance, []int64{adopt})
+			if err != nil {
 				return err
+			}
+			if owner, taken := owners[adopt]; taken {
+				return rpc.FailedPrecondition("LICENCE_TAKEN", number(adopt), "licence %d in Halo belongs to %s", adopt, owner)
 			}
 		}
 		if now.HaloID != 0 {
@@ -146,16 +144,11 @@ func (s *service) resolve(ctx context.Context, x item, adopt int64) (*licencev1.
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, `insert into decisions (connection, key, adopt, who, time) values ($1, $2, $3, $4, $5)
-			on conflict (connection, key) do update set adopt = excluded.adopt, who = excluded.who, time = excluded.time`,
-			x.Connection, x.Key, adopt, rpc.Who(ctx), s.Clock.Now())
-		if err != nil {
-			return fmt.Errorf("record the decision about %s/%s: %w", x.Connection, x.Key, err)
+		var clients []int64
+		if now.Desired != nil {
+			clients = append(clients, now.Desired.ClientID)
 		}
-		if err := s.decideKeys(ctx, tx, x.Connection, []string{x.Key}); err != nil || now.Desired == nil {
-			return err
-		}
-		return requeueRivals(ctx, tx, x.Connection, []int64{now.Desired.ClientID}, []string{x.Key}, s.Clock.Now())
+		return s.decided(ctx, tx, x.Connection, []string{x.Key}, []int64{adopt}, clients)
 	})
 	if err != nil {
 		return nil, err

@@ -143,7 +143,7 @@ func lineOf(e event.Event) (line, error) {
 	if e.Type == "seatline.invoice_line.removed.v1" {
 		return l, nil
 	}
-	for _, id := range or2(l.GetApplied(), l.GetObserved()).GetLicenceIds() {
+	for _, id := range l.GetApplied().GetLicenceIds() {
 		l.ids = append(l.ids, strconv.FormatInt(id, 10))
 	}
 	l.keys = l.GetLicenceKeys()
@@ -246,14 +246,6 @@ func saveLines(ctx context.Context, tx pgx.Tx, batch []event.Event, now time.Tim
 		return nil, fmt.Errorf("store %d invoice lines: %w", len(lines), err)
 	}
 	return changed, nil
-}
-
-// or2 is or for messages: the first that is set.
-func or2(a, b *invoicelinev1.Fields) *invoicelinev1.Fields {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // instance is what is known of a Halo instance.
