@@ -32,6 +32,8 @@ type Env struct {
 	Bus *bus.Conn
 	// Replicas of the streams when they have to be made anew; 0 means 1.
 	Replicas int
+	// Version of the program, which Halo is told with every request.
+	Version string
 	// RPC is the listener. Healthy is set here: while the database answers.
 	RPC rpc.Config
 	// Log is nowhere if nil.
@@ -49,6 +51,9 @@ func (e Env) WithDefaults() Env {
 	if e.Log == nil {
 		e.Log = slog.New(slog.DiscardHandler)
 	}
+	if e.Version == "" {
+		e.Version = "dev"
+	}
 	if e.Clock == nil {
 		e.Clock = clockwork.NewRealClock()
 	}
@@ -64,15 +69,20 @@ func (e Env) Budgets(ctx context.Context) (jetstream.KeyValue, error) {
 	return bucket, nil
 }
 
-// Halo makes the Halo clients of the service's connections. transport is http.DefaultTransport if nil,
+// Agent is the User-Agent of a service: "seatline-licence/v1.2.0".
+func (e Env) Agent(service string) string {
+	return "seatline-" + service + "/" + e.WithDefaults().Version
+}
+
+// Halo makes the Halo clients of a service's connections. transport is http.DefaultTransport if nil,
 // timeout of one request the client's default if 0.
-func (e Env) Halo(ctx context.Context, secrets connections.SecretSource, transport http.RoundTripper, timeout time.Duration) (*connections.Halo, error) {
+func (e Env) Halo(ctx context.Context, service string, secrets connections.SecretSource, transport http.RoundTripper, timeout time.Duration) (*connections.Halo, error) {
 	bucket, err := e.Budgets(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return connections.NewHalo(connections.HaloConfig{
-		Secrets: secrets, Bucket: bucket, Clock: e.Clock, Log: e.Log, Transport: transport, Timeout: timeout,
+		Secrets: secrets, Bucket: bucket, Agent: e.Agent(service), Clock: e.Clock, Log: e.Log, Transport: transport, Timeout: timeout,
 	}), nil
 }
 

@@ -25,6 +25,7 @@ type SecretSource interface {
 type HaloConfig struct {
 	Secrets SecretSource
 	Bucket  halo.Bucket // of the shared budgets
+	Agent   string      // the User-Agent that Halo is told
 	Clock   clockwork.Clock
 	Log     *slog.Logger
 	// Transport is http.DefaultTransport if nil. Timeout of one request; 0 for the client's default.
@@ -78,7 +79,7 @@ func (h *Halo) Client(ctx context.Context, c *connectionv1.Connection) (*halo.Cl
 	client, err := halo.New(halo.Config{
 		BaseURL: settings.GetBaseUrl(), AuthURL: settings.GetAuthUrl(),
 		Credentials: halo.Credentials{ClientID: settings.GetClientId(), Secret: secrets.GetHaloClientSecret(), Tenant: settings.GetTenant()},
-		Budget:      h.budget(settings), Transport: h.Transport, Timeout: h.Timeout, Log: h.Log, Clock: h.Clock, Meters: h.Meters,
+		Budget:      h.budget(settings), Agent: h.Agent, Transport: h.Transport, Timeout: h.Timeout, Log: h.Log, Clock: h.Clock, Meters: h.Meters,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %w", c.GetSlug(), err)

@@ -36,6 +36,7 @@ const DefaultScope = "read:customers edit:customers read:items read:invoices edi
 // tokens keeps one access token and renews it when it is about to end, one request for all who wait.
 type tokens struct {
 	http  *http.Client
+	agent string
 	url   string
 	creds Credentials
 	clock clockwork.Clock
@@ -99,6 +100,7 @@ func (t *tokens) renew(ctx context.Context) (string, time.Duration, error) {
 	if err != nil {
 		return fail(Unauthorised, 0, "the token address is not usable", err)
 	}
+	req.Header.Set("User-Agent", t.agent)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	res, err := t.http.Do(req)
@@ -137,12 +139,13 @@ func (t *tokens) renew(ctx context.Context) (string, time.Duration, error) {
 	return reply.AccessToken, life, nil
 }
 
-// Discover asks a Halo instance, without a token, for its authorisation server and tenant [C].
-func Discover(ctx context.Context, client *http.Client, baseURL string) (authURL, tenant string, err error) {
+// Discover asks a Halo instance, without a token, for its authorisation server and tenant [C]. agent is as in [Config].
+func Discover(ctx context.Context, client *http.Client, agent, baseURL string) (authURL, tenant string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(baseURL, "/")+"/api/authinfo", nil)
 	if err != nil {
 		return "", "", err
 	}
+	req.Header.Set("User-Agent", agent)
 	res, err := client.Do(req)
 	if err != nil {
 		return "", "", &Error{Class: Unavailable, Method: req.Method, Route: "/authinfo", Err: err}

@@ -46,6 +46,8 @@ type Config struct {
 	Credentials Credentials
 	// Budget admits every request, the token's included. Required: share one per instance.
 	Budget *Budget
+	// Agent is the User-Agent: which program asks, so that whoever runs Halo can tell; empty is "seatline".
+	Agent string
 	// Capabilities are what [Client.Probe] found on this instance; the zero value works everywhere, at more requests.
 	Capabilities Capabilities
 	// Timeout bounds one HTTP request, reply included; 0 is DefaultTimeout.
@@ -63,6 +65,7 @@ type Config struct {
 type Client struct {
 	http     *http.Client
 	api      string
+	agent    string
 	tokens   *tokens
 	budget   *Budget
 	caps     Capabilities
@@ -99,17 +102,20 @@ func New(c Config) (*Client, error) {
 		c.Meters = otel.GetMeterProvider()
 	}
 	requests, err := c.Meters.Meter(scope).Int64Counter("seatline.halo.requests",
+	if c.Agent == "" {
+		c.Agent = "seatline"
+	}
 		metric.WithDescription("Requests sent to Halo, by route and outcome."))
 	if err != nil {
 		return nil, err
 	}
 	client := &Client{
-		http: &http.Client{Transport: c.Transport, Timeout: c.Timeout, CheckRedirect: stayHere}, api: base.String() + "/api",
+		http: &http.Client{Transport: c.Transport, Timeout: c.Timeout, CheckRedirect: stayHere}, api: base.String() + "/api", agent: c.Agent,
 		budget: c.Budget, caps: c.Capabilities, timeout: c.Timeout, log: c.Log, clock: c.Clock,
 		tracer: c.Tracers.Tracer(scope), requests: requests,
 	}
 	client.tokens = &tokens{
-		http: client.http, url: strings.TrimRight(c.AuthURL, "/") + "/token", creds: c.Credentials, clock: c.Clock,
+		http: client.http, agent: c.Agent, url: strings.TrimRight(c.AuthURL, "/") + "/token", creds: c.Credentials, clock: c.Clock,
 		take: func(ctx context.Context) error { return c.Budget.Take(ctx, Urgent) }, turn: make(chan struct{}, 1),
 	}
 	return client, nil
@@ -259,6 +265,7 @@ func (c *Client) send(ctx context.Context, q call, token string) (body []byte, f
 		return nil, lost(q, res.StatusCode, err)
 	}
 	if res.StatusCode < 300 {
+	req.Header.Set("User-Agent", c.agent)
 		return body, nil
 	}
 	return nil, c.classify(q, res, body)

@@ -19,6 +19,7 @@ type Route func(r *http.Request) (answer any, err error)
 //	POST   /_sim/faults    a Fault, or a list of them, to switch on
 //	DELETE /_sim/faults    switch off ?name=, or all
 //	GET    /_sim/requests  requests by route; DELETE begins anew
+//	GET    /_sim/agents    requests by User-Agent (without its version) and route
 func (r *Rig) Admin(w http.ResponseWriter, req *http.Request, own map[string]Route) {
 	var answer any
 	var err error
@@ -31,6 +32,8 @@ func (r *Rig) Admin(w http.ResponseWriter, req *http.Request, own map[string]Rou
 		r.Clear(req.URL.Query().Get("name"))
 	case "GET /_sim/requests":
 		answer = r.Requests()
+	case "GET /_sim/agents":
+		answer = r.RequestsBy()
 	case "DELETE /_sim/requests":
 		r.ResetRequests()
 	default:

@@ -45,6 +45,7 @@ type Rig struct {
 	faults   []*fault
 	random   *rand.Rand
 	requests map[string]int
+	agents   map[string]map[string]int
 }
 
 type fault struct {
@@ -55,7 +56,7 @@ type fault struct {
 // NewRig returns controls with no fault on. known are all faults by name, with what each does; random decides about those
 // that come at a rate.
 func NewRig(known map[string]string, tokenRoute string, random rand.Source) *Rig {
-	return &Rig{known: known, tokenRoute: tokenRoute, random: rand.New(random), requests: map[string]int{}}
+	return &Rig{known: known, tokenRoute: tokenRoute, random: rand.New(random), requests: map[string]int{}, agents: map[string]map[string]int{}}
 }
 
 // Inject switches a fault on, beside those that are on.
@@ -124,11 +125,16 @@ func (s Struck) Find(name string) (Fault, bool) {
 // Has tells whether the fault of that name strikes.
 func (s Struck) Has(name string) bool { _, ok := s.Find(name); return ok }
 
-// Count counts a request by its route.
-func (r *Rig) Count(route string) {
+// Count counts a request by its route, and by who asked: the User-Agent without its version.
+func (r *Rig) Count(route, userAgent string) {
+	agent, _, _ := strings.Cut(userAgent, "/")
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests[route]++
+	if r.agents[agent] == nil {
+		r.agents[agent] = map[string]int{}
+	}
+	r.agents[agent][route]++
 }
 
 // Requests counts the API requests so far, by route as the simulator names them.
@@ -138,9 +144,21 @@ func (r *Rig) Requests() map[string]int {
 	return maps.Clone(r.requests)
 }
 
+// RequestsBy is Requests of each program that asked: "seatline-licence" and the like.
+func (r *Rig) RequestsBy() map[string]map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	by := make(map[string]map[string]int, len(r.agents))
+	for agent, requests := range r.agents {
+		by[agent] = maps.Clone(requests)
+	}
+	return by
+}
+
 // ResetRequests begins counting anew.
 func (r *Rig) ResetRequests() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.requests)
+	clear(r.agents)
 }

@@ -76,7 +76,7 @@ type service struct {
 // Run serves until ctx ends, and then returns nil.
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
-	clients, err := cfg.Halo(ctx, cfg.Secrets, cfg.Transport, cfg.Timeout)
+	clients, err := cfg.Halo(ctx, Service, cfg.Secrets, cfg.Transport, cfg.Timeout)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func (h held) GetSecrets(context.Context, *connectionv1.GetConnectionRequest, ..
 // halo makes a client of the connection's Halo with secrets that are at hand.
 func (s *server) halo(ctx context.Context, c *connectionv1.Connection, secrets *connectionv1.Secrets) (*halo.Client, error) {
 	return connections.NewHalo(connections.HaloConfig{
-		Secrets: held{secrets}, Bucket: s.bucket, Clock: s.clock, Log: s.log, Transport: s.transport, Timeout: checkTime / 2,
+		Secrets: held{secrets}, Bucket: s.bucket, Agent: s.agent, Clock: s.clock, Log: s.log, Transport: s.transport, Timeout: checkTime / 2,
 	}).Client(ctx, c)
 }
 
@@ -72,7 +72,7 @@ func (s *server) checkToken(ctx context.Context, r *report, c *connectionv1.Conn
 
 // ownWords is what Halo, asked without a token, says of itself that the connection says otherwise.
 func (s *server) ownWords(ctx context.Context, h *connectionv1.Halo) string {
-	authURL, tenant, err := halo.Discover(ctx, &http.Client{Transport: s.transport}, h.GetBaseUrl())
+	authURL, tenant, err := halo.Discover(ctx, &http.Client{Transport: s.transport}, s.agent, h.GetBaseUrl())
 	if err != nil {
 		return "" // why it cannot be reached is said already
 	}

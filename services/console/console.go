@@ -46,7 +46,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	s := &server{pool: env.Pool, sealer: cfg.Sealer, peers: cfg.Services, bucket: halo.Bucket(bucket), transport: cfg.Transport, clock: env.Clock, log: env.Log}
+	s := &server{pool: env.Pool, sealer: cfg.Sealer, peers: cfg.Services, bucket: halo.Bucket(bucket), transport: cfg.Transport, agent: env.Agent(Service), clock: env.Clock, log: env.Log}
 	web, err := newSite(env, cfg.Services, cfg.Web)
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ type server struct {
 	peers     overview.Services
 	bucket    halo.Bucket
 	transport http.RoundTripper // nil for the usual one
+	agent     string            // what Halo is told to be asked by
 	clock     clockwork.Clock
 	log       *slog.Logger
 }

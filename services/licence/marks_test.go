@@ -53,7 +53,7 @@ func TestMarksAreReadTogether(t *testing.T) {
 	if err := postgres.Migrate(t.Context(), w.pool, event.Schema, reconcile.Schema(), connections.Schema(), schema()); err != nil {
 		t.Fatal(err)
 	}
-	halos, err := s.Halo(t.Context(), servicetest.Secrets{}, nil, time.Minute)
+	halos, err := s.Halo(t.Context(), Service, servicetest.Secrets{}, nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ const (
 // Run serves until ctx ends, and returns nil then.
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
-	halos, err := cfg.Halo(ctx, cfg.Secrets, cfg.Transport, cfg.HaloTimeout)
+	halos, err := cfg.Halo(ctx, Service, cfg.Secrets, cfg.Transport, cfg.HaloTimeout)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 	}
 	defer pool.Close()
 	kept := chassis.Retention{History: time.Duration(h.Retention) * 24 * time.Hour}
-	env := chassis.Env{Pool: pool, Bus: h.bus, Replicas: h.Replicas, RPC: listener, Log: h.log.With("part", name), Retention: kept, Listening: func(addr string) {
+	env := chassis.Env{Pool: pool, Bus: h.bus, Replicas: h.Replicas, Version: version, RPC: listener, Log: h.log.With("part", name), Retention: kept, Listening: func(addr string) {
 		h.mu.Lock()
 		if h.addrs == nil {
 			h.addrs = map[string]string{}

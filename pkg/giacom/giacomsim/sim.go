@@ -105,11 +105,11 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		method = http.MethodPost
 	}
 	if route == "" || r.Method != method {
-		s.Count("unknown")
+		s.Count("unknown", r.UserAgent())
 		gatewayError(w, http.StatusNotFound, "Resource not found")
 		return
 	}
-	s.Count(route)
+	s.Count(route, r.UserAgent())
 	f := struck{s.Strike(method, route)}
 	if f.before(w, r) {
 		return

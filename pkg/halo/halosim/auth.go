@@ -18,7 +18,7 @@ type token struct {
 
 // serveToken gives a token for the scopes that are both asked for and granted.
 func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
-	s.Count("POST " + tokenRoute)
+	s.Count("POST "+tokenRoute, r.UserAgent())
 	f := struck{s.Strike(r.Method, tokenRoute)}
 	if f.before(s, w, r) {
 		return

@@ -34,7 +34,7 @@ func TestClientUnderstandsIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			h, err := halo.New(halo.Config{
-				BaseURL: srv.URL, Credentials: halo.Credentials{ClientID: "sim-client", Secret: "sim-secret", Tenant: "sim"},
+				Agent: "seatline-test/v1", BaseURL: srv.URL, Credentials: halo.Credentials{ClientID: "sim-client", Secret: "sim-secret", Tenant: "sim"},
 				Budget: halo.NewBudget(halo.BudgetConfig{Bucket: bucket, Key: "sim", Limit: 10_000}), Log: slog.New(slog.DiscardHandler),
 			})
 			if err != nil {
@@ -72,6 +72,9 @@ func TestClientUnderstandsIt(t *testing.T) {
 			}
 			if got := sim.State().Invoices[0]; len(got.Lines) != 1 || string(got.Lines[0].Extra["xero_tax_code"]) != `"A"` || got.ChangeSeq != 1 {
 				t.Errorf("after a rewrite %+v", got)
+			}
+			if by := sim.RequestsBy(); len(by) != 1 || by["seatline-test"]["POST /auth/token"] != 1 || by["seatline-test"]["POST /SoftwareLicence"] != 1 {
+				t.Errorf("asked by %v, want all by seatline-test", by)
 			}
 		})
 	}

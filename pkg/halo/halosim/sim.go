@@ -199,9 +199,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !known {
 		route = "unknown"
 	}
-	s.Count(r.Method + " " + route)
+	s.Count(r.Method+" "+route, r.UserAgent())
 	if wait := s.overLimit(); wait > 0 {
-		s.Count("429")
+		s.Count("429", r.UserAgent())
 		retryAfter := 0
 		if s.cfg.RetryAfter {
 			retryAfter = int(wait.Seconds()) + 1
