@@ -74,6 +74,7 @@ type Client struct {
 	log      *slog.Logger
 	clock    clockwork.Clock
 	tracer   trace.Tracer
+	guard    func(context.Context) error // see Guarded; nil asks nobody
 	requests metric.Int64Counter
 }
 
@@ -101,10 +102,10 @@ func New(c Config) (*Client, error) {
 	if c.Meters == nil {
 		c.Meters = otel.GetMeterProvider()
 	}
-	requests, err := c.Meters.Meter(scope).Int64Counter("seatline.halo.requests",
 	if c.Agent == "" {
 		c.Agent = "seatline"
 	}
+	requests, err := c.Meters.Meter(scope).Int64Counter("seatline.halo.requests",
 		metric.WithDescription("Requests sent to Halo, by route and outcome."))
 	if err != nil {
 		return nil, err
@@ -125,6 +126,15 @@ func New(c Config) (*Client, error) {
 func (c *Client) At(p Priority) *Client {
 	other := *c
 	other.priority = p
+	return &other
+}
+
+// Guarded is the same client, asking before each request that writes: right before it is sent, when the wait for its turn
+// is over, and again where it is repeated. What ask answers keeps the request from being sent, and is the error of the call.
+// So a process that stood still meanwhile does not write what has become somebody else's to write.
+func (c *Client) Guarded(ask func(context.Context) error) *Client {
+	other := *c
+	other.guard = ask
 	return &other
 }
 
@@ -191,6 +201,11 @@ func (c *Client) attempt(ctx context.Context, q call) (body []byte, astray bool,
 		if err != nil {
 			return nil, astray, notSent(q, err)
 		}
+		if q.write && c.guard != nil {
+			if err := c.guard(ctx); err != nil {
+				return nil, astray, err
+			}
+		}
 		body, failure := c.send(ctx, q, token)
 		if failure == nil {
 			return body, astray, nil
@@ -250,6 +265,7 @@ func (c *Client) send(ctx context.Context, q call, token string) (body []byte, f
 	if err != nil {
 		return nil, &Error{Class: Refused, Method: q.method, Route: q.route, Err: err}
 	}
+	req.Header.Set("User-Agent", c.agent)
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Accept", "application/json")
 	if q.body != nil {
@@ -265,7 +281,6 @@ func (c *Client) send(ctx context.Context, q call, token string) (body []byte, f
 		return nil, lost(q, res.StatusCode, err)
 	}
 	if res.StatusCode < 300 {
-	req.Header.Set("User-Agent", c.agent)
 		return body, nil
 	}
 	return nil, c.classify(q, res, body)

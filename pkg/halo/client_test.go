@@ -371,3 +371,56 @@ func TestNoSecretAndNoWriteFollowsARedirect(t *testing.T) {
 		t.Errorf("a read that was led elsewhere %d times: %v", reached.Load(), err)
 	}
 }
+
+// Whoever guards a client is asked right before each request that writes, also where it is repeated, and never for a read.
+func TestAGuardIsAskedRightBeforeEachWrite(t *testing.T) {
+	var events []string
+	c, clock := serve(t, &stub{}, func(w http.ResponseWriter, r *http.Request) {
+		events = append(events, r.Method)
+		if len(events) < 3 {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		fmt.Fprint(w, `{"id":5}`)
+	})
+	hurry(t, clock)
+	lost, answers := errors.New("not ours"), []error{nil, nil}
+	guarded := c.Guarded(func(context.Context) error {
+		events = append(events, "asked")
+		answer := error(nil)
+		if len(answers) > 0 {
+			answer, answers = answers[0], answers[1:]
+		}
+		return answer
+	})
+	update := []LicenceWrite{{ID: 5, ClientID: 1}}
+	if _, err := guarded.PostLicences(t.Context(), update); err != nil {
+		t.Error(err)
+	}
+	if _, err := guarded.Licence(t.Context(), 5); err != nil {
+		t.Error(err)
+	}
+	answers = []error{lost}
+	if _, err := guarded.PostLicences(t.Context(), update); !errors.Is(err, lost) {
+		t.Errorf("a write that the guard keeps back: %v", err)
+	}
+	if diff := cmp.Diff([]string{"asked", "POST", "asked", "POST", "GET", "asked"}, events); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A try of an update got no answer, and then it cannot be repeated: it may land all the same, so nothing is clear.
+func TestAnUpdateThatCouldNotBeRepeatedIsUnclear(t *testing.T) {
+	c, clock := serve(t, &stub{}, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	hurry(t, clock)
+	tries := 0
+	guarded := c.Guarded(func(context.Context) error {
+		if tries++; tries > 1 {
+			return errors.New("not ours")
+		}
+		return nil
+	})
+	if _, err := guarded.PostLicences(t.Context(), []LicenceWrite{{ID: 5, ClientID: 1}}); ClassOf(err) != Unclear || tries != 2 {
+		t.Errorf("after %d tries: %v, want it unclear", tries, err)
+	}
+}

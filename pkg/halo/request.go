@@ -62,6 +62,10 @@ func post[T any](ctx context.Context, c *Client, route string, rows []T, hasID f
 	}
 	q.body = body
 	answer, astray, err := c.attempt(ctx, q)
+	if class := ClassOf(err); err != nil && astray && class != Unclear && class != Refused && class != NotFound {
+		// However the last try ended, the one before it may land yet.
+		return Reply{}, &Error{Class: Unclear, Method: q.method, Route: q.route, Err: err}
+	}
 	if err != nil {
 		return Reply{}, err
 	}

@@ -111,21 +111,3 @@ func saveWork[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
 	}
 	return nil
 }
-
-// Holds tells whether the items that a claim gave to Apply are still its, and stay so for as long as a call that begins now
-// may land: nobody took them over, or soon will, because it was silent for too long.
-func (e *Engine[D]) Holds(ctx context.Context, items ...Item[D]) (bool, error) {
-	connections, keys, claims := make([]string, len(items)), make([]string, len(items)), make([]string, len(items))
-	for i, x := range items {
-		connections[i], keys[i], claims[i] = x.Connection, x.Key, x.Claim
-	}
-	var n int
-	err := e.Pool.QueryRow(ctx, `
-		select count(*) from unnest($1::text[], $2::text[], $3::text[]) t(c, k, o) cross join lateral ( -- each by its key, however little is known of a table that just filled
-			select from work where connection = c and key = k and claim = o and ready_at > $4 limit 1) held`,
-		connections, keys, claims, e.Clock.Now().Add(e.Settle)).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("check the claim of %d items: %w", len(items), err)
-	}
-	return n == len(items), nil
-}

@@ -114,6 +114,15 @@ func (a *attempt) end() {
 	a.over = true
 }
 
+// guarded is the client for writing the invoice, as long as nobody has taken its lines over since they were claimed.
+func (a *attempt) guarded() *halo.Client {
+	items := make([]item, len(a.mine))
+	for n, i := range a.mine {
+		items[n] = a.batch.items[i]
+	}
+	return a.client.Guarded(a.s.engine.Guard(items...))
+}
+
 // rest gives an outcome to the items that have none.
 func (a *attempt) rest(o outcome) {
 	for _, i := range a.mine {

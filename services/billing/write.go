@@ -27,7 +27,7 @@ func (a *attempt) write(ctx context.Context, jobs []job, again bool) error {
 	if len(posted) == 0 {
 		return nil
 	}
-	reply, err := a.client.PostInvoice(ctx, edited)
+	reply, err := a.guarded().PostInvoice(ctx, edited)
 	if halo.ClassOf(err) == halo.Refused {
 		return a.refused(ctx, posted, again, err)
 	}

@@ -89,7 +89,7 @@ func (b *batch) update(ctx context.Context, chunk []int) {
 	for n, i := range chunk {
 		rows[n] = change(b.items[i])
 	}
-	reply, err := b.client.PostLicences(ctx, rows)
+	reply, err := b.guarded(chunk).PostLicences(ctx, rows)
 	switch class := halo.ClassOf(err); {
 	case err == nil && reply.Astray:
 		b.all(chunk, unclear)

@@ -11,8 +11,8 @@ import (
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 )
 
-// postWithin bounds the wait for a turn before a create is sent: well below the lease, so that a process that was
-// stopped for long does not go on creating what another has taken over.
+// postWithin bounds the wait for a turn before a create is sent: what Halo showed when it was decided is old by then, and is
+// looked at again.
 const postWithin = time.Minute
 
 // listPage is how many licences Halo lists in one request, where it does not cap the page.
@@ -154,13 +154,13 @@ func (b *batch) refresh(ctx context.Context, indices []int) error {
 	return b.learnMarks(ctx, b.client, b.settings.Instance, customers)
 }
 
-// stillOurs tells whether nobody has taken these items over while we waited.
-func (b *batch) stillOurs(ctx context.Context, chunk []int) (bool, error) {
-	items := make([]reconcile.Item[Fields], len(chunk))
+// guarded is the client for a request that writes these items, as long as nobody has taken them over while we waited.
+func (b *batch) guarded(chunk []int) *halo.Client {
+	items := make([]item, len(chunk))
 	for n, i := range chunk {
 		items[n] = b.items[i]
 	}
-	return b.engine.Holds(ctx, items...)
+	return b.client.Guarded(b.engine.Guard(items...))
 }
 
 // post sends a chunk and gives the items that Halo accepted. A refused chunk may have been applied in part: its marks
@@ -169,17 +169,9 @@ func (b *batch) post(ctx context.Context, chunk []int) []int {
 	if len(chunk) == 0 {
 		return nil
 	}
-	ours, err := b.stillOurs(ctx, chunk)
-	if err != nil {
-		b.all(chunk, failed(err))
-		return nil
-	}
-	if !ours {
-		b.all(chunk, unclear)
-		return nil
-	}
 	rows := make([]halo.LicenceWrite, len(chunk))
 	for n, i := range chunk {
+		var err error
 		if rows[n], err = newLicence(b.items[i], b.settings); err != nil {
 			b.all(chunk, failed(err))
 			return nil
@@ -187,7 +179,7 @@ func (b *batch) post(ctx context.Context, chunk []int) []int {
 	}
 	within, cancel := context.WithTimeout(ctx, postWithin+b.client.Timeout())
 	defer cancel()
-	_, err = b.client.PostLicences(within, rows)
+	_, err := b.guarded(chunk).PostLicences(within, rows)
 	switch class := halo.ClassOf(err); {
 	case err == nil:
 		return chunk

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,13 +104,26 @@ func (w *writer) all(at []int, f func(item) outcome) {
 	}
 }
 
+// guarded is the client for a request that writes these items, as long as nobody has taken them over while we waited.
+func (w *writer) guarded(at []int) *halo.Client {
+	items := make([]item, len(at))
+	for n, i := range at {
+		items[n] = w.batch[i]
+	}
+	return w.api.Guarded(w.engine.Guard(items...))
+}
+
 // retry is the outcome of an error after which nothing can have landed.
 func retry(err error) outcome {
 	var e *halo.Error
 	if errors.As(err, &e) {
 		return reconcile.Retry[Fields](e.RetryAfter, "halo_"+string(e.Class), e.Error())
 	}
-	return reconcile.Retry[Fields](0, "halo_unreachable", err.Error())
+	code := "halo_unreachable"
+	if errors.Is(err, reconcile.ErrClaimLost) {
+		code = "claim_lost"
+	}
+	return reconcile.Retry[Fields](0, code, err.Error())
 }
 
 // rename gives customers that exist the names they should have. Doing it twice does no harm.
@@ -120,7 +135,7 @@ func (w *writer) rename(ctx context.Context, at []int) {
 		for n, i := range part {
 			rows[n] = halo.CustomerWrite{ID: w.batch[i].Desired.ClientID, Name: w.batch[i].Desired.Name}
 		}
-		reply, err := w.api.PostCustomers(ctx, rows)
+		reply, err := w.guarded(part).PostCustomers(ctx, rows)
 		switch class := halo.ClassOf(err); {
 		case err == nil && !reply.Astray:
 			w.all(part, func(x item) outcome {
@@ -188,7 +203,7 @@ func (w *writer) create(ctx context.Context, at []int) {
 		rows[n] = halo.CustomerWrite{Name: x.Desired.Name, TopLevelID: x.Desired.TopLevelID,
 			CustomFields: []halo.CustomField{halo.Mark(w.settings.Field, x.Key)}}
 	}
-	reply, err := w.api.PostCustomers(ctx, rows)
+	reply, err := w.guarded(at).PostCustomers(ctx, rows)
 	switch class := halo.ClassOf(err); {
 	case err == nil && reply.ID() != 0:
 		w.created(ctx, map[int]int64{at[0]: reply.ID()})
@@ -243,7 +258,7 @@ func (w *writer) created(ctx context.Context, found map[int]int64) {
 			links = append(links, halo.ExternalLink{TableID: halo.TableCustomer, HaloID: halo.Int(id),
 				ThirdPartyID: halo.Mark("", w.batch[i].Key).Value, Description: linkText + w.settings.Account})
 		}
-		if _, err := w.api.PostExternalLinks(ctx, links); err != nil {
+		if _, err := w.guarded(slices.Collect(maps.Keys(found))).PostExternalLinks(ctx, links); err != nil {
 			// The mapping is in the database too; without mark it is only not found again after a loss.
 			w.Log.WarnContext(ctx, "created customers carry no mark", "connection", w.connection.GetSlug(), "field", w.settings.Field, "err", err)
 		}
