@@ -174,9 +174,8 @@ func reconcile(ctx context.Context, tx pgx.Tx, entities []string, began time.Tim
 		return d, fmt.Errorf("find differences: %w", err)
 	}
 	tag, err := tx.Exec(ctx, `
-		insert into outbox (id, type, entity, connection, key, revision, run, cause, source, time, traceparent, payload)
-		select h.id, h.type, h.entity, h.connection, h.key, h.revision, h.run, h.cause, h.source, h.time, h.traceparent, h.payload
-		from latest l join history h using (entity, connection, key, revision) where l.streamed < l.revision`)
+		insert into outbox (entity, connection, key, revision, run)
+		select h.entity, h.connection, h.key, h.revision, h.run from latest l join history h using (entity, connection, key, revision) where l.streamed < l.revision`)
 	if err != nil {
 		return d, fmt.Errorf("send what is missing: %w", err)
 	}

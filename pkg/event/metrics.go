@@ -76,7 +76,7 @@ func newRelayMetrics(r *Relay) (*relayMetrics, error) {
 	m.duration, errs[1] = meter.Float64Histogram("messaging.client.operation.duration", metric.WithUnit("s"), metric.WithDescription("Time to publish one batch"))
 	waiting, err := meter.Int64ObservableGauge("seatline.outbox.rows", metric.WithUnit("{row}"), metric.WithDescription("Events waiting in the outbox"))
 	errs[2] = err
-	age, err := meter.Float64ObservableGauge("seatline.outbox.age", metric.WithUnit("s"), metric.WithDescription("Age of the oldest event in the outbox"))
+	age, err := meter.Float64ObservableGauge("seatline.outbox.age", metric.WithUnit("s"), metric.WithDescription("How long the oldest event has waited in the outbox"))
 	errs[3] = err
 	for _, err := range errs {
 		if err != nil {
@@ -86,7 +86,7 @@ func newRelayMetrics(r *Relay) (*relayMetrics, error) {
 	reg, err := meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		var rows int64
 		var seconds float64
-		err := r.Pool.QueryRow(ctx, `select count(*), coalesce(extract(epoch from now() - (select time from outbox order by seq limit 1)), 0)::float8 from outbox`).Scan(&rows, &seconds)
+		err := r.Pool.QueryRow(ctx, `select count(*), coalesce(extract(epoch from now() - (select written from outbox order by seq limit 1)), 0)::float8 from outbox`).Scan(&rows, &seconds)
 		if err != nil {
 			return fmt.Errorf("measure the outbox: %w", err)
 		}

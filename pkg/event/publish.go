@@ -14,8 +14,8 @@ import (
 // few enough to keep its parameters small.
 const publishRows = 2000
 
-// Publish writes the events into the outbox, and state events also into the history, within the
-// caller's transaction; the relay sends them once it is committed. The caller has locked the
+// Publish writes state events into the history, and that they are to be sent into the outbox; log events go into the outbox
+// whole. All within the caller's transaction; the relay sends them once it is committed. The caller has locked the
 // entities' rows before, so that revisions of one key are written in order.
 //
 // It completes ID, Time and TraceParent where they are empty.
@@ -71,8 +71,10 @@ func publish(ctx context.Context, tx pgx.Tx, events []Event, trace string, now t
 			select id, type, entity, connection, key, revision, run, cause, source, time, traceparent, payload
 			from new where not log
 		)
-		insert into outbox (id, type, entity, connection, key, revision, run, cause, source, time, traceparent, log, payload)
-		select id, type, entity, connection, key, revision, run, cause, source, time, traceparent, log, payload
+		insert into outbox (entity, connection, key, revision, run, log, id, type, cause, source, time, traceparent, payload)
+		select entity, connection, key, revision, run, log, case when log then id end, case when log then type end,
+			case when log then cause end, case when log then source end, case when log then time end,
+			case when log then traceparent end, case when log then payload end
 		from new order by n`,
 		ids, types, entities, connections, keys, revisions, runs, causes, sources, times, traces, logs, payloads)
 	if err != nil {
@@ -101,8 +103,7 @@ func PublishSelect(ctx context.Context, tx pgx.Tx, query string, args ...any) (i
 			insert into history (id, type, entity, connection, key, revision, run, cause, source, time, traceparent, payload)
 			select id, type, entity, connection, key, revision, run, cause, source, time, traceparent, payload from new
 		)
-		insert into outbox (id, type, entity, connection, key, revision, run, cause, source, time, traceparent, payload)
-		select id, type, entity, connection, key, revision, run, cause, source, time, traceparent, payload from new`,
+		insert into outbox (entity, connection, key, revision, run) select entity, connection, key, revision, run from new`,
 		query, len(args)), args...)
 	if err != nil {
 		return 0, fmt.Errorf("write events to the outbox: %w", err)
@@ -133,9 +134,8 @@ func Republish(ctx context.Context, db interface {
 
 func republish(ctx context.Context, tx pgx.Tx, connection string) (int64, error) {
 	tag, err := tx.Exec(ctx, `
-		insert into outbox (id, type, entity, connection, key, revision, run, cause, source, time, traceparent, payload)
-		select distinct on (entity, connection, key)
-			id, type, entity, connection, key, revision, run, cause, source, time, traceparent, payload
+		insert into outbox (entity, connection, key, revision, run)
+		select distinct on (entity, connection, key) entity, connection, key, revision, run
 		from history where $1 = '' or connection = $1
 		order by entity, connection, key, revision desc`, connection)
 	if err != nil {

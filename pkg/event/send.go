@@ -16,27 +16,28 @@ import (
 // row is an event in the outbox.
 type row struct {
 	Event
-	// superseded: the history has a newer revision, which is in the outbox too or already sent.
-	// Sending this one could only put an old state over a newer one.
+	// superseded: the history has a newer revision, which is in the outbox too or already sent. Sending this one could only
+	// put an old state over a newer one. Or it has no such revision any more, which was pruned, and is no news to anybody.
 	superseded bool
 }
 
 // head reads the oldest rows of the outbox.
 func (t *tenure) head(ctx context.Context) ([]row, error) {
 	rows, err := t.conn.Query(ctx, `
-		select o.seq, o.id, o.type, o.entity, o.connection, o.key, o.revision, o.run, o.cause, o.source, o.time,
-			o.traceparent, o.log, o.payload,
-			not o.log and exists (select from history h where h.entity = o.entity and h.connection = o.connection
-				and h.key = o.key and h.revision > o.revision)
+		select o.seq, o.entity, o.connection, o.key, o.revision, o.run, o.log, coalesce(o.id, h.id, ''), coalesce(o.type, h.type, ''),
+			coalesce(o.cause, h.cause, ''), coalesce(o.source, h.source, ''), coalesce(o.time, h.time, now()),
+			coalesce(o.traceparent, h.traceparent, ''), coalesce(o.payload, h.payload), not o.log and h.revision is distinct from o.revision
 		from (select * from outbox order by seq limit $1) o
+		left join lateral (select * from history h where not o.log
+			and h.entity = o.entity and h.connection = o.connection and h.key = o.key order by h.revision desc limit 1) h on true
 		order by o.seq`, relayRows)
 	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (row, error) {
 		var o row
-		err := r.Scan(&o.Sequence, &o.ID, &o.Type, &o.Entity, &o.Connection, &o.Key, &o.Revision, &o.Run, &o.Cause,
-			&o.Source, &o.Time, &o.TraceParent, &o.Log, &o.Payload, &o.superseded)
+		err := r.Scan(&o.Sequence, &o.Entity, &o.Connection, &o.Key, &o.Revision, &o.Run, &o.Log, &o.ID, &o.Type,
+			&o.Cause, &o.Source, &o.Time, &o.TraceParent, &o.Payload, &o.superseded)
 		return o, err
 	})
 	if err != nil {
