@@ -22,7 +22,6 @@ import (
 type change struct {
 	connection, key, outcome, action, title string
 	fields                                  []Field
-	before, after                           *string // JSON
 	reason                                  Reason
 	run, cause, who, trace                  string
 	requestID, response                     string
@@ -75,7 +74,7 @@ func (e *Engine[D]) appendChanges(ctx context.Context, tx pgx.Tx, list []change)
 	for i := range s {
 		s[i] = make(strs, n)
 	}
-	fields, before, after, mb, ma := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+	fields, mb, ma := make([]*string, n), make([]*string, n), make([]*string, n)
 	halo, times := make([]int64, n), make([]time.Time, n)
 	for i, c := range list {
 		for j, v := range []string{
@@ -89,22 +88,22 @@ func (e *Engine[D]) appendChanges(ctx context.Context, tx pgx.Tx, list []change)
 			return nil, fmt.Errorf("change of %s/%s: %w", c.connection, c.key, err)
 		}
 		text := string(b)
-		fields[i], before[i], after[i] = &text, c.before, c.after
+		fields[i] = &text
 		mb[i], ma[i] = moneyText(c.monthlyBefore), moneyText(c.monthlyAfter)
 		halo[i], times[i] = c.haloID, c.time
 	}
 	rows, err := tx.Query(ctx, `
 		insert into changes (connection, key, outcome, action, title, reason_code, reason_text, run, cause, who,
-			request_id, response, currency, fields, before, after, monthly_before, monthly_after, halo_id, time)
-		select c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17::numeric, c18::numeric, c19, c20
+			request_id, response, currency, fields, monthly_before, monthly_after, halo_id, time)
+		select c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15::numeric, c16::numeric, c17, c18
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-			$9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::jsonb[], $15::jsonb[], $16::jsonb[],
-			$17::text[], $18::text[], $19::bigint[], $20::timestamptz[]) with ordinality
-			as t(c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, n)
+			$9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::jsonb[], $15::text[], $16::text[],
+			$17::bigint[], $18::timestamptz[]) with ordinality
+			as t(c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, n)
 		order by n
 		returning id`,
 		s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12],
-		fields, before, after, mb, ma, halo, times)
+		fields, mb, ma, halo, times)
 	if err != nil {
 		return nil, fmt.Errorf("append %d changes: %w", n, err)
 	}

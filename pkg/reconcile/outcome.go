@@ -115,12 +115,12 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 				e.Log.WarnContext(ctx, "claim lost before its outcome was recorded", "kind", e.Kind, "connection", connections[i], "key", keys[i])
 				continue
 			}
-			c, ok, err := e.conclude(x, batch[i].Desired, o, now)
+			c, err := e.conclude(x, batch[i].Desired, o, now)
 			if err != nil {
 				return err
 			}
-			if ok {
-				logged = append(logged, c)
+			if c != nil {
+				logged = append(logged, *c)
 			}
 			rows = append(rows, x)
 			if o.Also != nil {
@@ -142,11 +142,12 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 	})
 }
 
-// conclude applies one outcome to its row. intent is what was desired when the claim was made.
-func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) (change, bool, error) {
+// conclude applies one outcome to its row, and returns what the change log is to say of it, if anything. intent is what was
+// desired when the claim was made.
+func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) (*change, error) {
 	moved, err := unequal(intent, x.Desired)
 	if err != nil {
-		return change{}, false, err
+		return nil, err
 	}
 	before := x.Applied
 	x.State, x.Sticky, x.Claim = 0, false, ""
@@ -156,7 +157,7 @@ func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) 
 	// Neither a try that did not come to a look, nor waiting, says what became of an earlier create. What exists is only
 	// set anew, whatever became of that.
 	x.Unclear = o.kind == unclear || x.Unclear && x.HaloID == 0 && !o.looked && (o.kind == retry || o.kind == park)
-	entry := func(outcome string) (change, bool, error) {
+	entry := func(outcome string) *change {
 		c := e.entry(x, outcome, now)
 		if o.Action != "" {
 			c.action = o.Action
@@ -166,11 +167,7 @@ func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) 
 		}
 		c.fields = e.Diff(before, orEmpty(intent))
 		c.requestID, c.response = o.RequestID, o.Response
-		if c.before, err = marshal(before); err != nil {
-			return change{}, false, err
-		}
-		c.after, err = marshal(intent)
-		return c, err == nil, err
+		return &c
 	}
 	switch o.kind {
 	case done:
@@ -178,24 +175,24 @@ func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) 
 		x.HaloID, x.Applied, x.Drifted, x.Attempts = o.haloID, o.applied, nil, 0
 		e.settle(x, true, now)
 		o.Action = cmp.Or(o.Action, action)
-		c, ok, err := entry("applied")
+		c := entry("applied")
 		if o.ended {
 			x.retire(o.reason)
 			e.settle(x, true, now)
 			x.previous = x.State // the entry tells all there is to tell
 		}
-		return c, ok, err
+		return c, nil
 	case unclear:
 		x.State, x.Reason = Applying, o.reason
 		x.readyAt = now.Add(e.Settle)
-		return change{}, false, nil
+		return nil, nil
 	}
 	if x.Unclear {
 		x.State, x.Reason = Applying, o.reason
 		if x.readyAt = o.until; x.readyAt.IsZero() {
 			x.readyAt = now.Add(cmp.Or(o.after, backoff(x.Attempts)))
 		}
-		return change{}, false, nil
+		return nil, nil
 	}
 	switch o.kind {
 	case retry:
@@ -204,22 +201,22 @@ func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) 
 			x.Reason = o.reason
 			x.readyAt = now.Add(cmp.Or(o.after, backoff(x.Attempts)))
 		}
-		return change{}, false, nil
+		return nil, nil
 	}
 	// Refused, held or parked by what Halo showed: it sticks unless desired moved meanwhile.
 	e.settle(x, true, now)
 	if x.State != Pending || moved {
-		return change{}, false, nil
+		return nil, nil
 	}
 	x.Reason, x.Sticky, x.readyAt = o.reason, true, time.Time{}
 	switch o.kind {
 	case refused:
 		x.State = Failed
-		return entry("failed")
+		return entry("failed"), nil
 	case hold:
 		x.State = Held
 	case park:
 		x.State, x.readyAt = Parked, o.until
 	}
-	return change{}, false, nil
+	return nil, nil
 }
