@@ -94,6 +94,10 @@ func TestWhatIsOverIsDeleted(t *testing.T) {
 		clock.Now().Add(-31*day), clock.Now().Add(-29*day)); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := pool.Exec(t.Context(), `insert into dead_letters (entity, subject, stream_seq, type, connection, key, reason, headers, payload, time)
+		values ('licence', 's', 1, 't', 'acme', 'k', 'nobody has looked yet', '{}', '', $1)`, clock.Now().Add(-9999*day)); err != nil {
+		t.Fatal(err)
+	}
 	left, befores := []int{pruneBatch, 3, 0, 0}, make(chan time.Time, 10)
 	stop := eventtest.Run(t, env.pruning(Spec{Name: "test", Prune: map[string]Prune{"own": func(_ context.Context, before time.Time, limit int) (int, error) {
 		n := left[0]
@@ -115,6 +119,10 @@ func TestWhatIsOverIsDeleted(t *testing.T) {
 	}
 	if len(befores) > 0 {
 		t.Error("goes on although nothing was left")
+	}
+	var open int
+	if err := pool.QueryRow(t.Context(), `select count(*) from dead_letters`).Scan(&open); err != nil || open != 1 {
+		t.Errorf("%d dead letters are left of the one that nobody decided about (%v)", open, err)
 	}
 	clock.Advance(pruneEvery)
 	<-befores

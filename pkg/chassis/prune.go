@@ -14,9 +14,11 @@ import (
 )
 
 // Retention says for how long what is over is kept. What is true now, what waits, and what an unfinished run needs
-// is kept whatever its age.
+// is kept whatever its age: of each kind of report the last one, and dead letters until somebody redrives or discards
+// them, which takes them away at once.
 type Retention struct {
-	// History of entities, changes written to Halo, and runs; default 400 days: the same month of last year, and more.
+	// History of entities, changes written to Halo, runs, and what else a service keeps of what is over (Spec.Prune);
+	// default 400 days: the same month of last year, and more.
 	History time.Duration
 	// RunMarks, which tell whether a run is settled; default 30 days.
 	RunMarks time.Duration

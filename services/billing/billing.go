@@ -100,6 +100,7 @@ func Run(ctx context.Context, cfg Config) error {
 			cfg.Loop("decide queued customers", s.wake, cfg.Poll, s.decideKnowing),
 			cfg.Loop("read recurring invoices", s.reread, cfg.Poll, s.readDue),
 		},
-		Busy: s.busy,
+		Prune: map[string]chassis.Prune{"inty_reports": s.pruneReports},
+		Busy:  s.busy,
 	})
 }

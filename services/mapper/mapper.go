@@ -93,7 +93,8 @@ func Run(ctx context.Context, cfg Config) error {
 			cfg.Loop("follow imports of customers", nil, cfg.Poll, s.followImports),
 			cfg.Loop("watch for unmapped customers", nil, cfg.AlertEvery, s.alert),
 		},
-		Busy: s.busy,
+		Prune: map[string]chassis.Prune{"imports": s.pruneImports},
+		Busy:  s.busy,
 	})
 }
 
