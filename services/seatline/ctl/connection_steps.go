@@ -73,7 +73,11 @@ func (cmd *ConnectionsLeave) Run(ctx context.Context, c *Client) error {
 		if err := cmd.keep(ctx, c, cmd.Slug); err != nil {
 			return err
 		}
-		return onConnection(ctx, c, cmd.Slug, connectionClient.GetLeaveObserve, func(x *connectionv1.LeaveObserve) error { return printLeave(c, x) })
+		err := onConnection(ctx, c, cmd.Slug, connectionClient.GetLeaveObserve, func(x *connectionv1.LeaveObserve) error { return printLeave(c, x) })
+		if err == nil {
+			err = cmd.unheeded()
+		}
+		return err
 	}
 	// What no reason overrides, such as a missing right, is only told by asking; other writers the change itself looks for.
 	err := onConnection(ctx, c, cmd.Slug, connectionClient.GetLeaveObserve, func(x *connectionv1.LeaveObserve) error {
@@ -105,6 +109,22 @@ func (cmd *ConnectionsLeave) Run(ctx context.Context, c *Client) error {
 		return done(c, now, "Connection %s writes to Halo what concerns %s, and observes everything else.", now.GetSlug(), strings.Join(cmd.Canary, ", "))
 	}
 	return done(c, now, "Connection %s writes to Halo from now on.", now.GetSlug())
+}
+
+// unheeded is the error of flags that say how to begin, without the one that begins: who gives them means to.
+func (cmd *ConnectionsLeave) unheeded() error {
+	var given string
+	switch {
+	case len(cmd.Canary) > 0 && cmd.Override != "":
+		given = "--canary and --override say"
+	case len(cmd.Canary) > 0:
+		given = "--canary says"
+	case cmd.Override != "":
+		given = "--override says"
+	default:
+		return nil
+	}
+	return &rpc.Exit{Code: rpc.ExitUsage, Err: fmt.Errorf("connection %s writes nothing yet: %s only how to begin; repeat with --yes", cmd.Slug, given)}
 }
 
 func printLeave(c *Client, x *connectionv1.LeaveObserve) error {

@@ -78,6 +78,12 @@ func TestLeavingObserveAsksAndRefuses(t *testing.T) {
 	if out, code, message := seatline(t, dir, "connections", "leave-observe", "acme"); code != 0 || !strings.Contains(out, "What does the customer pay?") || len(s.applied) != 0 {
 		t.Errorf("%d %s\n%s", code, message, out)
 	}
+	for _, how := range [][]string{{"--canary", "MEX1"}, {"--override", "agreed by phone"}, {"--canary", "MEX1", "--override", "agreed by phone"}} {
+		out, code, message := seatline(t, dir, append([]string{"connections", "leave-observe", "acme"}, how...)...)
+		if code != rpc.ExitUsage || !strings.Contains(out, "What does the customer pay?") || !strings.Contains(message, "writes nothing yet") || !strings.Contains(message, "--yes") || !strings.Contains(message, how[0]) || len(s.applied) != 0 {
+			t.Errorf("%v without --yes: %d %s\n%s", how, code, message, out)
+		}
+	}
 	if out, code, message := seatline(t, dir, "connections", "leave-observe", "acme", "--yes", "--canary", "MEX1"); code != 0 || !strings.Contains(out, "what concerns MEX1") {
 		t.Errorf("%d %s\n%s", code, message, out)
 	}
