@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,6 +62,48 @@ func (s *service) awaitHeirs(ctx context.Context, tx pgx.Tx, connection string, 
 		later = append(later, x.Sub.GetKey())
 	}
 	return revisit(ctx, tx, connection, later, now.Add(s.Quiet))
+}
+
+// awaitWrites puts off taking over licences that are being written, or of which nobody knows what became of the last write:
+// what lands after the heir has written would stand over it. Until that is known such a licence stays as it is, for its heir
+// to find it. It gives the wants that say so, and takes those heirs back.
+func (s *service) awaitWrites(ctx context.Context, tx pgx.Tx, settings Settings, situations []situation, decisions []decision, heirs map[string]string) ([]reconcile.Want[Fields], error) {
+	if len(heirs) == 0 {
+		return nil, nil
+	}
+	items, err := s.engine.Lock(ctx, tx, `connection = $1 and key = any($2) order by key`, settings.Connection, slices.Sorted(maps.Keys(heirs)))
+	if err != nil {
+		return nil, err
+	}
+	var wants []reconcile.Want[Fields]
+	var later []string
+	for _, x := range items {
+		old := situation{Item: &x}
+		if !old.inFlight() {
+			continue
+		}
+		l, err := unmarshal(x.Facts, &licencev1.Licence{})
+		if err != nil {
+			return nil, err
+		}
+		heir, f := heirs[x.Key], old.holds()
+		f.Active = x.Applied == nil || x.Applied.Active // nobody deactivates what goes on
+		wants = append(wants, reconcile.Want[Fields]{
+			Connection: x.Connection, Key: x.Key, Instance: x.Instance, Desired: &f,
+			Verdict: reconcile.Park("replaced_soon", "Its licence is taken over by "+heir+" as soon as what was last written to it cannot land any more."),
+			Mode:    settings.Permit.Mode(f.ClientID, l.GetSubscription().GetGiacom().GetMexId()), Facts: x.Facts, Title: x.Title, Customer: x.Customer,
+			MonthlyBefore: x.MonthlyBefore, MonthlyAfter: x.MonthlyBefore, Currency: x.Currency, Run: x.Run, Cause: x.Cause, Trace: x.Trace,
+		})
+		later = append(later, x.Key, heir)
+		for i, d := range decisions {
+			if d.Adopt != nil && situations[i].Sub.GetKey() == heir {
+				decisions[i] = decision{Desired: d.Desired, Candidates: []found{*d.Adopt}, Verdict: reconcile.Park("replaces_soon", fmt.Sprintf(
+					"Takes over licence %d in Halo from %s as soon as what was last written to that cannot land any more.", d.Adopt.HaloID, x.Key))}
+			}
+		}
+		delete(heirs, x.Key)
+	}
+	return wants, revisit(ctx, tx, settings.Connection, later, s.Clock.Now().Add(s.Quiet))
 }
 
 // replace retires the item whose licence another one takes over.

@@ -37,12 +37,13 @@ type world struct {
 	rpc      *grpc.ClientConn
 	licences licencev1.LicenceServiceClient
 	ops      opsv1.OpsServiceClient
+	settling time.Duration // how long a write may land after it was given up
 }
 
 func newWorld(t testing.TB, cfg halosim.Config, customers int, licences ...halosim.Licence) *world {
 	t.Helper()
 	env := servicetest.Env(t)
-	w := &world{TB: t, env: env, bus: env.Bus, pool: env.Pool, sim: halosim.New(cfg)}
+	w := &world{TB: t, env: env, bus: env.Bus, pool: env.Pool, sim: halosim.New(cfg), settling: 1500 * time.Millisecond}
 	state := halosim.State{Licences: licences}
 	for i := range customers {
 		state.Clients = append(state.Clients, halosim.Client{ID: int64(i + 1), Name: fmt.Sprint("Customer ", i+1)})
@@ -64,7 +65,7 @@ func (w *world) start() (stop func()) {
 	w.rpc, stop = servicetest.Start(w.TB, w.env, func(ctx context.Context, env chassis.Env) error {
 		return Run(ctx, Config{
 			Env: env, Secrets: servicetest.Secrets{},
-			Poll: 20 * time.Millisecond, Quiet: 200 * time.Millisecond, HaloTimeout: time.Second, Lease: 2 * time.Second, Settle: 1500 * time.Millisecond,
+			Poll: 20 * time.Millisecond, Quiet: 200 * time.Millisecond, HaloTimeout: time.Second, Lease: 2 * time.Second, Settle: w.settling,
 		})
 	})
 	w.licences, w.ops = licencev1.NewLicenceServiceClient(w.rpc), opsv1.NewOpsServiceClient(w.rpc)

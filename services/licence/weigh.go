@@ -65,13 +65,20 @@ func (s *service) decideSubscriptions(ctx context.Context, tx pgx.Tx, connection
 	if err := s.awaitHeirs(ctx, tx, connection, situations, decisions, heirs); err != nil {
 		return err
 	}
-	var wants []reconcile.Want[Fields]
+	wants, err := s.awaitWrites(ctx, tx, settings, situations, decisions, heirs)
+	if err != nil {
+		return err
+	}
+	waiting := make(map[string]bool, len(wants))
+	for _, w := range wants {
+		waiting[w.Key] = true
+	}
 	for i, x := range situations {
 		if x.Item != nil && x.Item.State == reconcile.Retired && x.Item.Reason.Code == "replaced" && decisions[i].Desired == nil {
 			continue
 		}
-		if heirs[x.Sub.GetKey()] != "" {
-			continue // retired below
+		if key := x.Sub.GetKey(); heirs[key] != "" || waiting[key] {
+			continue // retired below, or as soon as it may be
 		}
 		w, err := want(x, decisions[i], subs[i])
 		if err != nil {
