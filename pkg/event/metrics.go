@@ -161,6 +161,7 @@ func newConsumeMetrics(c *consumer) (*consumeMetrics, error) {
 		return nil, fmt.Errorf("consumer metrics: %w", err)
 	}
 	m.registers = append(m.registers, reg)
+	m.dead.Add(context.Background(), 0, metric.WithAttributes(m.attrs...)) // who watches it must see the first one as a rise
 	return m, nil
 }
 

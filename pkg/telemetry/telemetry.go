@@ -122,6 +122,12 @@ func (t *Telemetry) traces(ctx context.Context, res *resource.Resource, otlp boo
 	return nil
 }
 
+// seconds gives durations the buckets of OpenTelemetry's conventions. Without it they are those for milliseconds, and
+// everything falls into the first.
+var seconds = sdkmetric.NewView(sdkmetric.Instrument{Kind: sdkmetric.InstrumentKindHistogram, Unit: "s"}, sdkmetric.Stream{
+	Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}},
+})
+
 func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource, otlp bool) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -129,7 +135,7 @@ func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource, otlp bo
 	if err != nil {
 		return fmt.Errorf("prometheus exporter: %w", err)
 	}
-	options := []sdkmetric.Option{sdkmetric.WithResource(res), sdkmetric.WithReader(reader)}
+	options := []sdkmetric.Option{sdkmetric.WithResource(res), sdkmetric.WithReader(reader), sdkmetric.WithView(seconds)}
 	if otlp {
 		exporter, err := otlpmetricgrpc.New(ctx)
 		if err != nil {

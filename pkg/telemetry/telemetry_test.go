@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/otel/metric"
 )
 
 const password = "hunter2-hunter2"
@@ -103,9 +105,14 @@ func TestMetricsAreServedWithoutOTLP(t *testing.T) {
 		t.Fatal(err)
 	}
 	counter.Add(t.Context(), 3)
+	took, err := telemetry.Meter("test").Float64Histogram("seatline.test.duration", metric.WithUnit("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	took.Record(t.Context(), 0.3)
 	response := httptest.NewRecorder()
 	telemetry.MetricsHandler.ServeHTTP(response, httptest.NewRequest("GET", "/metrics", nil))
-	for _, want := range []string{"seatline_halo_requests_total{", "} 3", "go_goroutines", `service_name="licence"`} {
+	for _, want := range []string{"seatline_halo_requests_total{", "} 3", "go_goroutines", `service_name="licence"`, `le="0.25"} 0`, `le="0.5"} 1`} {
 		if !strings.Contains(response.Body.String(), want) {
 			t.Errorf("/metrics lacks %s", want)
 		}
