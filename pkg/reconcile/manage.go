@@ -51,10 +51,7 @@ func (e *Engine[D]) Observe(ctx context.Context, tx pgx.Tx, seen ...Seen[D]) err
 		case s.Observed == nil && x.HaloID != 0:
 			drift = []Field{{Name: "existence", Before: "in Halo", After: "gone"}}
 		case s.Observed != nil:
-			drift = e.Diff(s.Observed, orEmpty(x.Applied))
-			for i := range drift { // Diff speaks of a write; this happened the other way round
-				drift[i].Before, drift[i].After = drift[i].After, drift[i].Before
-			}
+			drift = reversed(e.Diff(s.Observed, orEmpty(x.Applied)))
 		}
 		if len(drift) == 0 {
 			continue // Halo holds what we put there: nothing to remember, nothing to tell
@@ -70,6 +67,14 @@ func (e *Engine[D]) Observe(ctx context.Context, tx pgx.Tx, seen ...Seen[D]) err
 		rows = append(rows, x)
 	}
 	return e.record(ctx, tx, rows, now, logged)
+}
+
+// reversed is what Diff says of writing what was known over what Halo shows, the other way round, as it happened.
+func reversed(fields []Field) []Field {
+	for i := range fields {
+		fields[i].Before, fields[i].After = fields[i].After, fields[i].Before
+	}
+	return fields
 }
 
 func names(fields []Field) []string {

@@ -33,6 +33,7 @@ type Outcome[D any] struct {
 	applied *D
 	ended   bool
 	looked  bool
+	found   bool
 
 	// Action overrides the name of what was done, for example "adopt".
 	Action string
@@ -47,6 +48,12 @@ type Outcome[D any] struct {
 // Done: Halo holds applied in the object haloID, confirmed.
 func Done[D any](haloID int64, applied *D) Outcome[D] {
 	return Outcome[D]{kind: done, haloID: haloID, applied: applied}
+}
+
+// Found: nothing was written now; Halo was looked at, and holds applied in the object haloID. The change log tells what that
+// differs in from what was known, if anything.
+func Found[D any](haloID int64, applied *D) Outcome[D] {
+	return Outcome[D]{kind: done, haloID: haloID, applied: applied, found: true}
 }
 
 // Ended: Halo holds applied, confirmed, and another item looks after the object from here on: this
@@ -154,9 +161,8 @@ func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) 
 	if o.Facts != nil {
 		x.Facts = o.Facts
 	}
-	// Neither a try that did not come to a look, nor waiting, says what became of an earlier create. What exists is only
-	// set anew, whatever became of that.
-	x.Unclear = o.kind == unclear || x.Unclear && x.HaloID == 0 && !o.looked && (o.kind == retry || o.kind == park)
+	// Neither a try that did not come to a look, nor waiting, says what became of an earlier write.
+	x.Unclear = o.kind == unclear || x.Unclear && !o.looked && (o.kind == retry || o.kind == park)
 	entry := func(outcome string) *change {
 		c := e.entry(x, outcome, now)
 		if o.Action != "" {

@@ -15,6 +15,7 @@ import (
 	"seatline.dev/pkg/halo"
 	"seatline.dev/pkg/reconcile"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
 )
 
 type (
@@ -51,6 +52,8 @@ func (s *service) apply(ctx context.Context, items []item) []outcome {
 		var updates, creates []int
 		for _, i := range indices {
 			switch {
+			case items[i].HaloID != 0 && items[i].Unclear && !b.mayWrite(items[i]):
+				b.look(ctx, i)
 			case items[i].HaloID != 0:
 				updates = append(updates, i)
 			case isReplaced(items[i].Key):
@@ -101,8 +104,7 @@ func (b *batch) update(ctx context.Context, chunk []int) {
 	case class == halo.Unclear: // it may land after what is written next
 		b.all(chunk, unclear)
 	case class == halo.NotFound && len(chunk) == 1:
-		id := b.items[chunk[0]].HaloID
-		b.out[chunk[0]] = reconcile.HoldFor[Fields]("gone_in_halo", fmt.Sprintf("Halo has no licence %d any more. Create it anew, or adopt another one.", id))
+		b.out[chunk[0]] = goneInHalo(b.items[chunk[0]].HaloID)
 	case (class == halo.Refused || class == halo.NotFound) && len(chunk) > 1:
 		for _, part := range split(chunk, err) {
 			b.update(ctx, part)
@@ -110,6 +112,31 @@ func (b *batch) update(ctx context.Context, chunk []int) {
 	default:
 		b.all(chunk, failed(err))
 	}
+}
+
+// mayWrite tells whether the connection still writes what concerns the customer of an item.
+func (b *batch) mayWrite(x item) bool {
+	l, err := unmarshal(x.Facts, &licencev1.Licence{})
+	return err == nil && b.settings.Permit.Mode(x.Desired.ClientID, l.GetSubscription().GetGiacom().GetMexId()) == reconcile.Auto
+}
+
+// look finds out what became of an update that is unclear, where it may not be written again.
+func (b *batch) look(ctx context.Context, i int) {
+	x := b.items[i]
+	l, err := b.client.Licence(ctx, x.HaloID)
+	switch {
+	case halo.ClassOf(err) == halo.NotFound:
+		b.out[i] = goneInHalo(x.HaloID)
+	case err != nil:
+		b.out[i] = failed(err)
+	default:
+		f := foundIn(l).Fields
+		b.out[i] = reconcile.Found(x.HaloID, &f)
+	}
+}
+
+func goneInHalo(id int64) outcome {
+	return reconcile.HoldFor[Fields]("gone_in_halo", fmt.Sprintf("Halo has no licence %d any more. Create it anew, or adopt another one.", id))
 }
 
 func (b *batch) all(chunk []int, o outcome) {
@@ -159,14 +186,18 @@ func split(chunk []int, err error) [][]int {
 	return [][]int{chunk[:half], chunk[half:]}
 }
 
-// change is what is posted to update a licence: the fields that differ, and the client, which Halo asks for.
+// change is what is posted to update a licence: the fields that differ, and the client, which Halo asks for. Where an earlier
+// update is unclear it is not known what differs, and all are posted.
 func change(x item) halo.LicenceWrite {
-	d := x.Desired
+	d, before := x.Desired, x.Applied
+	if x.Unclear {
+		before = nil
+	}
 	w := halo.LicenceWrite{ID: x.HaloID, ClientID: d.ClientID}
 	if w.ClientID == 0 && x.Applied != nil {
 		w.ClientID = x.Applied.ClientID
 	}
-	for _, f := range diff(x.Applied, d) {
+	for _, f := range diff(before, d) {
 		switch f.Name {
 		case "count":
 			w.Count = whole(*d.Count)

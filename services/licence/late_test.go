@@ -81,3 +81,46 @@ func TestAnHeirWaitsForTheLastWriteOfItsPredecessor(t *testing.T) {
 		})
 	}
 }
+
+// Nobody knows whether an update took effect when Giacom takes it back. What Halo holds by then may not be what we know of,
+// so all of ours is written anew, also where that comes to be tried twice; and looked up where nothing may be written any more.
+func TestAnUpdateThatIsUnclearIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		then  func(w *world)
+		halo  string
+		state string
+	}{
+		"written anew": {func(*world) {}, "1 5 true giacom:acct:giacom/1", "in_sync"},
+		"tried twice": {func(w *world) {
+			if err := w.sim.Inject(halosim.Fault{Name: "error_503", Method: "POST", Route: "/auth/token", Times: 1}); err != nil {
+				w.Fatal(err)
+			}
+			w.sim.ExpireTokens()
+		}, "1 5 true giacom:acct:giacom/1", "in_sync"},
+		"looked up": {func(w *world) { w.conn.Mode = connectionv1.Mode_MODE_OBSERVE; w.connect() }, "1 6 true giacom:acct:giacom/1", "held observe"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, halosim.Config{}, 1)
+			w.start()
+			w.connect()
+			w.send(sub("giacom/1", 1, 5))
+			w.wantHalo("1 5 true giacom:acct:giacom/1")
+			if err := w.sim.Inject(halosim.Fault{Name: "cut_after", Method: "POST", Route: "/SoftwareLicence", Times: 1}); err != nil {
+				t.Fatal(err)
+			}
+			w.send(sub("giacom/1", 1, 6))
+			w.unclear("giacom/1")
+			c.then(w)
+			w.send(sub("giacom/1", 1, 5))
+			eventtest.Eventually(t, "wanted as before", func() bool {
+				var n int
+				err := w.pool.QueryRow(t.Context(), `select count(*) from items where key = 'giacom/1' and desired->>'count' = '5'`).Scan(&n)
+				return err == nil && n == 1
+			})
+			w.wantHalo(c.halo)
+			w.wantState("giacom/1", c.state)
+		})
+	}
+}
