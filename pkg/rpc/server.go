@@ -27,10 +27,19 @@ import (
 // defaultMaxMessage bounds one message either way: a page of 1,000 rows is below 2 MiB.
 const defaultMaxMessage = 16 << 20
 
+// A page of a list goes out in one piece: within a window that is known from the beginning, neither side measures the
+// connection with pings in order to find one, and a buffer that holds it is one write, and one read.
+const (
+	window = 1 << 20
+	buffer = 128 << 10
+)
+
 // Config of a server.
 type Config struct {
 	// Addr is host:port; port 0 takes a free one, which Server.Addr reports.
 	Addr string
+	// Listener, if set, is used instead of listening on Addr, which is its address then.
+	Listener net.Listener
 	// Tokens that are accepted as bearer tokens.
 	Tokens []Token
 	// TLS of the listener. With ClientCA set, callers may show a certificate instead of a token:
@@ -72,9 +81,11 @@ func NewServer(cfg Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gRPC server on %s: %w", cfg.Addr, err)
 	}
-	listener, err := net.Listen("tcp", cfg.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("gRPC server: %w", err)
+	listener := cfg.Listener
+	if listener == nil {
+		if listener, err = net.Listen("tcp", cfg.Addr); err != nil {
+			return nil, fmt.Errorf("gRPC server: %w", err)
+		}
 	}
 	if !isLoopback(listener.Addr().String()) && !cfg.TLS.enabled() {
 		log.Warn("gRPC listens beyond this machine without TLS: tokens travel in plain text", "addr", listener.Addr().String())
@@ -93,6 +104,10 @@ func NewServer(cfg Config, log *slog.Logger) (*Server, error) {
 		grpc.Creds(creds),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
+		grpc.InitialWindowSize(window),
+		grpc.InitialConnWindowSize(window),
+		grpc.WriteBufferSize(buffer),
+		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		// Outermost first: an error is mapped after everything inside it has spoken.
 		grpc.ChainUnaryInterceptor(s.unary(auth)),

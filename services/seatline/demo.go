@@ -143,7 +143,9 @@ func (d *demo) first(ctx context.Context, out io.Writer) error {
 	}
 	sum.took, sum.haloRequests, sum.haloRoutes = time.Since(began), total(d.sims.halo.Requests()), d.sims.halo.Requests()
 	sum.print(out)
-	d.whereNext(out, d.signIn(ctx))
+	if !d.Once { // else it all ends now
+		d.whereNext(out, d.signIn(ctx))
+	}
 	return nil
 }
 
@@ -215,7 +217,11 @@ func (d *demo) verdict(ctx context.Context, out io.Writer) error {
 		fmt.Fprintln(out, "\nHalo holds exactly what Giacom, the mappings and the rules imply: every field was compared.")
 		return nil
 	}
-	fmt.Fprintf(out, "\nHalo does not hold what it should, in %d fields:\n", len(differences))
+	fields := "one field"
+	if n := len(differences); n > 1 {
+		fields = fmt.Sprintf("%d fields", n)
+	}
+	fmt.Fprintf(out, "\nHalo does not hold what it should, in %s:\n", fields)
 	for i, x := range differences {
 		if i == 20 {
 			fmt.Fprintf(out, "  … and %d more\n", len(differences)-i)

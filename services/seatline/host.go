@@ -44,6 +44,8 @@ type host struct {
 	log *slog.Logger
 	// where the services answer.
 	where *addresses
+	// pagesOn is where the web console listens; nil: at its address.
+	pagesOn net.Listener
 	// browsable is called with the web console's URL once it serves pages; may be nil.
 	browsable func(url string)
 
@@ -51,19 +53,25 @@ type host struct {
 	addrs map[string]string // gRPC addresses of the services that answer
 }
 
-// run serves one service until ctx ends; listening is called once it answers calls.
-func (h *host) run(ctx context.Context, name, addr string, listening func(addr string)) error {
-	if err := h.serve(ctx, name, addr, listening); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+// run serves one service until ctx ends, at addr or, unless it is nil, on a listener with that address; listening is
+// called once it answers calls.
+func (h *host) run(ctx context.Context, name, addr string, on net.Listener, listening func(addr string)) error {
+	if err := h.serve(ctx, name, addr, on, listening); err != nil {
+		flag := "--grpc-addr"
+		if name == ctl.Console {
+			flag += ", or --web-addr for the web console"
+		}
+		return elsewhere(fmt.Errorf("%s: %w", name, err), flag)
 	}
 	return nil
 }
 
-func (h *host) serve(ctx context.Context, name, addr string, listening func(addr string)) error {
+func (h *host) serve(ctx context.Context, name, addr string, on net.Listener, listening func(addr string)) error {
 	listener, err := h.listener(addr, h.tel)
 	if err != nil {
 		return err
 	}
+	listener.Listener = on
 	pool, err := postgres.Open(ctx, h.DatabaseURL.Reveal(), name) // the schema has the name of the service
 	if err != nil {
 		return err
@@ -90,6 +98,7 @@ func (h *host) serve(ctx context.Context, name, addr string, listening func(addr
 		if err != nil {
 			return err
 		}
+		pages.Listener = h.pagesOn
 		return console.Run(ctx, console.Config{Env: env, Sealer: sealer, Services: services, Web: pages})
 	}
 	secrets, closeConn, err := h.secrets(ctx)
@@ -139,16 +148,15 @@ func (h *host) ready(context.Context) error {
 
 // serveHTTP answers /healthz, /readyz and /metrics until ctx ends, and returns the address.
 func serveHTTP(ctx context.Context, group *errgroup.Group, addr string, metrics http.Handler, ready func(context.Context) error) (string, error) {
-	preferred := addr
+	var listener net.Listener
+	var err error
 	if addr == "" {
-		preferred, addr = fmt.Sprintf("127.0.0.1:%d", defaultHTTPPort), "127.0.0.1:0"
-	}
-	listener, err := net.Listen("tcp", preferred)
-	if err != nil && addr != preferred {
+		listener, err = preferred(defaultHTTPPort)
+	} else {
 		listener, err = net.Listen("tcp", addr)
 	}
 	if err != nil {
-		return "", fmt.Errorf("HTTP for health and metrics: %w", err)
+		return "", elsewhere(fmt.Errorf("HTTP for health and metrics: %w", err), "--http-addr")
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)

@@ -54,18 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "seatline:", err)
 		return rpc.ExitUsage
 	}
-	var cli commands
-	parser, err := kong.New(&cli,
-		kong.Name("seatline"),
-		kong.Description("Turns the seats an MSP buys from Giacom into the lines it bills from HaloPSA."),
-		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.ExplicitGroups([]kong.Group{{Key: "run", Title: "Run:"}, {Key: "operate", Title: "Operate (clients of running services):", Description: ctl.ExitCodes}}),
-		kong.Vars{"data_dir": ctl.DefaultDataDir, "version": version},
-		kong.Resolvers(file),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(file),
-	)
+	parser, err := grammar(ctx, file, stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "seatline:", err) // a defect of the tags above
 		return rpc.ExitInternal
@@ -80,6 +69,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "seatline: %s\n", rpc.Describe(err))
 	}
 	return rpc.ExitCode(err)
+}
+
+// grammar is what may stand on the command line.
+func grammar(ctx context.Context, f *file, stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(&commands{},
+		kong.Name("seatline"),
+		kong.Description("Turns the seats an MSP buys from Giacom into the lines it bills from HaloPSA."),
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ExplicitGroups([]kong.Group{{Key: "run", Title: "Run:"}, {Key: "operate", Title: "Operate (clients of running services):", Description: ctl.ExitCodes}}),
+		kong.Vars{"data_dir": ctl.DefaultDataDir, "version": version},
+		kong.Resolvers(f),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(f),
+	)
 }
 
 // errQuiet is the outcome of a command that has said itself what is wrong.

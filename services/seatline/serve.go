@@ -52,7 +52,7 @@ func (c serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	group.Go(func() error {
-		return h.run(ctx, c.Service, c.GRPCAddr, func(addr string) {
+		return h.run(ctx, c.Service, c.GRPCAddr, nil, func(addr string) {
 			log.Info("serving", "grpc", addr, "http", web, "version", version)
 		})
 	})

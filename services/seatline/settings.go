@@ -54,7 +54,7 @@ type settings struct {
 	HaloTimeout time.Duration `name:"halo-timeout" env:"SEATLINE_HALO_TIMEOUT" default:"75s" help:"How long one request to Halo may take; longer than its gateway hangs."`
 	ApplyLease  time.Duration `name:"apply-lease" env:"SEATLINE_APPLY_LEASE" placeholder:"DURATION" help:"How long a silent process keeps the work it took; longer than --halo-timeout. Default: that and half a minute."`
 	ApplySettle time.Duration `name:"apply-settle" env:"SEATLINE_APPLY_SETTLE" placeholder:"DURATION" help:"How long after that a write may still land in Halo, whose gateway can hang on to it. Default: 3m."`
-	Retention   int           `name:"retention-days" env:"SEATLINE_RETENTION_DAYS" default:"400" help:"Days for which history, changes and runs are kept. What is true now is kept whatever its age."`
+	Retention   int           `name:"retention-days" env:"SEATLINE_RETENTION_DAYS" default:"400" help:"Days for which history, changes, runs and reports are kept. What is true now is kept whatever its age."`
 	LogLevel    slog.Level    `name:"log-level" env:"SEATLINE_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
 }
 

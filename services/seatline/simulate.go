@@ -13,6 +13,7 @@ import (
 	"seatline.dev/pkg/chassis"
 	"seatline.dev/pkg/giacom/giacomsim"
 	"seatline.dev/pkg/halo/halosim"
+	"seatline.dev/pkg/rpc"
 	"seatline.dev/services/estate"
 )
 
@@ -56,14 +57,14 @@ func startSimulators(ctx context.Context, made estate.Data, limit int, giacomAdd
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.group, ctx = errgroup.WithContext(ctx)
 	for _, x := range []struct {
-		addr    string
-		handler http.Handler
-		url     *string
-	}{{giacomAddr, s.giacom, &s.giacomURL}, {haloAddr, s.halo, &s.haloURL}} {
+		name, addr, flag string
+		handler          http.Handler
+		url              *string
+	}{{"Giacom", giacomAddr, "--giacom-addr", s.giacom, &s.giacomURL}, {"Halo", haloAddr, "--halo-addr", s.halo, &s.haloURL}} {
 		listener, err := net.Listen("tcp", x.addr)
 		if err != nil {
 			s.stop()
-			return nil, fmt.Errorf("simulator: %w", err)
+			return nil, elsewhere(fmt.Errorf("simulated %s: %w", x.name, err), x.flag)
 		}
 		*x.url = "http://" + listener.Addr().String()
 		serve(ctx, s.group, listener, x.handler)
@@ -94,9 +95,13 @@ type simulateCommand struct {
 	HaloAddr   string        `name:"halo-addr" env:"SEATLINE_SIM_HALO_ADDR" default:"127.0.0.1:7712" placeholder:"HOST:PORT" help:"Where Halo listens."`
 	Limit      int           `name:"halo-limit" env:"SEATLINE_SIM_HALO_LIMIT" default:"300" help:"Requests that Halo allows in 5 minutes; 0 for no limit."`
 	Evolve     time.Duration `name:"evolve" env:"SEATLINE_EVOLVE" default:"0" help:"How often the estate changes; 0 for never."`
+	Check      bool          `name:"check" help:"Start nothing, but ask whether simulators answer there (for containers, which have no shell)."`
 }
 
 func (c simulateCommand) Run(ctx context.Context, k *kong.Kong) error {
+	if c.Check {
+		return c.check(ctx)
+	}
 	chassis.SpareGC()
 	made := c.generate()
 	s, err := startSimulators(ctx, made, c.Limit, c.GiacomAddr, c.HaloAddr)
@@ -121,4 +126,27 @@ func (c simulateCommand) Run(ctx context.Context, k *kong.Kong) error {
 			fmt.Fprintf(k.Stdout, "%s  %s\n", time.Now().Format(time.TimeOnly), evolver.Step())
 		}
 	}
+}
+
+// check asks both simulators for their counts.
+func (c simulateCommand) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	for name, addr := range map[string]string{"Giacom": c.GiacomAddr, "Halo": c.HaloAddr} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/_sim/requests", nil)
+		if err != nil {
+			return &rpc.Exit{Code: rpc.ExitUsage, Err: fmt.Errorf("address of the simulated %s: %w", name, err)}
+		}
+		answer, err := http.DefaultClient.Do(req)
+		if err == nil {
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				err = fmt.Errorf("it answers %s", answer.Status)
+			}
+		}
+		if err != nil {
+			return &rpc.Exit{Code: rpc.ExitUnavailable, Err: fmt.Errorf("the simulated %s does not answer at %s: %w", name, addr, err)}
+		}
+	}
+	return nil
 }

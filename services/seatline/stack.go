@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -58,20 +57,28 @@ func (s *stack) start(ctx context.Context) error {
 	s.stop = stop
 	s.group, running = errgroup.WithContext(running)
 	up := make(chan [2]string, len(ctl.Services()))
+	var pages net.Listener
 	if s.WebAddr == "" {
-		s.WebAddr = listenAt(defaultWebPort)
+		if pages, err = preferred(defaultWebPort); err != nil {
+			return err
+		}
+		s.WebAddr = pages.Addr().String()
 	}
 	browsable, awaited := make(chan string, 1), len(ctl.Services())
 	if s.WebAddr != noWeb {
 		awaited++
 	}
-	h := &host{settings: s.settings, bus: conn, tel: s.tel, log: s.log, where: newAddresses(), browsable: func(url string) { browsable <- url }}
+	h := &host{settings: s.settings, bus: conn, tel: s.tel, log: s.log, where: newAddresses(), pagesOn: pages, browsable: func(url string) { browsable <- url }}
 	if s.web, err = serveHTTP(running, s.group, s.HTTPAddr, s.tel.MetricsHandler, h.ready); err != nil {
 		return err
 	}
 	for _, service := range ctl.Services() {
+		on, err := preferred(ctl.DefaultPort(service))
+		if err != nil {
+			return err
+		}
 		s.group.Go(func() error {
-			err := h.run(running, service, listenAt(ctl.DefaultPort(service)), func(addr string) { up <- [2]string{service, addr} })
+			err := h.run(running, service, on.Addr().String(), on, func(addr string) { up <- [2]string{service, addr} })
 			if err == nil && running.Err() == nil {
 				err = fmt.Errorf("%s ended by itself", service)
 			}
@@ -200,15 +207,4 @@ func (s *stack) look(ctx context.Context, connection string) ([]*opsv1.Progress,
 		all = append(all, p)
 	}
 	return all, nil
-}
-
-// listenAt is the port on loopback, or any free one when it is taken.
-func listenAt(port int) string {
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return "127.0.0.1:0"
-	}
-	l.Close()
-	return addr
 }

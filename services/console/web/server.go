@@ -26,6 +26,8 @@ import (
 type Config struct {
 	// Addr is host:port; port 0 takes a free one.
 	Addr string
+	// Listener, if set, is used instead of listening on Addr, which is its address then.
+	Listener net.Listener
 	// URL is where people find it, for example https://seatline.example.com; empty: at Addr.
 	URL string
 	// TLSCert and TLSKey are PEM files.
@@ -97,14 +99,25 @@ func New(cfg Config, store *access.Store) (*Server, error) {
 }
 
 func (s *Server) listen() (net.Listener, error) {
-	if s.cfg.TLSCert == "" {
-		return net.Listen("tcp", s.cfg.Addr)
+	var certificates []tls.Certificate
+	if s.cfg.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cfg.TLSCert, s.cfg.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %s: %w", s.cfg.TLSCert, err)
+		}
+		certificates = append(certificates, pair)
 	}
-	pair, err := tls.LoadX509KeyPair(s.cfg.TLSCert, s.cfg.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("certificate %s: %w", s.cfg.TLSCert, err)
+	listener := s.cfg.Listener
+	if listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", s.cfg.Addr); err != nil {
+			return nil, err
+		}
 	}
-	return tls.Listen("tcp", s.cfg.Addr, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	if certificates == nil {
+		return listener, nil
+	}
+	return tls.NewListener(listener, &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
 func (s *Server) publicURL() (*url.URL, error) {
