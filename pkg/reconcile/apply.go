@@ -31,7 +31,23 @@ func (e *Engine[D]) Run(ctx context.Context) error {
 	for range e.Workers {
 		g.Go(func() error { return e.work(ctx) })
 	}
+	if e.TellAfter > 0 {
+		g.Go(func() error { return e.tellOn(ctx) })
+	}
 	return g.Wait()
+}
+
+func (e *Engine[D]) tellOn(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.Clock.After(e.TellAfter / 2):
+		}
+		if _, err := e.Tell(ctx); err != nil && ctx.Err() == nil {
+			e.Log.WarnContext(ctx, "tell of what waits", "kind", e.Kind, "err", err)
+		}
+	}
 }
 
 func (e *Engine[D]) work(ctx context.Context) error {

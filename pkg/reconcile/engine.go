@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"seatline.dev/pkg/event"
+	"seatline.dev/pkg/postgres"
 )
 
 // Config of an engine: the collaborators, and the service's rules about its D.
@@ -51,6 +52,7 @@ type Config[D any] struct {
 	Grace     time.Duration // how long a shutdown waits for what is in hand; default 20 s
 	Poll      time.Duration // how often to look for work nobody announced; default 500 ms
 	Linger    time.Duration // how long the oldest item waits for company before a claim is made; default none
+	TellAfter time.Duration // how long a new item that may be written is left untold, so that one event can tell that it is done; default none
 
 	Meters metric.MeterProvider // of the counts of items, while Run runs; OpenTelemetry's global one if nil
 }
@@ -172,19 +174,35 @@ func (e *Engine[D]) settle(x *row[D], desireChanged bool, now time.Time) {
 // the change log entries that the outcomes of Halo calls made; holds and releases are added here.
 func (e *Engine[D]) record(ctx context.Context, tx pgx.Tx, rows []*row[D], now time.Time, logged []change) error {
 	events := make([]event.Event, 0, len(rows)+len(logged))
+	kept := make([]*row[D], 0, len(rows))
+	var forgotten []*row[D]
 	for _, x := range rows {
-		x.Revision = event.NewRevision(x.Revision, now)
-		x.Updated = now
 		if x.State != x.previous {
 			if c, ok := e.transition(x, now); ok {
 				logged = append(logged, c)
 			}
 		}
+		if x.State == Retired && !x.told() {
+			forgotten = append(forgotten, x)
+			continue
+		}
+		x.Updated = now
+		kept = append(kept, x)
+		if x.existed || x.State != Pending || e.TellAfter == 0 {
+			x.Revision = event.NewRevision(x.Revision, now)
+		}
+	}
+	rows = kept
+	if err := forget(ctx, tx, forgotten); err != nil {
+		return err
 	}
 	if err := save(ctx, tx, rows); err != nil {
 		return err
 	}
 	for _, x := range rows {
+		if !x.told() {
+			continue
+		}
 		ev, err := e.event(x.Item)
 		if err != nil {
 			return err
@@ -196,6 +214,23 @@ func (e *Engine[D]) record(ctx context.Context, tx pgx.Tx, rows []*row[D], now t
 		return err
 	}
 	return event.Publish(ctx, tx, append(events, logEvents...)...)
+}
+
+// Tell tells of new items that still wait after TellAfter, up to 1,000 of them, and how many those were. Run does so by itself.
+func (e *Engine[D]) Tell(ctx context.Context) (n int, err error) {
+	err = postgres.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
+		now := e.Clock.Now()
+		rows, err := lock[D](ctx, tx, `revision = 0 and updated <= $1 order by connection, key limit 1000`, now.Add(-e.TellAfter))
+		if err != nil {
+			return err
+		}
+		n = len(rows)
+		return e.record(ctx, tx, rows, now, nil)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("tell of %s items that wait: %w", e.Kind, err)
+	}
+	return n, nil
 }
 
 func (e *Engine[D]) event(x Item[D]) (event.Event, error) {

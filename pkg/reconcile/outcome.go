@@ -32,6 +32,7 @@ type Outcome[D any] struct {
 	haloID  int64
 	applied *D
 	ended   bool
+	heir    *Want[D]
 	looked  bool
 	found   bool
 
@@ -57,9 +58,16 @@ func Found[D any](haloID int64, applied *D) Outcome[D] {
 }
 
 // Ended: Halo holds applied, confirmed, and another item looks after the object from here on: this
-// one's work is done for good, and it retires with the reason.
+// one's work is done for good, and it retires with the reason, or is forgotten where nobody was told of it.
 func Ended[D any](haloID int64, applied *D, code, text string) Outcome[D] {
 	return Outcome[D]{kind: done, haloID: haloID, applied: applied, ended: true, reason: Reason{code, text}}
+}
+
+// InFavourOf has the item that looks after the object from here on recorded with the outcome that ends this one. What was
+// done is in the change log under its key.
+func (o Outcome[D]) InFavourOf(heir Want[D]) Outcome[D] {
+	o.heir = &heir
+	return o
 }
 
 // Retry: nothing landed; try again after a while (zero: the engine's back-off).
@@ -105,6 +113,11 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 		for i, x := range batch {
 			connections[i], keys[i] = x.Connection, x.Key
 		}
+		for _, o := range outcomes {
+			if o.heir != nil {
+				connections, keys = append(connections, o.heir.Connection), append(keys, o.heir.Key)
+			}
+		}
 		known, err := load[D](ctx, tx, connections, keys)
 		if err != nil {
 			return err
@@ -130,6 +143,19 @@ func (e *Engine[D]) complete(ctx context.Context, claim string, batch []*row[D],
 				logged = append(logged, *c)
 			}
 			rows = append(rows, x)
+			if o.heir != nil {
+				h := known[[2]string{o.heir.Connection, o.heir.Key}]
+				if h == nil {
+					h = &row[D]{Item: Item[D]{Connection: o.heir.Connection, Key: o.heir.Key}}
+				}
+				moved, err := e.desire(h, *o.heir, now)
+				if err != nil {
+					return err
+				}
+				if moved {
+					rows = append(rows, h)
+				}
+			}
 			if o.Also != nil {
 				if err := o.Also(ctx, tx); err != nil {
 					return fmt.Errorf("%s %s/%s: %w", e.Kind, x.Connection, x.Key, err)
@@ -182,6 +208,9 @@ func (e *Engine[D]) conclude(x *row[D], intent *D, o Outcome[D], now time.Time) 
 		e.settle(x, true, now)
 		o.Action = cmp.Or(o.Action, action)
 		c := entry("applied")
+		if o.heir != nil {
+			c.key = o.heir.Key
+		}
 		if o.ended {
 			x.retire(o.reason)
 			e.settle(x, true, now)

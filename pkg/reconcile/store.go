@@ -32,6 +32,9 @@ type row[D any] struct {
 	work    *work // as it is in the database; nil: no row
 }
 
+// told tells whether an event has told of the item.
+func (x *row[D]) told() bool { return x.Revision != 0 }
+
 func scan[D any](r pgx.CollectableRow, more ...any) (*row[D], error) {
 	var (
 		x                row[D]
@@ -184,6 +187,23 @@ func save[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
 		trace, who, priority, verdict, vcode, vtext, updated, mode)
 	if err != nil {
 		return fmt.Errorf("save %d items: %w", n, err)
+	}
+	return saveWork(ctx, tx, items)
+}
+
+// forget deletes items that are over, and their work.
+func forget[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
+	if len(items) == 0 {
+		return nil
+	}
+	connections, keys := make([]string, len(items)), make([]string, len(items))
+	for i, x := range items {
+		connections[i], keys[i] = x.Connection, x.Key
+		x.readyAt = time.Time{}
+	}
+	_, err := tx.Exec(ctx, `delete from items where (connection, key) in (select * from unnest($1::text[], $2::text[]))`, connections, keys)
+	if err != nil {
+		return fmt.Errorf("forget %d items: %w", len(items), err)
 	}
 	return saveWork(ctx, tx, items)
 }

@@ -11,6 +11,7 @@ import (
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
+	opsv1 "seatline.dev/proto/seatline/ops/v1"
 	pricingv1 "seatline.dev/proto/seatline/pricing/v1"
 )
 
@@ -110,6 +111,37 @@ func TestALinePlannedForALicenceStaysPlannedWhileThatIsCreated(t *testing.T) {
 		if s := b.state("add/giacom/1"); !strings.HasPrefix(s, "held") && !strings.HasPrefix(s, "parked") {
 			t.Errorf("with its licence %s the addition is %s", status.GetState(), s)
 		}
+	}
+}
+
+// An addition that is done at once leaves nothing but its line, and the line's page says how it came about.
+func TestAnAdditionBecomesItsLine(t *testing.T) {
+	t.Parallel()
+	st := estate(1)
+	st.Invoices[0].Lines = st.Invoices[0].Lines[1:]
+	st.Items[0].SupplierPartCode = "SKU-1"
+	b := newBench(t, halosim.Config{}, st)
+	b.start()
+	b.connection(connectionv1.Mode_MODE_AUTO)
+	b.settled()
+	b.rules(keep("keep", func(r *pricingv1.PriceRule) { r.AddLine = &pricingv1.AddLine{} }))
+	b.licence(aLicenceEvent(1, 1, 5, "10"))
+	b.settled()
+	key := lineKey(-1, b.invoice(-1).Lines[1].ID)
+	if s := b.state(key); s != "in_sync" || len(b.lines()) != 1 {
+		t.Errorf("the line is %s, among %d", s, len(b.lines()))
+	}
+	var told, left int
+	err := b.pool.QueryRow(t.Context(), `select (select count(*) from history where entity = 'invoice-line'), (select count(*) from items where key <> $1)`, key).Scan(&told, &left)
+	if err != nil || told != 1 || left != 0 {
+		t.Errorf("told %d times of it, %d other items are left: %v", told, left, err)
+	}
+	changes, err := opsv1.NewOpsServiceClient(b.rpc).ListChanges(t.Context(), &opsv1.ListChangesRequest{Connection: "acme"})
+	if err != nil || len(changes.GetChanges()) != 1 {
+		t.Fatalf("%v, %v", changes.GetChanges(), err)
+	}
+	if c := changes.GetChanges()[0]; c.GetKey() != key || c.GetAction() != "add" || c.GetOutcome() != "applied" || c.GetMonthlyAfter().GetAmount() != "65" {
+		t.Errorf("the change is %v", c)
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *service) apply(ctx context.Context, items []item) []outcome {
 	for i, x := range items {
 		a := byInvoice[x.Group]
 		if a == nil {
-			a = &attempt{batch: b, requestID: uuid.NewString()}
+			a = &attempt{batch: b, requestID: uuid.NewString(), added: map[int]int64{}}
 			byInvoice[x.Group] = a
 			b.attempts = append(b.attempts, a)
 		}
@@ -44,6 +44,9 @@ func (s *service) apply(ctx context.Context, items []item) []outcome {
 				a.rest(failure(err))
 			}
 			a.rest(reconcile.Retry[Fields](0, "changed", "Something changed meanwhile; it is looked at again."))
+			if err := a.handOver(); err != nil { // whoever decides next finds the lines
+				s.Log.WarnContext(ctx, "hand over lines that were added", "instance", b.instance, "invoice", a.invoice, "err", err)
+			}
 			a.end()
 			return nil
 		})
@@ -92,10 +95,12 @@ type attempt struct {
 	requestID string
 	client    *halo.Client
 
-	seen *sight // as last read
-	gone bool
-	at   time.Time // when that was found out
-	lost *loss
+	seen    *sight // as last read
+	gone    bool
+	at      time.Time // when that was found out
+	lost    *loss
+	decided *known        // what was decided over last
+	added   map[int]int64 // lines that are there now, by the places of the items that were to add them
 
 	over bool // under the lock of the batch
 }
@@ -215,6 +220,7 @@ func (a *attempt) decide(ctx context.Context) ([]job, error) {
 			return nil, err
 		}
 	}
+	a.decided = known
 	var jobs []job
 	for _, i := range a.mine {
 		if a.out[i] != nil {
@@ -232,7 +238,7 @@ func (a *attempt) decide(ctx context.Context) ([]job, error) {
 		case d.Verdict.State == reconcile.Parked:
 			o = reconcile.ParkUntil[Fields](time.Time{}, d.Verdict.Reason.Code, d.Verdict.Reason.Text)
 		case d.Applied != nil && len(diff(d.Applied, &d.Desired)) == 0:
-			o = confirmed(x.Key, d.Facts.Line, d.Applied)
+			o = a.confirmed(i, d.Facts.Line, d.Applied)
 		case d.Facts.Invoice != a.invoice, set.Mode != reconcile.Auto:
 			o = reconcile.Retry[Fields](0, "changed", "Something changed meanwhile; it is looked at again.")
 		default:

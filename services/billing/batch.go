@@ -158,6 +158,30 @@ func (k *known) find(invoice int64, x item) *Decision {
 	return nil
 }
 
+// linesOf decides about lines of an invoice that link licences of ours, as it was seen after they had been added.
+func (k *known) linesOf(seen *Invoice, lines []int64) map[ItemKey]Decision {
+	linked := map[int64]bool{}
+	for _, l := range seen.Lines {
+		if slices.Contains(lines, l.ID) {
+			for _, id := range l.linked() {
+				linked[id] = true
+			}
+		}
+	}
+	alone := k.snapshot
+	alone.Clients, alone.Invoices, alone.Licences = map[int64]bool{seen.ClientID: true}, []Invoice{*seen}, nil
+	for _, l := range k.snapshot.Licences {
+		if linked[l.HaloID] {
+			alone.Licences = append(alone.Licences, l)
+		}
+	}
+	found := map[ItemKey]Decision{}
+	for _, d := range decide(&alone, k.book) {
+		found[d.ItemKey] = d
+	}
+	return found
+}
+
 // store keeps the invoices as they were last seen, and has their customers decided anew. It is called for every
 // item of the batch, and does its work once a transaction.
 func (b *batch) store(ctx context.Context, tx pgx.Tx) error {

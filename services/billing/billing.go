@@ -55,6 +55,9 @@ func (cfg Config) withDefaults() Config {
 // than a shutdown can wait for.
 const invoicesAtOnce = 16
 
+// tellAfter is how long an addition goes untold: most are lines by then, and told as such.
+const tellAfter = 5 * time.Second
+
 //go:embed migrations/*.sql
 var files embed.FS
 
@@ -85,6 +88,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Service: Service, Kind: "invoice-line", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
 		Diff: diff, Action: action, Event: lineEvent, Apply: s.applyKnowing, Recorded: s.wake.Nudge,
 		Grouped: true, Groups: invoicesAtOnce, BatchSize: 2000, Workers: 2, Lease: cfg.Timeout + 15*time.Second, Settle: cfg.Settle, Poll: cfg.Poll,
+		TellAfter: tellAfter,
 	})
 	return chassis.Run(ctx, cfg.Env, chassis.Spec{
 		Name:    Service,

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,11 +49,33 @@ func (a *attempt) write(ctx context.Context, jobs []job, again bool) error {
 
 // confirmed is the outcome of a line that Halo holds as it should be. A line that was added is an item
 // of its own from now on.
-func confirmed(key string, line int64, holds *Fields) outcome {
-	if strings.HasPrefix(key, addPrefix) {
+func (a *attempt) confirmed(at int, line int64, holds *Fields) outcome {
+	if strings.HasPrefix(a.items[at].Key, addPrefix) {
+		a.added[at] = line
 		return reconcile.Ended(line, holds, nowBilled.Code, nowBilled.Text)
 	}
 	return reconcile.Done(line, holds)
+}
+
+// handOver has lines that were added recorded as what they are now, in the words in which whoever decides next would.
+func (a *attempt) handOver() error {
+	if len(a.added) == 0 {
+		return nil
+	}
+	lines := a.decided.linesOf(&a.seen.Invoice, slices.Collect(maps.Values(a.added)))
+	for i, line := range a.added {
+		d, ok := lines[ItemKey{a.items[i].Connection, lineKey(a.invoice, line)}]
+		if !ok || !a.out[i].IsDone() {
+			continue
+		}
+		w, err := want(d, a.decided.book.Settings[d.Connection])
+		if err != nil {
+			return err
+		}
+		o := a.out[i].InFavourOf(w)
+		a.out[i] = &o
+	}
+	return nil
 }
 
 func (a *attempt) give(jobs []job, o outcome) {
@@ -110,7 +133,7 @@ func (a *attempt) compare(before *sight, jobs []job, reply halo.Reply) error {
 		case reply.Astray && before.raw.ChangeSeq() == 0:
 			o = reconcile.Unclear[Fields]("astray", "An earlier try of this write may land yet; the invoice is looked at again.")
 		default:
-			o = confirmed(j.decision.Key, id, holds)
+			o = a.confirmed(j.index, id, holds)
 		}
 		a.out[j.index] = &o
 	}
