@@ -115,22 +115,12 @@ func (e *Engine[D]) appendChanges(ctx context.Context, tx pgx.Tx, list []change)
 	for i, c := range list {
 		id := e.changeID(ids[i])
 		events[i] = event.Event{
-			Type: "seatline.change." + c.verb() + ".v1", Entity: "change", Connection: c.connection, Key: id,
+			Type: "seatline.change." + c.outcome + ".v1", Entity: "change", Connection: c.connection, Key: id,
 			Revision: c.time.UnixMicro(), Run: c.run, Cause: c.cause, TraceParent: c.trace,
 			Source: "seatline/" + e.Service, Time: c.time, Log: true, Data: c.proto(id, e.Kind),
 		}
 	}
 	return events, nil
-}
-
-// verb of the event: the catalogue knows four.
-func (c change) verb() string {
-	switch c.outcome {
-	case "held", "released", "failed":
-		return c.outcome
-	default:
-		return "applied"
-	}
 }
 
 func (c change) proto(id, kind string) *itemv1.Change {

@@ -26,7 +26,7 @@ func showChanges(v *visit) error {
 	l := v.listing()
 	search := l.search("Search", "Customer, product or key")
 	kind := l.choice("kind", "What", "", "", "Everything", "customer", "Customers", "licence", "Licences", "invoice-line", "Invoice lines")
-	outcome := l.choice("outcome", "Outcome", "outcome", "", "All", "applied", "Applied", "held", "Held", "released", "Released", "failed", "Failed", "retired", "Retired", "adopted", "Adopted")
+	outcome := l.choice("outcome", "Outcome", "outcome", "", "All", "applied", "Applied", "held", "Held", "released", "Released", "failed", "Failed", "drifted", "Changed in Halo", "retired", "Retired")
 	who := ui.Field{Name: "who", Label: "Who", Value: l.value("who"), Placeholder: "Name or part of it"}
 	if who.Value != "" {
 		l.and("who : " + quote(who.Value))
@@ -69,6 +69,8 @@ func changeRow(v *visit, c *itemv1.Change) ui.Row {
 		outcome.Tone = ui.Warn
 	case "released":
 		outcome.Tone = ui.Info
+	case "drifted":
+		outcome.Text, outcome.Tone = "Changed in Halo", ui.Warn
 	case "retired":
 		outcome.Tone = ui.Muted
 	}

@@ -442,7 +442,10 @@ type Change struct {
 	Connection string                 `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
 	Kind       string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	Key        string                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
-	// "applied", "failed", "held", "released", "retired", "adopted".
+	// "applied" (confirmed by Halo), "failed" (Halo refused it), "held", "released", "drifted" (Halo was
+	// seen to hold something else than was written; that is no write, and what is wanted is written
+	// again if it may be) or "retired" (nothing is wanted any more; Halo is left as it is). The type of
+	// the event says the same word.
 	Outcome string         `protobuf:"bytes,5,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	Action  string         `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`
 	Title   string         `protobuf:"bytes,7,opt,name=title,proto3" json:"title,omitempty"`
