@@ -12,7 +12,7 @@ type State int16
 const (
 	InSync   State = 1 // Halo holds what it should
 	Pending  State = 2 // a difference to be written
-	Applying State = 3 // a write is under way, or its outcome is unclear
+	Applying State = 3 // a write is under way, or its outcome is unclear; people are told of the latter only, see public
 	Parked   State = 4 // waits for something named
 	Held     State = 5 // waits for a person
 	Failed   State = 6 // Halo said no
@@ -105,6 +105,15 @@ type Item[D any] struct {
 	readyAt  time.Time // zero: never by itself
 	existed  bool
 	previous State
+}
+
+// public is the state that everybody is told, in lists, counts, events and by itself. A claim is written to a table of its own
+// only, so what is being written is pending until it has been, for whoever reads the items and for whoever knows of the claim.
+func (x Item[D]) public() State {
+	if x.State == Applying && x.Claim != "" && !x.Unclear {
+		return Pending
+	}
+	return x.State
 }
 
 // Want is what the rules decided for one item.

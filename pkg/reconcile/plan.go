@@ -52,7 +52,7 @@ func (e *Engine[D]) planItem(x Item[D]) *itemv1.PlanItem {
 
 // Status is the part of an item that all contracts share.
 func (x Item[D]) Status() *itemv1.Status {
-	s := &itemv1.Status{State: itemv1.State(x.State), HaloId: x.HaloID, Run: x.Run, Drifted: x.Drifted}
+	s := &itemv1.Status{State: itemv1.State(x.public()), HaloId: x.HaloID, Run: x.Run, Drifted: x.Drifted}
 	if x.Reason.Code != "" {
 		s.Reason = &itemv1.Reason{Code: x.Reason.Code, Text: x.Reason.Text}
 	}

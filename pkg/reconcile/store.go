@@ -145,7 +145,7 @@ func save[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
 			}
 			drifted[i] = string(names)
 		}
-		state[i], priority[i], verdict[i], mode[i] = int16(x.State), x.Priority, int16(x.verdict.State), int16(x.mode)
+		state[i], priority[i], verdict[i], mode[i] = int16(x.public()), x.Priority, int16(x.verdict.State), int16(x.mode)
 		code[i], text[i] = x.Reason.Code, x.Reason.Text
 		vcode[i], vtext[i] = x.verdict.Reason.Code, x.verdict.Reason.Text
 		sticky[i], follows[i], facts[i] = x.Sticky, x.Follows, x.Facts

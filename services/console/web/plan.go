@@ -29,7 +29,14 @@ func showPlan(v *visit) error {
 	l := v.listing()
 	search := l.search("Search", "Customer, product or key")
 	kind := l.value("kind")
-	state := l.choice("state", "State", "state", "", "All", "pending", "Pending", "applying", "Applying", "parked", "Parked", "held", "Held", "failed", "Failed", "in_sync", "Follows")
+	state := l.choice("state", "State", "", "", "All", "pending", "Being written", "parked", "Parked", "held", "Held", "failed", "Failed", "in_sync", "Follows")
+	switch value := l.value("state"); value {
+	case "":
+	case "pending":
+		l.and("state = pending OR state = applying") // unclear ones as well
+	default:
+		l.and("state = " + quote(value))
+	}
 	decides := l.choice("decides", "Held for", "", "", "All", decidesPerson, "A person", decidesMode, "The mode only")
 	switch l.values.Get("decides") {
 	case decidesPerson:

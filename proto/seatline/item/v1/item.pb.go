@@ -33,10 +33,9 @@ const (
 	State_STATE_UNSPECIFIED State = 0
 	// Halo holds what it should.
 	State_STATE_IN_SYNC State = 1
-	// A difference that the applier will write as soon as it may.
+	// A difference that the applier is writing, or will as soon as it may.
 	State_STATE_PENDING State = 2
-	// A write is under way, or its outcome is not known yet. Lists and counts may call it pending until
-	// the write has ended.
+	// A write was made whose outcome is not known: it is found out as soon as it cannot land any more.
 	State_STATE_APPLYING State = 3
 	// Waits for something named in the reason: a mapping, a customer, a licence, an invoice run.
 	State_STATE_PARKED State = 4

@@ -152,9 +152,9 @@ func State(s itemv1.State) Badge {
 	case itemv1.State_STATE_IN_SYNC:
 		return Badge{Text: word, Tone: Good, Title: "Halo holds what it should"}
 	case itemv1.State_STATE_PENDING:
-		return Badge{Text: word, Tone: Info, Title: "Will be written as soon as it may"}
+		return Badge{Text: word, Tone: Info, Title: "Is being written, or will be as soon as it may"}
 	case itemv1.State_STATE_APPLYING:
-		return Badge{Text: word, Tone: Busy, Title: "Is being written"}
+		return Badge{Text: word, Tone: Busy, Title: "Whether Halo took the last write is being found out"}
 	case itemv1.State_STATE_PARKED:
 		return Badge{Text: word, Tone: Muted, Title: "Waits for something that comes by itself"}
 	case itemv1.State_STATE_HELD:
