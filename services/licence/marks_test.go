@@ -110,3 +110,22 @@ func TestAMarkThatCannotBeReadKeepsFewWaiting(t *testing.T) {
 		return err == nil && known > 50
 	})
 }
+
+// Where lists lack marks, those of licences that nobody asked about are not known; they are learnt as soon as a subscription
+// comes that could be one of them.
+func TestMarksAreLearntForWhoComesAfterTheList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halosim.Config{NoListMarks: true}, 1, halosim.Licence{ClientID: 1, Type: 1, Name: "Microsoft 365", ProductSKU: "SKU1", Count: 5, IsActive: true})
+	w.start()
+	w.connect()
+	eventtest.Eventually(t, "Halo's licences are listed", func() bool {
+		var listed bool
+		err := w.pool.QueryRow(t.Context(), `select exists (select from instances where listed_at is not null) and exists (select from halo_licences where not mark_known)`).Scan(&listed)
+		return err == nil && listed
+	})
+	w.send(sub("microsoft/late", 1, 5))
+	w.settle()
+	if all := w.sim.State().Licences; len(all) != 1 || all[0].SnowID != "giacom:acct:microsoft/late" {
+		t.Errorf("not adopted: %+v", all)
+	}
+}

@@ -81,6 +81,10 @@ func (s *service) readMatches(ctx context.Context, tx pgx.Tx, settings Settings,
 			continue
 		case m.Verdict == awaitsCreate:
 			later = append(later, key)
+		case m.Verdict == waitForList:
+			// The list that is here was read when nobody needed the marks of these candidates. One that was read for
+			// this very item, and did not tell either, is not asked for again at once.
+			stale = stale || x.Item == nil || x.Item.Reason.Code != waitForList.Reason.Code || !x.Item.Updated.Before(known.ListedAt)
 		}
 		x.Match = &m
 	}
@@ -291,7 +295,7 @@ func readFound(ctx context.Context, q querier, settings Settings, subs []subscri
 			union select halo_id from halo_licences where instance = $1 and client_id = any($8) and active
 		)
 		select h.halo_id, coalesce((i.applied->>'client')::bigint, h.client_id), h.type, h.name, h.sku, coalesce((i.applied->>'active')::boolean, h.active),
-			coalesce(nullif(i.applied->>'mark', ''), h.mark), h.mark_known,
+			coalesce(nullif(i.applied->>'mark', ''), h.mark), h.mark_known or coalesce(i.applied->>'mark', '') <> '',
 			coalesce(h.fields || i.applied, h.fields), -- what we wrote since the listing counts
 			coalesce(i.connection, ''), coalesce(i.key, ''), coalesce(s.absent, false), coalesce(s.removed, false), s.key is not null,
 			case when s.removed then s.body end
