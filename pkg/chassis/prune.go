@@ -58,6 +58,12 @@ func (e Env) pruning(spec Spec) func(context.Context) error {
 	if err != nil {
 		return func(context.Context) error { return err }
 	}
+	labels := func(table string) metric.MeasurementOption {
+		return metric.WithAttributes(attribute.String("seatline.service", spec.Name), attribute.String("seatline.table", table))
+	}
+	for _, k := range kinds {
+		counter.Add(context.Background(), 0, labels(k.name)) // tells that nothing went yet
+	}
 	return e.Loop("delete what was kept for long enough", nil, pruneEvery, func(ctx context.Context) (did int, err error) {
 		now := e.Clock.Now()
 		for _, k := range kinds {
@@ -66,7 +72,7 @@ func (e Env) pruning(spec Spec) func(context.Context) error {
 				return did, err
 			}
 			if did += n; n > 0 {
-				counter.Add(ctx, int64(n), metric.WithAttributes(attribute.String("seatline.service", spec.Name), attribute.String("seatline.table", k.name)))
+				counter.Add(ctx, int64(n), labels(k.name))
 				e.Log.InfoContext(ctx, "deleted what was kept for long enough", "table", k.name, "rows", n, "before", now.Add(-k.keep).UTC().Format(time.DateOnly))
 			}
 		}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"seatline.dev/pkg/giacom/giacomsim"
-	"seatline.dev/pkg/rpc"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
@@ -288,17 +286,6 @@ func TestRenewalUnderANewGUID(t *testing.T) {
 	}
 	if s.licence("microsoft/0a0a0a0a-0000-4000-8000-000000000001") == nil {
 		t.Fatal("no licence carries the mark of the renewal")
-	}
-}
-
-func TestVersion2IsRefusedForProduction(t *testing.T) {
-	t.Parallel()
-	s := tell(t, plot{estate: small(), rules: keepAndAdd})
-	c := s.w.Connection("other")
-	c.Giacom.Version, c.Giacom.BaseUrl = connectionv1.GiacomVersion_GIACOM_VERSION_V2, "https://api.integrations.giacom.com/v2"
-	_, err := connectionv1.NewConnectionServiceClient(s.w.Client(ctl.Console)).ApplyConnection(s.ctx, &connectionv1.ApplyConnectionRequest{Connection: c, GiacomApiKey: "k", HaloClientSecret: "s"})
-	if text := rpc.Describe(err); status.Code(err) != codes.InvalidArgument || !strings.Contains(text, "v2") || !strings.Contains(text, "production") {
-		t.Fatalf("v2 against production: %s", text)
 	}
 }
 

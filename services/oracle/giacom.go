@@ -31,6 +31,7 @@ func read(a giacomsim.Account, g *connectionv1.Giacom) map[string]row {
 	method := g.GetMethod()
 	report := method == connectionv1.ImportMethod_IMPORT_METHOD_REPORT || method == connectionv1.ImportMethod_IMPORT_METHOD_BOTH
 	others := method == connectionv1.ImportMethod_IMPORT_METHOD_SUBSCRIPTIONS || method == connectionv1.ImportMethod_IMPORT_METHOD_BOTH
+	v2 := g.GetVersion() == connectionv1.GiacomVersion_GIACOM_VERSION_V2 // whose one feed has everything
 	totals := g.GetAllProductsFeed() == connectionv1.AllProductsFeed_ALL_PRODUCTS_FEED_ACCOUNT_TOTALS
 	for _, s := range a.Subscriptions {
 		mexID := strings.ToUpper(strings.TrimSpace(s.MexID))
@@ -41,6 +42,10 @@ func read(a giacomsim.Account, g *connectionv1.Giacom) map[string]row {
 		}
 		listed := s.Status == "" || s.Status == "Active" || s.Status == "Suspended"
 		switch {
+		case v2:
+			r.key, r.name, r.sku = "giacom/svc-"+s.ID, s.Name, cmp.Or(s.OfferID, s.ProductID)
+			r.tenant, r.rrp, r.term = cmp.Or(s.TenantID, tenants[s.MexID]), s.RRP, word(s.Term)
+			r.status, r.end = strings.ToLower(cmp.Or(s.Status, "Active")), s.Renewal.UTC().Truncate(time.Second)
 		case report && s.GUID != "":
 			r.key, r.name, r.sku = "microsoft/"+strings.ToLower(strings.TrimSpace(s.GUID)), s.Name, s.OfferID
 			r.tenant, r.rrp, r.term = cmp.Or(s.TenantID, tenants[s.MexID]), s.RRP, word(s.Term)
