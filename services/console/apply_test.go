@@ -227,7 +227,7 @@ func TestDeletedSlugIsNeverUsedAgain(t *testing.T) {
 			t.Errorf("%s: got %v, want a refusal", name, err)
 		}
 	}
-	if _, err := r.operator.EnableConnection(t.Context(), slug("acme")); rpc.Reason(err) != "CONNECTION_DELETED" {
+	if _, err := r.operator.EnableConnection(t.Context(), &connectionv1.EnableConnectionRequest{Slug: "acme"}); rpc.Reason(err) != "CONNECTION_DELETED" {
 		t.Errorf("enable: %v", err)
 	}
 	if _, err := r.service.GetSecrets(t.Context(), slug("acme")); rpc.Reason(err) != "CONNECTION_DELETED" {
@@ -247,18 +247,18 @@ func TestEnableAndDisable(t *testing.T) {
 	req := acme("acme")
 	req.Connection.Enabled, req.HaloClientSecret = false, ""
 	c := r.apply(t, req)
-	_, err := r.operator.EnableConnection(t.Context(), slug("acme"))
+	_, err := r.operator.EnableConnection(t.Context(), &connectionv1.EnableConnectionRequest{Slug: "acme"})
 	if e, ok := rpc.ErrorFrom(err); !ok || e.Code != codes.InvalidArgument || e.Violations[0].Field != "halo.client_secret" {
 		t.Fatalf("enabled without a secret: %v", err)
 	}
 	with := edit(c, func(*connectionv1.Connection) {})
 	with.HaloClientSecret = "canary-halo-secret-0002"
 	r.apply(t, with)
-	on, err := r.operator.EnableConnection(t.Context(), slug("acme"))
+	on, err := r.operator.EnableConnection(t.Context(), &connectionv1.EnableConnectionRequest{Slug: "acme"})
 	if err != nil || !on.GetEnabled() {
 		t.Fatalf("enable: %v, %v", on, err)
 	}
-	same, err := r.operator.EnableConnection(t.Context(), slug("acme"))
+	same, err := r.operator.EnableConnection(t.Context(), &connectionv1.EnableConnectionRequest{Slug: "acme"})
 	if err != nil || same.GetEtag() != on.GetEtag() {
 		t.Errorf("enabling twice: etag %s, then %s, %v", on.GetEtag(), same.GetEtag(), err)
 	}

@@ -103,8 +103,11 @@ func deleted(slug string) error {
 }
 
 // EnableConnection lets it run.
-func (s *server) EnableConnection(ctx context.Context, req *connectionv1.GetConnectionRequest) (*connectionv1.Connection, error) {
-	return s.change(ctx, req.GetSlug(), "enabled", func(_ pgx.Tx, c *connectionv1.Connection) (bool, error) {
+func (s *server) EnableConnection(ctx context.Context, req *connectionv1.EnableConnectionRequest) (*connectionv1.Connection, error) {
+	if err := s.mayEnable(ctx, req); err != nil { // before the transaction, so that nobody else's change waits for Halo
+		return nil, err
+	}
+	return s.change(ctx, req.GetSlug(), "enabled", req.GetOverrideReason(), func(_ pgx.Tx, c *connectionv1.Connection) (bool, error) {
 		if c.GetEnabled() {
 			return false, nil
 		}
@@ -115,7 +118,7 @@ func (s *server) EnableConnection(ctx context.Context, req *connectionv1.GetConn
 
 // DisableConnection stops its runs and writes.
 func (s *server) DisableConnection(ctx context.Context, req *connectionv1.GetConnectionRequest) (*connectionv1.Connection, error) {
-	return s.change(ctx, req.GetSlug(), "disabled", func(_ pgx.Tx, c *connectionv1.Connection) (bool, error) {
+	return s.change(ctx, req.GetSlug(), "disabled", "", func(_ pgx.Tx, c *connectionv1.Connection) (bool, error) {
 		was := c.GetEnabled()
 		c.Enabled = false
 		return was, nil
@@ -124,7 +127,7 @@ func (s *server) DisableConnection(ctx context.Context, req *connectionv1.GetCon
 
 // DeleteConnection marks it deleted and drops its secrets. Doing so twice is no error.
 func (s *server) DeleteConnection(ctx context.Context, req *connectionv1.GetConnectionRequest) (*connectionv1.DeleteConnectionResponse, error) {
-	_, err := s.change(ctx, req.GetSlug(), "deleted", func(tx pgx.Tx, c *connectionv1.Connection) (bool, error) {
+	_, err := s.change(ctx, req.GetSlug(), "deleted", "", func(tx pgx.Tx, c *connectionv1.Connection) (bool, error) {
 		c.Enabled, c.Deleted = false, true
 		for _, ref := range []*connectionv1.SecretRef{c.GetGiacom().GetApiKey(), c.GetHalo().GetClientSecret()} {
 			if ref != nil {
@@ -139,8 +142,8 @@ func (s *server) DeleteConnection(ctx context.Context, req *connectionv1.GetConn
 	return &connectionv1.DeleteConnectionResponse{}, err
 }
 
-// change alters a connection in one transaction; f says whether it did.
-func (s *server) change(ctx context.Context, slug, what string, f func(pgx.Tx, *connectionv1.Connection) (bool, error)) (c *connectionv1.Connection, err error) {
+// change alters a connection in one transaction; f says whether it did. reason is why, as whoever did it says.
+func (s *server) change(ctx context.Context, slug, what, reason string, f func(pgx.Tx, *connectionv1.Connection) (bool, error)) (c *connectionv1.Connection, err error) {
 	changed := false
 	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockWrites(ctx, tx); err != nil {
@@ -157,7 +160,7 @@ func (s *server) change(ctx context.Context, slug, what string, f func(pgx.Tx, *
 		if err := write(ctx, tx, c, now, true); err != nil {
 			return err
 		}
-		return record(ctx, tx, deed{slug: slug, what: what, who: rpc.Who(ctx)}, now)
+		return record(ctx, tx, deed{slug: slug, what: what, who: rpc.Who(ctx), reason: strings.TrimSpace(reason)}, now)
 	})
 	if err != nil {
 		return nil, err

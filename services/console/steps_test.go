@@ -53,7 +53,10 @@ func TestWhatPeopleDoIsRecorded(t *testing.T) {
 	r.apply(t, req)
 	for _, call := range []func() error{
 		func() error { _, err := r.operator.DisableConnection(t.Context(), slug("acme")); return err },
-		func() error { _, err := r.operator.EnableConnection(t.Context(), slug("acme")); return err },
+		func() error {
+			_, err := r.operator.EnableConnection(t.Context(), &connectionv1.EnableConnectionRequest{Slug: "acme"})
+			return err
+		},
 		func() error { _, err := r.operator.DeleteConnection(t.Context(), slug("acme")); return err },
 	} {
 		if err := call(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"seatline.dev/pkg/postgres"
@@ -173,11 +174,27 @@ func (s *server) lookAgain(ctx context.Context) (int, error) {
 	return 0, errors.Join(trouble...)
 }
 
-// mayWrite refuses the step into mode auto while another integration writes the same licences, or Halo does not say
+// widens says which step of a connection into writing more a change is, as the end of "it cannot …"; "" for none.
+func widens(old, c *connectionv1.Connection) string {
+	const auto = connectionv1.Mode_MODE_AUTO
+	switch {
+	case c.GetMode() != auto:
+		return ""
+	case old.GetMode() != auto, old.GetHalo().GetInstance() != c.GetHalo().GetInstance():
+		return "leave observe"
+	case c.GetEnabled() && !old.GetEnabled():
+		return "be enabled in mode auto"
+	case old.GetCanary() != nil && c.GetCanary() == nil:
+		return "write everything"
+	}
+	return ""
+}
+
+// mayWrite refuses a step into writing more while another integration writes the same licences, or Halo does not say
 // whether one does, unless a reason is given. Who is there already stays: one finding must not undo what works.
 func mayWrite(old, c *connectionv1.Connection, reason string, seen *look) error {
-	const auto, orReason = connectionv1.Mode_MODE_AUTO, "; or give a reason to override this (--override, or the page to leave observe), which is kept"
-	if c.GetMode() != auto || old.GetMode() == auto && old.GetHalo().GetInstance() == c.GetHalo().GetInstance() || strings.TrimSpace(reason) != "" {
+	step := widens(old, c)
+	if step == "" || strings.TrimSpace(reason) != "" {
 		return nil
 	}
 	slug := c.GetSlug()
@@ -185,12 +202,55 @@ func mayWrite(old, c *connectionv1.Connection, reason string, seen *look) error 
 	case seen == nil:
 		return errLook
 	case seen.trouble != nil:
-		e := rpc.FailedPrecondition("WRITERS_UNKNOWN", slug, "connection %q cannot leave observe: whether another integration writes the same licences could not be looked up in Halo. %s: %s",
-			slug, seen.trouble.GetName(), seen.trouble.GetText())
-		return e.Do("%s See `seatline connections validate %s`, then try again"+orReason, seen.trouble.GetFix(), slug).With("finding", seen.trouble.GetCode())
+		return unlooked(slug, step, &connectionv1.Blocker{Code: seen.trouble.GetCode(), Text: seen.trouble.GetName() + ": " + seen.trouble.GetText(), Fix: seen.trouble.GetFix()})
 	case len(seen.found) > 0:
-		e := rpc.FailedPrecondition("TWO_WRITERS", slug, "connection %q cannot leave observe: %s", slug, lower(seen.found[0].Text))
-		return e.Do("%s Then try again"+orReason, lower(seen.found[0].Fix)).With("finding", seen.found[0].Code)
+		return twoWriters(slug, step, seen.found[0].blocker())
+	}
+	return nil
+}
+
+const orReason = "; or give a reason to override this (--override, or the page that asked), which is kept"
+
+func unlooked(slug, step string, b *connectionv1.Blocker) error {
+	e := rpc.FailedPrecondition("WRITERS_UNKNOWN", slug, "connection %q cannot %s: whether another integration writes the same licences could not be looked up in Halo. %s", slug, step, b.GetText())
+	return e.Do("%s See `seatline connections validate %s`, then try again"+orReason, b.GetFix(), slug).With("finding", b.GetCode())
+}
+
+func twoWriters(slug, step string, b *connectionv1.Blocker) error {
+	e := rpc.FailedPrecondition("TWO_WRITERS", slug, "connection %q cannot %s: %s", slug, step, lower(b.GetText()))
+	return e.Do("%s Then try again"+orReason, lower(b.GetFix())).With("finding", b.GetCode())
+}
+
+// mayEnable asks of a connection that writes as soon as it is enabled what is asked before observe is left: Halo, for the
+// rights and who else writes there.
+func (s *server) mayEnable(ctx context.Context, req *connectionv1.EnableConnectionRequest) error {
+	old, err := live(ctx, s.pool, req.GetSlug())
+	if err != nil {
+		return err
+	}
+	c := proto.CloneOf(old)
+	c.Enabled = true
+	step := widens(old, c)
+	if step == "" {
+		return nil
+	}
+	if err := invalid(c.GetSlug(), Validate(c, c)); err != nil {
+		return err
+	}
+	var asked connectionv1.LeaveObserve
+	if err := s.blockers(ctx, c, &asked); err != nil {
+		return err
+	}
+	for _, b := range asked.GetBlockers() {
+		switch {
+		case !b.GetOverridable():
+			return rpc.FailedPrecondition("BLOCKED", c.GetSlug(), "connection %q cannot %s: %s", c.GetSlug(), step, b.GetText()).Do("%s", b.GetFix())
+		case strings.TrimSpace(req.GetOverrideReason()) != "":
+		case b.GetCode() == controlUnread:
+			return unlooked(c.GetSlug(), step, b)
+		default:
+			return twoWriters(c.GetSlug(), step, b)
+		}
 	}
 	return nil
 }

@@ -87,6 +87,74 @@ func TestHaloIsAskedBeforeAConnectionWrites(t *testing.T) {
 	}
 }
 
+// Enabling what is in mode auto, and writing everything instead of a canary, are steps into writing as leaving observe is.
+func TestHaloIsAskedBeforeAConnectionWritesMore(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	_, h, req := estate(t, halosim.Config{}, nil)
+	auto(req.Connection)
+	canary := func(ids ...string) func(*connectionv1.Connection) {
+		return func(c *connectionv1.Connection) { c.Canary = &connectionv1.Canary{MexIds: ids} }
+	}
+	everything := func(c *connectionv1.Connection) { c.Canary = nil }
+	canary("MEX1")(req.Connection)
+	c := r.apply(t, req)
+	h.EditControl(func(c *halosim.Control) { c.IntyIntegrator = true })
+	asked := looks(h)
+	c = r.apply(t, edit(c, canary("MEX1", "MEX2"))) // still nobody but whom a person named
+	if looks(h) != asked {
+		t.Error("Halo was asked for one more customer of the canary")
+	}
+	refused := func(when, reason, says string, err error) {
+		t.Helper()
+		if e, known := rpc.ErrorFrom(err); !known || e.Reason != reason || !strings.Contains(e.Message, "acme") || !strings.Contains(e.Message, says) || e.Next == "" {
+			t.Errorf("%s: got %v, want %s", when, err, reason)
+		}
+	}
+	_, err := r.operator.ApplyConnection(t.Context(), edit(c, everything))
+	refused("everything", "TWO_WRITERS", "cannot write everything", err)
+	given := edit(c, everything)
+	given.OverrideReason = "Inty is read only"
+	c = r.apply(t, given)
+
+	if c, err = r.operator.DisableConnection(t.Context(), slug("acme")); err != nil {
+		t.Fatal(err)
+	}
+	enable := func(reason string) (*connectionv1.Connection, error) {
+		return r.operator.EnableConnection(t.Context(), &connectionv1.EnableConnectionRequest{Slug: "acme", OverrideReason: reason})
+	}
+	_, err = enable(" ")
+	refused("enabled", "TWO_WRITERS", "cannot be enabled in mode auto", err)
+	_, err = r.operator.ApplyConnection(t.Context(), edit(c, func(c *connectionv1.Connection) { c.Enabled = true }))
+	refused("enabled by its file", "TWO_WRITERS", "cannot be enabled in mode auto", err)
+	if err := h.Inject(simulator.Fault{Name: "forbidden", Method: "GET", Route: "/Control"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = enable("")
+	refused("unread", "WRITERS_UNKNOWN", "Could not look", err)
+	h.Clear("")
+	if err := h.Inject(simulator.Fault{Name: "forbidden", Method: "GET", Route: "/RecurringInvoice"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = enable("Inty is read only")
+	refused("without a right", "BLOCKED", "recurring invoices", err)
+	h.Clear("")
+	on, err := enable("Inty is read only still")
+	if err != nil || !on.GetEnabled() || r.changes(t)[0].GetReason() != "Inty is read only still" {
+		t.Errorf("with a reason: %v, %v, kept %q", on, err, r.changes(t)[0].GetReason())
+	}
+
+	// While it observes, nothing is written by enabling it.
+	c = r.apply(t, edit(on, func(c *connectionv1.Connection) { c.Mode = connectionv1.Mode_MODE_OBSERVE }))
+	if _, err := r.operator.DisableConnection(t.Context(), slug("acme")); err != nil {
+		t.Fatal(err)
+	}
+	asked = looks(h)
+	if on, err := enable(""); err != nil || !on.GetEnabled() || looks(h) != asked {
+		t.Errorf("in observe: %v, %v, asked %d times", on, err, looks(h)-asked)
+	}
+}
+
 // To be asked, a Halo must be one that the secret may go to.
 func TestAskingSendsNoStoredSecretElsewhere(t *testing.T) {
 	t.Parallel()

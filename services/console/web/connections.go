@@ -134,12 +134,26 @@ func rotateKeys(v *visit) error {
 }
 
 func enableConnection(v *visit) error {
-	if _, err := v.Connections().EnableConnection(v.ctx(), &connectionv1.GetConnectionRequest{Slug: v.slug()}); err != nil {
+	_, err := v.Connections().EnableConnection(v.ctx(), &connectionv1.EnableConnectionRequest{Slug: v.slug(), OverrideReason: v.form("reason")})
+	switch rpc.Reason(err) {
+	case "TWO_WRITERS", "WRITERS_UNKNOWN":
+		return v.askEnable(err)
+	}
+	if err != nil {
 		notice := ui.ErrorNotice(err)
 		notice.Title = "Not enabled"
 		return v.done(v.at("/connection"), *notice)
 	}
 	return v.done(v.at("/connection"), said("The connection is enabled."))
+}
+
+// askEnable asks for the reason why a connection may write as soon as it is enabled, although somebody else may write in Halo.
+func (v *visit) askEnable(refusal error) error {
+	return v.showAs(statusOf(refusal), ui.Header{Title: "Enable " + connectionName(v.connection) + " all the same?", Crumbs: v.connectionCrumbs()}, *ui.ErrorNotice(refusal), ui.Confirm{
+		Text: "It is in mode auto: what differs is written to Halo as soon as it is enabled.",
+		Form: ui.Form{Action: v.at("/connection/enable"), Cancel: v.at("/connection"), Submit: "Enable it all the same", Danger: true, Groups: ui.Fields(
+			ui.Field{Name: "reason", Label: "Why it is right all the same", Required: true, Wide: true, Help: "Kept with the change, with your name."})},
+	})
 }
 
 func askDisable(v *visit) error {

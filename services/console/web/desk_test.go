@@ -87,6 +87,10 @@ func (d *desk) ApplyConnection(_ context.Context, req *connectionv1.ApplyConnect
 	return req.GetConnection(), d.note(req)
 }
 
+func (d *desk) EnableConnection(_ context.Context, req *connectionv1.EnableConnectionRequest) (*connectionv1.Connection, error) {
+	return d.connection, d.note(req)
+}
+
 func (d *desk) ListLicences(_ context.Context, req *licencev1.ListLicencesRequest) (*licencev1.ListLicencesResponse, error) {
 	return &licencev1.ListLicencesResponse{Licences: []*licencev1.Licence{d.licence}, NextPageToken: d.next}, d.note(req)
 }

@@ -79,3 +79,22 @@ func TestObserveIsLeftWithReasonsAndACanary(t *testing.T) {
 		t.Error("a viewer is offered to leave observe")
 	}
 }
+
+// Enabling what is in mode auto is refused while somebody else writes in Halo: the page asks for the reason, and keeps to it.
+func TestEnablingAsksForAReasonWhereItIsRefused(t *testing.T) {
+	s, d := atDesk(t, func(d *desk) {
+		d.connection.Enabled, d.connection.Mode = false, connectionv1.Mode_MODE_AUTO
+		d.fail = rpc.FailedPrecondition("TWO_WRITERS", "acme", "connection \"acme\" cannot be enabled in mode auto: the Inty integration is switched on").Do("turn it off. Then try again; or give a reason")
+	})
+	p := s.enter(t, "olga", rpc.RoleOperator)
+	const page, enable = "/c/acme/connection", "/c/acme/connection/enable"
+	r := p.post(enable, page)
+	if r.status != http.StatusConflict {
+		t.Errorf("refused: answers %d", r.status)
+	}
+	r.tells(t, "the refusal", "all the same?", "the Inty integration is switched on", "urn it off", "Why it is right all the same", "Enable it all the same")
+	d.fail = nil
+	if r := p.post(enable, page, "reason", "Inty is read only"); r.to != page || last[*connectionv1.EnableConnectionRequest](d).GetOverrideReason() != "Inty is read only" {
+		t.Errorf("with a reason: answers %d, asked %v", r.status, last[*connectionv1.EnableConnectionRequest](d))
+	}
+}

@@ -224,11 +224,16 @@ func printChecks(c *Client, checks []*connectionv1.Check) error {
 
 // ConnectionsEnable is `connections enable`.
 type ConnectionsEnable struct {
-	Slug string `arg:"" name:"connection" help:"Connection."`
+	Slug     string `arg:"" name:"connection" help:"Connection."`
+	Override string `placeholder:"REASON" help:"In mode auto: why it is right although another integration writes in Halo, or Halo could not be asked; kept with the change."`
 }
 
 func (cmd *ConnectionsEnable) Run(ctx context.Context, c *Client) error {
-	return onConnection(ctx, c, cmd.Slug, connectionClient.EnableConnection, func(now *connectionv1.Connection) error {
+	return c.connections(ctx, func(ctx context.Context, client connectionClient) error {
+		now, err := client.EnableConnection(ctx, &connectionv1.EnableConnectionRequest{Slug: cmd.Slug, OverrideReason: cmd.Override})
+		if err != nil {
+			return err
+		}
 		return done(c, now, "Connection %s is enabled, in mode %s.", now.GetSlug(), word(now.GetMode()))
 	})
 }

@@ -34,6 +34,13 @@ func (s *everything) GetLeaveObserve(_ context.Context, req *connectionv1.GetCon
 	return x, nil
 }
 
+func (s *everything) EnableConnection(_ context.Context, req *connectionv1.EnableConnectionRequest) (*connectionv1.Connection, error) {
+	if req.GetOverrideReason() != "agreed by phone" {
+		return nil, rpc.FailedPrecondition("TWO_WRITERS", req.GetSlug(), "connection %q cannot be enabled in mode auto", req.GetSlug()).Do("try again; or give a reason (--override)")
+	}
+	return s.connections[req.GetSlug()], nil
+}
+
 func (s *everything) GetMethodChange(_ context.Context, req *connectionv1.GetMethodChangeRequest) (*connectionv1.MethodChange, error) {
 	return &connectionv1.MethodChange{Slug: req.GetSlug(), To: req.GetMethod(), Matched: 1, Explanation: []string{"1 licence matches."},
 		Rows: []*connectionv1.MethodRow{{Kind: connectionv1.MethodRow_KIND_MATCHED, KeyBefore: "giacom/1", KeyAfter: "microsoft/a", Name: "Business Premium", QuantityBefore: "5", QuantityAfter: "5"}}}, nil
@@ -97,6 +104,17 @@ func TestLeavingObserveAsksAndRefuses(t *testing.T) {
 	s.blockers[0].Overridable = true
 	if _, code, message := seatline(t, dir, "connections", "leave-observe", "acme", "--yes", "--override", "agreed by phone"); code != 0 || s.applied[1].GetOverrideReason() != "agreed by phone" {
 		t.Errorf("%d %s", code, message)
+	}
+}
+
+func TestEnablingTakesAReason(t *testing.T) {
+	s := &everything{connections: map[string]*connectionv1.Connection{"acme": {Slug: "acme", Mode: connectionv1.Mode_MODE_AUTO}}}
+	dir := start(t, s)
+	if _, code, message := seatline(t, dir, "connections", "enable", "acme"); code != rpc.ExitRefused || !strings.Contains(message, "--override") {
+		t.Errorf("%d %s", code, message)
+	}
+	if out, code, message := seatline(t, dir, "connections", "enable", "acme", "--override", "agreed by phone"); code != 0 || !strings.Contains(out, "enabled, in mode auto") {
+		t.Errorf("%d %s\n%s", code, message, out)
 	}
 }
 

@@ -76,7 +76,7 @@ func (x Check_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Check_Outcome.Descriptor instead.
 func (Check_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{11, 0}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{12, 0}
 }
 
 type Check_Group int32
@@ -132,7 +132,7 @@ func (x Check_Group) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Check_Group.Descriptor instead.
 func (Check_Group) EnumDescriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{11, 1}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{12, 1}
 }
 
 type MethodRow_Kind int32
@@ -187,7 +187,7 @@ func (x MethodRow_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MethodRow_Kind.Descriptor instead.
 func (MethodRow_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{19, 0}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{20, 0}
 }
 
 type ListConnectionsRequest struct {
@@ -364,7 +364,7 @@ type ApplyConnectionRequest struct {
 	Force bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
 	// Answer with what would be stored, store nothing.
 	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// Why mode auto is right although another writer was found in Halo, or Halo could not be asked; kept with the change.
+	// Why writing is right although another writer was found in Halo, or Halo could not be asked; kept with the change.
 	OverrideReason string `protobuf:"bytes,6,opt,name=override_reason,json=overrideReason,proto3" json:"override_reason,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -442,6 +442,59 @@ func (x *ApplyConnectionRequest) GetOverrideReason() string {
 	return ""
 }
 
+type EnableConnectionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slug  string                 `protobuf:"bytes,1,opt,name=slug,proto3" json:"slug,omitempty"`
+	// Why it may write although another writer was found in Halo, or Halo could not be asked; kept with the change.
+	OverrideReason string `protobuf:"bytes,2,opt,name=override_reason,json=overrideReason,proto3" json:"override_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *EnableConnectionRequest) Reset() {
+	*x = EnableConnectionRequest{}
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableConnectionRequest) ProtoMessage() {}
+
+func (x *EnableConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableConnectionRequest.ProtoReflect.Descriptor instead.
+func (*EnableConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *EnableConnectionRequest) GetSlug() string {
+	if x != nil {
+		return x.Slug
+	}
+	return ""
+}
+
+func (x *EnableConnectionRequest) GetOverrideReason() string {
+	if x != nil {
+		return x.OverrideReason
+	}
+	return ""
+}
+
 type DeleteConnectionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -450,7 +503,7 @@ type DeleteConnectionResponse struct {
 
 func (x *DeleteConnectionResponse) Reset() {
 	*x = DeleteConnectionResponse{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[4]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +515,7 @@ func (x *DeleteConnectionResponse) String() string {
 func (*DeleteConnectionResponse) ProtoMessage() {}
 
 func (x *DeleteConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[4]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +528,7 @@ func (x *DeleteConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteConnectionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{4}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{5}
 }
 
 // Effect is one sentence of what a step would mean, with its number.
@@ -492,7 +545,7 @@ type Effect struct {
 
 func (x *Effect) Reset() {
 	*x = Effect{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[5]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +557,7 @@ func (x *Effect) String() string {
 func (*Effect) ProtoMessage() {}
 
 func (x *Effect) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[5]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +570,7 @@ func (x *Effect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Effect.ProtoReflect.Descriptor instead.
 func (*Effect) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{5}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Effect) GetCode() string {
@@ -555,7 +608,7 @@ type DeletionEffects struct {
 
 func (x *DeletionEffects) Reset() {
 	*x = DeletionEffects{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[6]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +620,7 @@ func (x *DeletionEffects) String() string {
 func (*DeletionEffects) ProtoMessage() {}
 
 func (x *DeletionEffects) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[6]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,7 +633,7 @@ func (x *DeletionEffects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletionEffects.ProtoReflect.Descriptor instead.
 func (*DeletionEffects) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{6}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeletionEffects) GetSlug() string {
@@ -631,7 +684,7 @@ type ListConnectionChangesRequest struct {
 
 func (x *ListConnectionChangesRequest) Reset() {
 	*x = ListConnectionChangesRequest{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[7]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +696,7 @@ func (x *ListConnectionChangesRequest) String() string {
 func (*ListConnectionChangesRequest) ProtoMessage() {}
 
 func (x *ListConnectionChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[7]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +709,7 @@ func (x *ListConnectionChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectionChangesRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectionChangesRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{7}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListConnectionChangesRequest) GetPageSize() int32 {
@@ -697,7 +750,7 @@ type ListConnectionChangesResponse struct {
 
 func (x *ListConnectionChangesResponse) Reset() {
 	*x = ListConnectionChangesResponse{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[8]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +762,7 @@ func (x *ListConnectionChangesResponse) String() string {
 func (*ListConnectionChangesResponse) ProtoMessage() {}
 
 func (x *ListConnectionChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[8]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +775,7 @@ func (x *ListConnectionChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectionChangesResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectionChangesResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{8}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListConnectionChangesResponse) GetChanges() []*ConnectionChange {
@@ -757,7 +810,7 @@ type ConnectionChange struct {
 
 func (x *ConnectionChange) Reset() {
 	*x = ConnectionChange{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[9]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +822,7 @@ func (x *ConnectionChange) String() string {
 func (*ConnectionChange) ProtoMessage() {}
 
 func (x *ConnectionChange) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[9]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +835,7 @@ func (x *ConnectionChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionChange.ProtoReflect.Descriptor instead.
 func (*ConnectionChange) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{9}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConnectionChange) GetConnection() string {
@@ -836,7 +889,7 @@ type ValidateConnectionResponse struct {
 
 func (x *ValidateConnectionResponse) Reset() {
 	*x = ValidateConnectionResponse{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[10]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +901,7 @@ func (x *ValidateConnectionResponse) String() string {
 func (*ValidateConnectionResponse) ProtoMessage() {}
 
 func (x *ValidateConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[10]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +914,7 @@ func (x *ValidateConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateConnectionResponse.ProtoReflect.Descriptor instead.
 func (*ValidateConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{10}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ValidateConnectionResponse) GetChecks() []*Check {
@@ -889,7 +942,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[11]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +954,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[11]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +967,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{11}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Check) GetName() string {
@@ -983,7 +1036,7 @@ type LeaveObserve struct {
 
 func (x *LeaveObserve) Reset() {
 	*x = LeaveObserve{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[12]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1048,7 @@ func (x *LeaveObserve) String() string {
 func (*LeaveObserve) ProtoMessage() {}
 
 func (x *LeaveObserve) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[12]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1061,7 @@ func (x *LeaveObserve) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveObserve.ProtoReflect.Descriptor instead.
 func (*LeaveObserve) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{12}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LeaveObserve) GetSlug() string {
@@ -1093,7 +1146,7 @@ type OtherWriters struct {
 
 func (x *OtherWriters) Reset() {
 	*x = OtherWriters{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1158,7 @@ func (x *OtherWriters) String() string {
 func (*OtherWriters) ProtoMessage() {}
 
 func (x *OtherWriters) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[13]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1171,7 @@ func (x *OtherWriters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OtherWriters.ProtoReflect.Descriptor instead.
 func (*OtherWriters) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{13}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OtherWriters) GetFound() []*Blocker {
@@ -1156,7 +1209,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1221,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[14]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1234,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{14}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Question) GetCode() string {
@@ -1244,7 +1297,7 @@ type Choice struct {
 
 func (x *Choice) Reset() {
 	*x = Choice{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1309,7 @@ func (x *Choice) String() string {
 func (*Choice) ProtoMessage() {}
 
 func (x *Choice) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[15]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1322,7 @@ func (x *Choice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choice.ProtoReflect.Descriptor instead.
 func (*Choice) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{15}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Choice) GetValue() string {
@@ -1301,7 +1354,7 @@ type Blocker struct {
 
 func (x *Blocker) Reset() {
 	*x = Blocker{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1366,7 @@ func (x *Blocker) String() string {
 func (*Blocker) ProtoMessage() {}
 
 func (x *Blocker) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[16]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1379,7 @@ func (x *Blocker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blocker.ProtoReflect.Descriptor instead.
 func (*Blocker) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{16}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Blocker) GetCode() string {
@@ -1371,7 +1424,7 @@ type GetMethodChangeRequest struct {
 
 func (x *GetMethodChangeRequest) Reset() {
 	*x = GetMethodChangeRequest{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1383,7 +1436,7 @@ func (x *GetMethodChangeRequest) String() string {
 func (*GetMethodChangeRequest) ProtoMessage() {}
 
 func (x *GetMethodChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[17]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1396,7 +1449,7 @@ func (x *GetMethodChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMethodChangeRequest.ProtoReflect.Descriptor instead.
 func (*GetMethodChangeRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{17}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetMethodChangeRequest) GetSlug() string {
@@ -1458,7 +1511,7 @@ type MethodChange struct {
 
 func (x *MethodChange) Reset() {
 	*x = MethodChange{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1470,7 +1523,7 @@ func (x *MethodChange) String() string {
 func (*MethodChange) ProtoMessage() {}
 
 func (x *MethodChange) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[18]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,7 +1536,7 @@ func (x *MethodChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodChange.ProtoReflect.Descriptor instead.
 func (*MethodChange) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{18}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MethodChange) GetSlug() string {
@@ -1602,7 +1655,7 @@ type MethodRow struct {
 
 func (x *MethodRow) Reset() {
 	*x = MethodRow{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1667,7 @@ func (x *MethodRow) String() string {
 func (*MethodRow) ProtoMessage() {}
 
 func (x *MethodRow) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[19]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1680,7 @@ func (x *MethodRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRow.ProtoReflect.Descriptor instead.
 func (*MethodRow) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{19}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MethodRow) GetKind() MethodRow_Kind {
@@ -1700,7 +1753,7 @@ type RotateSecretsRequest struct {
 
 func (x *RotateSecretsRequest) Reset() {
 	*x = RotateSecretsRequest{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1765,7 @@ func (x *RotateSecretsRequest) String() string {
 func (*RotateSecretsRequest) ProtoMessage() {}
 
 func (x *RotateSecretsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[20]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1778,7 @@ func (x *RotateSecretsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSecretsRequest.ProtoReflect.Descriptor instead.
 func (*RotateSecretsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{20}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RotateSecretsRequest) GetSlug() string {
@@ -1767,7 +1820,7 @@ type RotateSecretsResponse struct {
 
 func (x *RotateSecretsResponse) Reset() {
 	*x = RotateSecretsResponse{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +1832,7 @@ func (x *RotateSecretsResponse) String() string {
 func (*RotateSecretsResponse) ProtoMessage() {}
 
 func (x *RotateSecretsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[21]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +1845,7 @@ func (x *RotateSecretsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSecretsResponse.ProtoReflect.Descriptor instead.
 func (*RotateSecretsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{21}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RotateSecretsResponse) GetConnection() *Connection {
@@ -1817,7 +1870,7 @@ type ResealSecretsRequest struct {
 
 func (x *ResealSecretsRequest) Reset() {
 	*x = ResealSecretsRequest{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1882,7 @@ func (x *ResealSecretsRequest) String() string {
 func (*ResealSecretsRequest) ProtoMessage() {}
 
 func (x *ResealSecretsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[22]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1895,7 @@ func (x *ResealSecretsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResealSecretsRequest.ProtoReflect.Descriptor instead.
 func (*ResealSecretsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{22}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{23}
 }
 
 type ResealSecretsResponse struct {
@@ -1859,7 +1912,7 @@ type ResealSecretsResponse struct {
 
 func (x *ResealSecretsResponse) Reset() {
 	*x = ResealSecretsResponse{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1924,7 @@ func (x *ResealSecretsResponse) String() string {
 func (*ResealSecretsResponse) ProtoMessage() {}
 
 func (x *ResealSecretsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[23]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1937,7 @@ func (x *ResealSecretsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResealSecretsResponse.ProtoReflect.Descriptor instead.
 func (*ResealSecretsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{23}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ResealSecretsResponse) GetResealed() int32 {
@@ -1922,7 +1975,7 @@ type Secrets struct {
 
 func (x *Secrets) Reset() {
 	*x = Secrets{}
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[24]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +1987,7 @@ func (x *Secrets) String() string {
 func (*Secrets) ProtoMessage() {}
 
 func (x *Secrets) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[24]
+	mi := &file_seatline_connection_v1_connection_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2000,7 @@ func (x *Secrets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secrets.ProtoReflect.Descriptor instead.
 func (*Secrets) Descriptor() ([]byte, []int) {
-	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{24}
+	return file_seatline_connection_v1_connection_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Secrets) GetGiacomApiKey() string {
@@ -2009,7 +2062,10 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\x12halo_client_secret\x18\x03 \x01(\tR\x10haloClientSecret\x12\x14\n" +
 	"\x05force\x18\x04 \x01(\bR\x05force\x12#\n" +
 	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12'\n" +
-	"\x0foverride_reason\x18\x06 \x01(\tR\x0eoverrideReason\"\x1a\n" +
+	"\x0foverride_reason\x18\x06 \x01(\tR\x0eoverrideReason\"V\n" +
+	"\x17EnableConnectionRequest\x12\x12\n" +
+	"\x04slug\x18\x01 \x01(\tR\x04slug\x12'\n" +
+	"\x0foverride_reason\x18\x02 \x01(\tR\x0eoverrideReason\"\x1a\n" +
 	"\x18DeleteConnectionResponse\"F\n" +
 	"\x06Effect\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
@@ -2155,12 +2211,12 @@ const file_seatline_connection_v1_connection_service_proto_rawDesc = "" +
 	"\x12halo_client_secret\x18\x02 \x01(\tR\x10haloClientSecret\x123\n" +
 	"\x16giacom_api_key_version\x18\x03 \x01(\x03R\x13giacomApiKeyVersion\x12;\n" +
 	"\x1ahalo_client_secret_version\x18\x04 \x01(\x03R\x17haloClientSecretVersion\x12\x12\n" +
-	"\x04etag\x18\x05 \x01(\tR\x04etag2\xd1\r\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag2\xd4\r\n" +
 	"\x11ConnectionService\x12r\n" +
 	"\x0fListConnections\x12..seatline.connection.v1.ListConnectionsRequest\x1a/.seatline.connection.v1.ListConnectionsResponse\x12a\n" +
 	"\rGetConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12e\n" +
-	"\x0fApplyConnection\x12..seatline.connection.v1.ApplyConnectionRequest\x1a\".seatline.connection.v1.Connection\x12d\n" +
-	"\x10EnableConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12e\n" +
+	"\x0fApplyConnection\x12..seatline.connection.v1.ApplyConnectionRequest\x1a\".seatline.connection.v1.Connection\x12g\n" +
+	"\x10EnableConnection\x12/.seatline.connection.v1.EnableConnectionRequest\x1a\".seatline.connection.v1.Connection\x12e\n" +
 	"\x11DisableConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a\".seatline.connection.v1.Connection\x12k\n" +
 	"\x12GetDeletionEffects\x12,.seatline.connection.v1.GetConnectionRequest\x1a'.seatline.connection.v1.DeletionEffects\x12r\n" +
 	"\x10DeleteConnection\x12,.seatline.connection.v1.GetConnectionRequest\x1a0.seatline.connection.v1.DeleteConnectionResponse\x12\x84\x01\n" +
@@ -2189,7 +2245,7 @@ func file_seatline_connection_v1_connection_service_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_connection_v1_connection_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_seatline_connection_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_seatline_connection_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_seatline_connection_v1_connection_service_proto_goTypes = []any{
 	(Check_Outcome)(0),                    // 0: seatline.connection.v1.Check.Outcome
 	(Check_Group)(0),                      // 1: seatline.connection.v1.Check.Group
@@ -2198,95 +2254,96 @@ var file_seatline_connection_v1_connection_service_proto_goTypes = []any{
 	(*ListConnectionsResponse)(nil),       // 4: seatline.connection.v1.ListConnectionsResponse
 	(*GetConnectionRequest)(nil),          // 5: seatline.connection.v1.GetConnectionRequest
 	(*ApplyConnectionRequest)(nil),        // 6: seatline.connection.v1.ApplyConnectionRequest
-	(*DeleteConnectionResponse)(nil),      // 7: seatline.connection.v1.DeleteConnectionResponse
-	(*Effect)(nil),                        // 8: seatline.connection.v1.Effect
-	(*DeletionEffects)(nil),               // 9: seatline.connection.v1.DeletionEffects
-	(*ListConnectionChangesRequest)(nil),  // 10: seatline.connection.v1.ListConnectionChangesRequest
-	(*ListConnectionChangesResponse)(nil), // 11: seatline.connection.v1.ListConnectionChangesResponse
-	(*ConnectionChange)(nil),              // 12: seatline.connection.v1.ConnectionChange
-	(*ValidateConnectionResponse)(nil),    // 13: seatline.connection.v1.ValidateConnectionResponse
-	(*Check)(nil),                         // 14: seatline.connection.v1.Check
-	(*LeaveObserve)(nil),                  // 15: seatline.connection.v1.LeaveObserve
-	(*OtherWriters)(nil),                  // 16: seatline.connection.v1.OtherWriters
-	(*Question)(nil),                      // 17: seatline.connection.v1.Question
-	(*Choice)(nil),                        // 18: seatline.connection.v1.Choice
-	(*Blocker)(nil),                       // 19: seatline.connection.v1.Blocker
-	(*GetMethodChangeRequest)(nil),        // 20: seatline.connection.v1.GetMethodChangeRequest
-	(*MethodChange)(nil),                  // 21: seatline.connection.v1.MethodChange
-	(*MethodRow)(nil),                     // 22: seatline.connection.v1.MethodRow
-	(*RotateSecretsRequest)(nil),          // 23: seatline.connection.v1.RotateSecretsRequest
-	(*RotateSecretsResponse)(nil),         // 24: seatline.connection.v1.RotateSecretsResponse
-	(*ResealSecretsRequest)(nil),          // 25: seatline.connection.v1.ResealSecretsRequest
-	(*ResealSecretsResponse)(nil),         // 26: seatline.connection.v1.ResealSecretsResponse
-	(*Secrets)(nil),                       // 27: seatline.connection.v1.Secrets
-	(*Connection)(nil),                    // 28: seatline.connection.v1.Connection
-	(*timestamppb.Timestamp)(nil),         // 29: google.protobuf.Timestamp
-	(*v1.FieldChange)(nil),                // 30: seatline.item.v1.FieldChange
-	(Mode)(0),                             // 31: seatline.connection.v1.Mode
-	(ImportMethod)(0),                     // 32: seatline.connection.v1.ImportMethod
-	(AllProductsFeed)(0),                  // 33: seatline.connection.v1.AllProductsFeed
+	(*EnableConnectionRequest)(nil),       // 7: seatline.connection.v1.EnableConnectionRequest
+	(*DeleteConnectionResponse)(nil),      // 8: seatline.connection.v1.DeleteConnectionResponse
+	(*Effect)(nil),                        // 9: seatline.connection.v1.Effect
+	(*DeletionEffects)(nil),               // 10: seatline.connection.v1.DeletionEffects
+	(*ListConnectionChangesRequest)(nil),  // 11: seatline.connection.v1.ListConnectionChangesRequest
+	(*ListConnectionChangesResponse)(nil), // 12: seatline.connection.v1.ListConnectionChangesResponse
+	(*ConnectionChange)(nil),              // 13: seatline.connection.v1.ConnectionChange
+	(*ValidateConnectionResponse)(nil),    // 14: seatline.connection.v1.ValidateConnectionResponse
+	(*Check)(nil),                         // 15: seatline.connection.v1.Check
+	(*LeaveObserve)(nil),                  // 16: seatline.connection.v1.LeaveObserve
+	(*OtherWriters)(nil),                  // 17: seatline.connection.v1.OtherWriters
+	(*Question)(nil),                      // 18: seatline.connection.v1.Question
+	(*Choice)(nil),                        // 19: seatline.connection.v1.Choice
+	(*Blocker)(nil),                       // 20: seatline.connection.v1.Blocker
+	(*GetMethodChangeRequest)(nil),        // 21: seatline.connection.v1.GetMethodChangeRequest
+	(*MethodChange)(nil),                  // 22: seatline.connection.v1.MethodChange
+	(*MethodRow)(nil),                     // 23: seatline.connection.v1.MethodRow
+	(*RotateSecretsRequest)(nil),          // 24: seatline.connection.v1.RotateSecretsRequest
+	(*RotateSecretsResponse)(nil),         // 25: seatline.connection.v1.RotateSecretsResponse
+	(*ResealSecretsRequest)(nil),          // 26: seatline.connection.v1.ResealSecretsRequest
+	(*ResealSecretsResponse)(nil),         // 27: seatline.connection.v1.ResealSecretsResponse
+	(*Secrets)(nil),                       // 28: seatline.connection.v1.Secrets
+	(*Connection)(nil),                    // 29: seatline.connection.v1.Connection
+	(*timestamppb.Timestamp)(nil),         // 30: google.protobuf.Timestamp
+	(*v1.FieldChange)(nil),                // 31: seatline.item.v1.FieldChange
+	(Mode)(0),                             // 32: seatline.connection.v1.Mode
+	(ImportMethod)(0),                     // 33: seatline.connection.v1.ImportMethod
+	(AllProductsFeed)(0),                  // 34: seatline.connection.v1.AllProductsFeed
 }
 var file_seatline_connection_v1_connection_service_proto_depIdxs = []int32{
-	28, // 0: seatline.connection.v1.ListConnectionsResponse.connections:type_name -> seatline.connection.v1.Connection
-	28, // 1: seatline.connection.v1.ApplyConnectionRequest.connection:type_name -> seatline.connection.v1.Connection
-	8,  // 2: seatline.connection.v1.DeletionEffects.stays_in_halo:type_name -> seatline.connection.v1.Effect
-	8,  // 3: seatline.connection.v1.DeletionEffects.stops:type_name -> seatline.connection.v1.Effect
-	8,  // 4: seatline.connection.v1.DeletionEffects.forgotten:type_name -> seatline.connection.v1.Effect
-	12, // 5: seatline.connection.v1.ListConnectionChangesResponse.changes:type_name -> seatline.connection.v1.ConnectionChange
-	29, // 6: seatline.connection.v1.ConnectionChange.time:type_name -> google.protobuf.Timestamp
-	30, // 7: seatline.connection.v1.ConnectionChange.fields:type_name -> seatline.item.v1.FieldChange
-	14, // 8: seatline.connection.v1.ValidateConnectionResponse.checks:type_name -> seatline.connection.v1.Check
+	29, // 0: seatline.connection.v1.ListConnectionsResponse.connections:type_name -> seatline.connection.v1.Connection
+	29, // 1: seatline.connection.v1.ApplyConnectionRequest.connection:type_name -> seatline.connection.v1.Connection
+	9,  // 2: seatline.connection.v1.DeletionEffects.stays_in_halo:type_name -> seatline.connection.v1.Effect
+	9,  // 3: seatline.connection.v1.DeletionEffects.stops:type_name -> seatline.connection.v1.Effect
+	9,  // 4: seatline.connection.v1.DeletionEffects.forgotten:type_name -> seatline.connection.v1.Effect
+	13, // 5: seatline.connection.v1.ListConnectionChangesResponse.changes:type_name -> seatline.connection.v1.ConnectionChange
+	30, // 6: seatline.connection.v1.ConnectionChange.time:type_name -> google.protobuf.Timestamp
+	31, // 7: seatline.connection.v1.ConnectionChange.fields:type_name -> seatline.item.v1.FieldChange
+	15, // 8: seatline.connection.v1.ValidateConnectionResponse.checks:type_name -> seatline.connection.v1.Check
 	0,  // 9: seatline.connection.v1.Check.outcome:type_name -> seatline.connection.v1.Check.Outcome
 	1,  // 10: seatline.connection.v1.Check.group:type_name -> seatline.connection.v1.Check.Group
-	31, // 11: seatline.connection.v1.LeaveObserve.mode:type_name -> seatline.connection.v1.Mode
-	17, // 12: seatline.connection.v1.LeaveObserve.questions:type_name -> seatline.connection.v1.Question
-	19, // 13: seatline.connection.v1.LeaveObserve.blockers:type_name -> seatline.connection.v1.Blocker
-	8,  // 14: seatline.connection.v1.LeaveObserve.plan:type_name -> seatline.connection.v1.Effect
-	14, // 15: seatline.connection.v1.LeaveObserve.checks:type_name -> seatline.connection.v1.Check
-	29, // 16: seatline.connection.v1.LeaveObserve.look_time:type_name -> google.protobuf.Timestamp
-	19, // 17: seatline.connection.v1.OtherWriters.found:type_name -> seatline.connection.v1.Blocker
-	29, // 18: seatline.connection.v1.OtherWriters.look_time:type_name -> google.protobuf.Timestamp
-	18, // 19: seatline.connection.v1.Question.choices:type_name -> seatline.connection.v1.Choice
-	32, // 20: seatline.connection.v1.GetMethodChangeRequest.method:type_name -> seatline.connection.v1.ImportMethod
-	33, // 21: seatline.connection.v1.GetMethodChangeRequest.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
-	32, // 22: seatline.connection.v1.MethodChange.from:type_name -> seatline.connection.v1.ImportMethod
-	32, // 23: seatline.connection.v1.MethodChange.to:type_name -> seatline.connection.v1.ImportMethod
-	22, // 24: seatline.connection.v1.MethodChange.rows:type_name -> seatline.connection.v1.MethodRow
+	32, // 11: seatline.connection.v1.LeaveObserve.mode:type_name -> seatline.connection.v1.Mode
+	18, // 12: seatline.connection.v1.LeaveObserve.questions:type_name -> seatline.connection.v1.Question
+	20, // 13: seatline.connection.v1.LeaveObserve.blockers:type_name -> seatline.connection.v1.Blocker
+	9,  // 14: seatline.connection.v1.LeaveObserve.plan:type_name -> seatline.connection.v1.Effect
+	15, // 15: seatline.connection.v1.LeaveObserve.checks:type_name -> seatline.connection.v1.Check
+	30, // 16: seatline.connection.v1.LeaveObserve.look_time:type_name -> google.protobuf.Timestamp
+	20, // 17: seatline.connection.v1.OtherWriters.found:type_name -> seatline.connection.v1.Blocker
+	30, // 18: seatline.connection.v1.OtherWriters.look_time:type_name -> google.protobuf.Timestamp
+	19, // 19: seatline.connection.v1.Question.choices:type_name -> seatline.connection.v1.Choice
+	33, // 20: seatline.connection.v1.GetMethodChangeRequest.method:type_name -> seatline.connection.v1.ImportMethod
+	34, // 21: seatline.connection.v1.GetMethodChangeRequest.all_products_feed:type_name -> seatline.connection.v1.AllProductsFeed
+	33, // 22: seatline.connection.v1.MethodChange.from:type_name -> seatline.connection.v1.ImportMethod
+	33, // 23: seatline.connection.v1.MethodChange.to:type_name -> seatline.connection.v1.ImportMethod
+	23, // 24: seatline.connection.v1.MethodChange.rows:type_name -> seatline.connection.v1.MethodRow
 	2,  // 25: seatline.connection.v1.MethodRow.kind:type_name -> seatline.connection.v1.MethodRow.Kind
-	28, // 26: seatline.connection.v1.RotateSecretsResponse.connection:type_name -> seatline.connection.v1.Connection
-	14, // 27: seatline.connection.v1.RotateSecretsResponse.checks:type_name -> seatline.connection.v1.Check
+	29, // 26: seatline.connection.v1.RotateSecretsResponse.connection:type_name -> seatline.connection.v1.Connection
+	15, // 27: seatline.connection.v1.RotateSecretsResponse.checks:type_name -> seatline.connection.v1.Check
 	3,  // 28: seatline.connection.v1.ConnectionService.ListConnections:input_type -> seatline.connection.v1.ListConnectionsRequest
 	5,  // 29: seatline.connection.v1.ConnectionService.GetConnection:input_type -> seatline.connection.v1.GetConnectionRequest
 	6,  // 30: seatline.connection.v1.ConnectionService.ApplyConnection:input_type -> seatline.connection.v1.ApplyConnectionRequest
-	5,  // 31: seatline.connection.v1.ConnectionService.EnableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
+	7,  // 31: seatline.connection.v1.ConnectionService.EnableConnection:input_type -> seatline.connection.v1.EnableConnectionRequest
 	5,  // 32: seatline.connection.v1.ConnectionService.DisableConnection:input_type -> seatline.connection.v1.GetConnectionRequest
 	5,  // 33: seatline.connection.v1.ConnectionService.GetDeletionEffects:input_type -> seatline.connection.v1.GetConnectionRequest
 	5,  // 34: seatline.connection.v1.ConnectionService.DeleteConnection:input_type -> seatline.connection.v1.GetConnectionRequest
-	10, // 35: seatline.connection.v1.ConnectionService.ListConnectionChanges:input_type -> seatline.connection.v1.ListConnectionChangesRequest
+	11, // 35: seatline.connection.v1.ConnectionService.ListConnectionChanges:input_type -> seatline.connection.v1.ListConnectionChangesRequest
 	5,  // 36: seatline.connection.v1.ConnectionService.ValidateConnection:input_type -> seatline.connection.v1.GetConnectionRequest
 	5,  // 37: seatline.connection.v1.ConnectionService.StreamValidation:input_type -> seatline.connection.v1.GetConnectionRequest
 	5,  // 38: seatline.connection.v1.ConnectionService.GetLeaveObserve:input_type -> seatline.connection.v1.GetConnectionRequest
 	5,  // 39: seatline.connection.v1.ConnectionService.GetOtherWriters:input_type -> seatline.connection.v1.GetConnectionRequest
-	20, // 40: seatline.connection.v1.ConnectionService.GetMethodChange:input_type -> seatline.connection.v1.GetMethodChangeRequest
-	23, // 41: seatline.connection.v1.ConnectionService.RotateSecrets:input_type -> seatline.connection.v1.RotateSecretsRequest
-	25, // 42: seatline.connection.v1.ConnectionService.ResealSecrets:input_type -> seatline.connection.v1.ResealSecretsRequest
+	21, // 40: seatline.connection.v1.ConnectionService.GetMethodChange:input_type -> seatline.connection.v1.GetMethodChangeRequest
+	24, // 41: seatline.connection.v1.ConnectionService.RotateSecrets:input_type -> seatline.connection.v1.RotateSecretsRequest
+	26, // 42: seatline.connection.v1.ConnectionService.ResealSecrets:input_type -> seatline.connection.v1.ResealSecretsRequest
 	5,  // 43: seatline.connection.v1.ConnectionService.GetSecrets:input_type -> seatline.connection.v1.GetConnectionRequest
 	4,  // 44: seatline.connection.v1.ConnectionService.ListConnections:output_type -> seatline.connection.v1.ListConnectionsResponse
-	28, // 45: seatline.connection.v1.ConnectionService.GetConnection:output_type -> seatline.connection.v1.Connection
-	28, // 46: seatline.connection.v1.ConnectionService.ApplyConnection:output_type -> seatline.connection.v1.Connection
-	28, // 47: seatline.connection.v1.ConnectionService.EnableConnection:output_type -> seatline.connection.v1.Connection
-	28, // 48: seatline.connection.v1.ConnectionService.DisableConnection:output_type -> seatline.connection.v1.Connection
-	9,  // 49: seatline.connection.v1.ConnectionService.GetDeletionEffects:output_type -> seatline.connection.v1.DeletionEffects
-	7,  // 50: seatline.connection.v1.ConnectionService.DeleteConnection:output_type -> seatline.connection.v1.DeleteConnectionResponse
-	11, // 51: seatline.connection.v1.ConnectionService.ListConnectionChanges:output_type -> seatline.connection.v1.ListConnectionChangesResponse
-	13, // 52: seatline.connection.v1.ConnectionService.ValidateConnection:output_type -> seatline.connection.v1.ValidateConnectionResponse
-	14, // 53: seatline.connection.v1.ConnectionService.StreamValidation:output_type -> seatline.connection.v1.Check
-	15, // 54: seatline.connection.v1.ConnectionService.GetLeaveObserve:output_type -> seatline.connection.v1.LeaveObserve
-	16, // 55: seatline.connection.v1.ConnectionService.GetOtherWriters:output_type -> seatline.connection.v1.OtherWriters
-	21, // 56: seatline.connection.v1.ConnectionService.GetMethodChange:output_type -> seatline.connection.v1.MethodChange
-	24, // 57: seatline.connection.v1.ConnectionService.RotateSecrets:output_type -> seatline.connection.v1.RotateSecretsResponse
-	26, // 58: seatline.connection.v1.ConnectionService.ResealSecrets:output_type -> seatline.connection.v1.ResealSecretsResponse
-	27, // 59: seatline.connection.v1.ConnectionService.GetSecrets:output_type -> seatline.connection.v1.Secrets
+	29, // 45: seatline.connection.v1.ConnectionService.GetConnection:output_type -> seatline.connection.v1.Connection
+	29, // 46: seatline.connection.v1.ConnectionService.ApplyConnection:output_type -> seatline.connection.v1.Connection
+	29, // 47: seatline.connection.v1.ConnectionService.EnableConnection:output_type -> seatline.connection.v1.Connection
+	29, // 48: seatline.connection.v1.ConnectionService.DisableConnection:output_type -> seatline.connection.v1.Connection
+	10, // 49: seatline.connection.v1.ConnectionService.GetDeletionEffects:output_type -> seatline.connection.v1.DeletionEffects
+	8,  // 50: seatline.connection.v1.ConnectionService.DeleteConnection:output_type -> seatline.connection.v1.DeleteConnectionResponse
+	12, // 51: seatline.connection.v1.ConnectionService.ListConnectionChanges:output_type -> seatline.connection.v1.ListConnectionChangesResponse
+	14, // 52: seatline.connection.v1.ConnectionService.ValidateConnection:output_type -> seatline.connection.v1.ValidateConnectionResponse
+	15, // 53: seatline.connection.v1.ConnectionService.StreamValidation:output_type -> seatline.connection.v1.Check
+	16, // 54: seatline.connection.v1.ConnectionService.GetLeaveObserve:output_type -> seatline.connection.v1.LeaveObserve
+	17, // 55: seatline.connection.v1.ConnectionService.GetOtherWriters:output_type -> seatline.connection.v1.OtherWriters
+	22, // 56: seatline.connection.v1.ConnectionService.GetMethodChange:output_type -> seatline.connection.v1.MethodChange
+	25, // 57: seatline.connection.v1.ConnectionService.RotateSecrets:output_type -> seatline.connection.v1.RotateSecretsResponse
+	27, // 58: seatline.connection.v1.ConnectionService.ResealSecrets:output_type -> seatline.connection.v1.ResealSecretsResponse
+	28, // 59: seatline.connection.v1.ConnectionService.GetSecrets:output_type -> seatline.connection.v1.Secrets
 	44, // [44:60] is the sub-list for method output_type
 	28, // [28:44] is the sub-list for method input_type
 	28, // [28:28] is the sub-list for extension type_name
@@ -2306,7 +2363,7 @@ func file_seatline_connection_v1_connection_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_connection_v1_connection_service_proto_rawDesc), len(file_seatline_connection_v1_connection_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,11 +46,13 @@ type ConnectionServiceClient interface {
 	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
 	GetConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
 	// Creates, or updates when the slug exists. An update must carry the etag last read, or force.
-	// The step into mode auto asks Halo who else writes there, and is refused where somebody does or Halo
-	// does not say, unless a reason is given.
+	// A step into writing more (mode auto, another Halo, enabled, or everything instead of a canary) asks Halo
+	// who else writes there, and is refused where somebody does or Halo does not say, unless a reason is given.
 	// Fields that are output only are ignored.
 	ApplyConnection(ctx context.Context, in *ApplyConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
-	EnableConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
+	// In mode auto it writes from then on: Halo is asked for the rights and who else writes there, as before
+	// leaving observe. What GetLeaveObserve says can be overridden needs a reason.
+	EnableConnection(ctx context.Context, in *EnableConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
 	DisableConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
 	// What deleting it would mean, in numbers: what stays in Halo, what stops, what is forgotten.
 	GetDeletionEffects(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*DeletionEffects, error)
@@ -116,7 +118,7 @@ func (c *connectionServiceClient) ApplyConnection(ctx context.Context, in *Apply
 	return out, nil
 }
 
-func (c *connectionServiceClient) EnableConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error) {
+func (c *connectionServiceClient) EnableConnection(ctx context.Context, in *EnableConnectionRequest, opts ...grpc.CallOption) (*Connection, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Connection)
 	err := c.cc.Invoke(ctx, ConnectionService_EnableConnection_FullMethodName, in, out, cOpts...)
@@ -264,11 +266,13 @@ type ConnectionServiceServer interface {
 	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
 	GetConnection(context.Context, *GetConnectionRequest) (*Connection, error)
 	// Creates, or updates when the slug exists. An update must carry the etag last read, or force.
-	// The step into mode auto asks Halo who else writes there, and is refused where somebody does or Halo
-	// does not say, unless a reason is given.
+	// A step into writing more (mode auto, another Halo, enabled, or everything instead of a canary) asks Halo
+	// who else writes there, and is refused where somebody does or Halo does not say, unless a reason is given.
 	// Fields that are output only are ignored.
 	ApplyConnection(context.Context, *ApplyConnectionRequest) (*Connection, error)
-	EnableConnection(context.Context, *GetConnectionRequest) (*Connection, error)
+	// In mode auto it writes from then on: Halo is asked for the rights and who else writes there, as before
+	// leaving observe. What GetLeaveObserve says can be overridden needs a reason.
+	EnableConnection(context.Context, *EnableConnectionRequest) (*Connection, error)
 	DisableConnection(context.Context, *GetConnectionRequest) (*Connection, error)
 	// What deleting it would mean, in numbers: what stays in Halo, what stops, what is forgotten.
 	GetDeletionEffects(context.Context, *GetConnectionRequest) (*DeletionEffects, error)
@@ -313,7 +317,7 @@ func (UnimplementedConnectionServiceServer) GetConnection(context.Context, *GetC
 func (UnimplementedConnectionServiceServer) ApplyConnection(context.Context, *ApplyConnectionRequest) (*Connection, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyConnection not implemented")
 }
-func (UnimplementedConnectionServiceServer) EnableConnection(context.Context, *GetConnectionRequest) (*Connection, error) {
+func (UnimplementedConnectionServiceServer) EnableConnection(context.Context, *EnableConnectionRequest) (*Connection, error) {
 	return nil, status.Error(codes.Unimplemented, "method EnableConnection not implemented")
 }
 func (UnimplementedConnectionServiceServer) DisableConnection(context.Context, *GetConnectionRequest) (*Connection, error) {
@@ -428,7 +432,7 @@ func _ConnectionService_ApplyConnection_Handler(srv interface{}, ctx context.Con
 }
 
 func _ConnectionService_EnableConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetConnectionRequest)
+	in := new(EnableConnectionRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -440,7 +444,7 @@ func _ConnectionService_EnableConnection_Handler(srv interface{}, ctx context.Co
 		FullMethod: ConnectionService_EnableConnection_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ConnectionServiceServer).EnableConnection(ctx, req.(*GetConnectionRequest))
+		return srv.(ConnectionServiceServer).EnableConnection(ctx, req.(*EnableConnectionRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
