@@ -195,7 +195,7 @@ func (x *row[D]) retire(reason Reason) {
 
 // Get returns the items with these keys; those that do not exist are left out.
 func (e *Engine[D]) Get(ctx context.Context, tx pgx.Tx, connection string, keys ...string) ([]Item[D], error) {
-	return e.query(ctx, tx, `connection = $1 and key = any($2) order by key`, connection, keys)
+	return e.query(ctx, tx, ofConnection, connection, keys)
 }
 
 // Query returns items by a condition in SQL over the columns of items; For the service's own reads; Lock is for those that decide.
@@ -215,6 +215,11 @@ func (e *Engine[D]) Lock(ctx context.Context, tx pgx.Tx, where string, args ...a
 		items[i] = x.Item
 	}
 	return items, nil
+}
+
+// LockKeys is Lock of the items with these keys; those that do not exist are left out.
+func (e *Engine[D]) LockKeys(ctx context.Context, tx pgx.Tx, connection string, keys ...string) ([]Item[D], error) {
+	return e.Lock(ctx, tx, ofConnection, connection, keys)
 }
 
 // Look is Lock in a transaction and Query elsewhere, for rules that decide in the one and only show in the other what they

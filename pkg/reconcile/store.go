@@ -72,6 +72,10 @@ func scan[D any](r pgx.CollectableRow, more ...any) (*row[D], error) {
 // withKeys is the condition of the items with given keys, in the order in which everybody locks them.
 const withKeys = `(connection, key) in (select * from unnest($1::text[], $2::text[])) order by connection, key`
 
+// ofConnection is withKeys for keys of one connection. Asked for any of the keys in their order, PostgreSQL would go through
+// all items of the connection.
+const ofConnection = `(connection, key) in (select $1::text, unnest($2::text[])) order by connection, key`
+
 // load locks and returns the items with these keys.
 func load[D any](ctx context.Context, tx pgx.Tx, connections, keys []string) (map[[2]string]*row[D], error) {
 	list, err := lock[D](ctx, tx, withKeys, connections, keys)

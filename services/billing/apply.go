@@ -44,14 +44,14 @@ func (s *service) apply(ctx context.Context, items []item) []outcome {
 				a.rest(failure(err))
 			}
 			a.rest(reconcile.Retry[Fields](0, "changed", "Something changed meanwhile; it is looked at again."))
-			if err := a.handOver(); err != nil { // whoever decides next finds the lines
-				s.Log.WarnContext(ctx, "hand over lines that were added", "instance", b.instance, "invoice", a.invoice, "err", err)
-			}
 			a.end()
 			return nil
 		})
 	}
 	_ = g.Wait() // each has given its outcomes
+	if err := b.handOver(); err != nil { // whoever decides next finds the lines
+		s.Log.WarnContext(ctx, "hand over lines that were added", "instance", b.instance, "err", err)
+	}
 	outcomes := make([]outcome, len(items))
 	for _, a := range b.attempts {
 		for _, i := range a.mine {
@@ -59,7 +59,7 @@ func (s *service) apply(ctx context.Context, items []item) []outcome {
 				outcomes[i] = outcomes[i].Looked() // its lines show whether an earlier write landed
 			}
 			outcomes[i].RequestID = a.requestID
-			// Whatever was seen is stored with the outcomes, and the customers are decided anew over it.
+			// Whatever was seen is stored with the outcomes, and where it may matter the customers are decided anew over it.
 			outcomes[i].Also = b.store
 		}
 	}
@@ -101,6 +101,8 @@ type attempt struct {
 	lost    *loss
 	decided *known        // what was decided over last
 	added   map[int]int64 // lines that are there now, by the places of the items that were to add them
+	// complete: deciding about the invoice as it was last seen would change nothing
+	complete bool
 
 	over bool // under the lock of the batch
 }

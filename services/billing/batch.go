@@ -40,6 +40,7 @@ type batch struct {
 type known struct {
 	*scope
 	at        time.Time
+	fresh     bool              // over an invoice that nobody has decided about before
 	invoices  map[int64]*Invoice // as they were last stored
 	decisions []Decision
 	byKey     map[ItemKey]int
@@ -120,7 +121,7 @@ func (b *batch) gather(ctx context.Context, items []int, seen *Invoice) (*known,
 	if err != nil {
 		return nil, err
 	}
-	k := &known{scope: sc, at: at, invoices: map[int64]*Invoice{}, decisions: decide(&sc.snapshot, sc.book), byKey: map[ItemKey]int{}}
+	k := &known{scope: sc, at: at, fresh: seen != nil, invoices: map[int64]*Invoice{}, decisions: decide(&sc.snapshot, sc.book), byKey: map[ItemKey]int{}}
 	for i := range sc.snapshot.Invoices {
 		k.invoices[sc.snapshot.Invoices[i].ID] = &sc.snapshot.Invoices[i]
 	}
@@ -158,31 +159,7 @@ func (k *known) find(invoice int64, x item) *Decision {
 	return nil
 }
 
-// linesOf decides about lines of an invoice that link licences of ours, as it was seen after they had been added.
-func (k *known) linesOf(seen *Invoice, lines []int64) map[ItemKey]Decision {
-	linked := map[int64]bool{}
-	for _, l := range seen.Lines {
-		if slices.Contains(lines, l.ID) {
-			for _, id := range l.linked() {
-				linked[id] = true
-			}
-		}
-	}
-	alone := k.snapshot
-	alone.Clients, alone.Invoices, alone.Licences = map[int64]bool{seen.ClientID: true}, []Invoice{*seen}, nil
-	for _, l := range k.snapshot.Licences {
-		if linked[l.HaloID] {
-			alone.Licences = append(alone.Licences, l)
-		}
-	}
-	found := map[ItemKey]Decision{}
-	for _, d := range decide(&alone, k.book) {
-		found[d.ItemKey] = d
-	}
-	return found
-}
-
-// store keeps the invoices as they were last seen, and has their customers decided anew. It is called for every
+// store keeps the invoices as they were last seen, and has their customers decided anew where that may make a difference. It is called for every
 // item of the batch, and does its work once a transaction.
 func (b *batch) store(ctx context.Context, tx pgx.Tx) error {
 	if b.stored == tx {
@@ -191,7 +168,7 @@ func (b *batch) store(ctx context.Context, tx pgx.Tx) error {
 	b.stored = tx
 	now := b.s.Clock.Now()
 	var clients []int64
-	var seen []*sight
+	var seen, complete []*sight
 	for _, a := range b.attempts {
 		if a.lost != nil {
 			if err := a.lost.store(ctx, tx, b.instance, a.requestID, now); err != nil {
@@ -205,10 +182,15 @@ func (b *batch) store(ctx context.Context, tx pgx.Tx) error {
 				return err
 			}
 			clients = append(clients, ids...)
+		case a.complete:
+			complete = append(complete, a.seen)
 		case a.seen != nil:
 			seen = append(seen, a.seen)
 			clients = append(clients, a.seen.ClientID)
 		}
+	}
+	if _, err := storeInvoices(ctx, tx, b.instance, complete); err != nil {
+		return err
 	}
 	return saveInvoices(ctx, tx, b.instance, seen, now, clients...)
 }

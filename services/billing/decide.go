@@ -87,9 +87,25 @@ func (s *service) decideAt(ctx context.Context, instance string) (n int, err err
 		if err := sc.finishUndone(ctx, tx, instance, now); err != nil {
 			return err
 		}
+		if err := sc.beingWritten(ctx, tx, instance, now); err != nil {
+			return err
+		}
 		return s.record(ctx, tx, sc)
 	})
 	return n, err
+}
+
+// beingWritten queues the customers again whose invoices are being written while they are decided about: who writes knows
+// less of the one side, and this decision of the other.
+func (sc *scope) beingWritten(ctx context.Context, tx pgx.Tx, instance string, now time.Time) error {
+	_, err := tx.Exec(ctx, `
+		insert into dirty (instance, client_id, queued_at)
+		select distinct v.instance, v.client_id, $3::timestamptz from invoices v join writers w on w.instance = v.instance and w.grp = v.id::text
+		where v.instance = $1 and v.client_id = any($2) and w.lease_until > $3`, instance, sortedKeys(sc.snapshot.Clients), now)
+	if err != nil {
+		return fmt.Errorf("queue customers whose invoices are being written: %w", err)
+	}
+	return nil
 }
 
 // record hands the decisions to the engine: first what Halo showed, then what is wanted, then what is

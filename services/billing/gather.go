@@ -122,7 +122,11 @@ func (s *service) lockItems(ctx context.Context, q reader, sc *scope, instance s
 	for i, key := range licences {
 		adds[i] = addPrefix + key
 	}
-	where := `(instance = $1 and ` + ofInvoice + ` = any($2) or connection = any($3) and key = any($4)) and state <> 7 order by connection, key`
+	// Found by indexes and then each by its key: most items belong to others.
+	where := `(connection, key) in (
+			select connection, key from items where instance = $1 and ` + ofInvoice + ` = any($2)
+			union select c, k from unnest($3::text[]) c, unnest($4::text[]) k)
+		and state <> 7 order by connection, key`
 	sc.items, err = s.engine.Look(ctx, q, where, instance, invoices, sortedKeys(sc.book.Settings), adds)
 	if err != nil {
 		return err

@@ -145,8 +145,17 @@ func readAll(ctx context.Context, q querier, b Book, where string, args ...any) 
 // saveInvoices keeps invoices as Halo showed them, unless they were read later already, and queues the
 // customers of those that changed for the rules, with the others given.
 func saveInvoices(ctx context.Context, tx pgx.Tx, instance string, list []*sight, now time.Time, clients ...int64) error {
+	changed, err := storeInvoices(ctx, tx, instance, list)
+	if err != nil {
+		return err
+	}
+	return dirty(ctx, tx, instance, append(clients, changed...), now)
+}
+
+// storeInvoices gives the customers of those that changed.
+func storeInvoices(ctx context.Context, tx pgx.Tx, instance string, list []*sight) (clients []int64, err error) {
 	if len(list) == 0 {
-		return dirty(ctx, tx, instance, clients, now)
+		return nil, nil
 	}
 	n := len(list)
 	id, client, links := make([]int64, n), make([]int64, n), make([]string, n)
@@ -163,9 +172,8 @@ func saveInvoices(ctx context.Context, tx pgx.Tx, instance string, list []*sight
 			}
 		}
 		links[i] = "{" + strings.Join(linked, ",") + "}"
-		var err error
 		if body[i], err = v.raw.MarshalJSON(); err != nil {
-			return fmt.Errorf("recurring invoice %d: %w", v.ID, err)
+			return nil, fmt.Errorf("recurring invoice %d: %w", v.ID, err)
 		}
 	}
 	rows, err := tx.Query(ctx, `
@@ -186,11 +194,11 @@ func saveInvoices(ctx context.Context, tx pgx.Tx, instance string, list []*sight
 		where w.id is null or w.gone or w.digest <> s.digest`,
 		instance, id, client, links, digest, body, readAt)
 	if err != nil {
-		return fmt.Errorf("store %d recurring invoices: %w", n, err)
+		return nil, fmt.Errorf("store %d recurring invoices: %w", n, err)
 	}
 	var is, was int64
 	if _, err := pgx.ForEachRow(rows, []any{&is, &was}, func() error { clients = append(clients, is, was); return nil }); err != nil {
-		return fmt.Errorf("store %d recurring invoices: %w", n, err)
+		return nil, fmt.Errorf("store %d recurring invoices: %w", n, err)
 	}
-	return dirty(ctx, tx, instance, clients, now)
+	return clients, nil
 }

@@ -2,7 +2,6 @@ package billing
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -55,27 +54,6 @@ func (a *attempt) confirmed(at int, line int64, holds *Fields) outcome {
 		return reconcile.Ended(line, holds, nowBilled.Code, nowBilled.Text)
 	}
 	return reconcile.Done(line, holds)
-}
-
-// handOver has lines that were added recorded as what they are now, in the words in which whoever decides next would.
-func (a *attempt) handOver() error {
-	if len(a.added) == 0 {
-		return nil
-	}
-	lines := a.decided.linesOf(&a.seen.Invoice, slices.Collect(maps.Values(a.added)))
-	for i, line := range a.added {
-		d, ok := lines[ItemKey{a.items[i].Connection, lineKey(a.invoice, line)}]
-		if !ok || !a.out[i].IsDone() {
-			continue
-		}
-		w, err := want(d, a.decided.book.Settings[d.Connection])
-		if err != nil {
-			return err
-		}
-		o := a.out[i].InFavourOf(w)
-		a.out[i] = &o
-	}
-	return nil
 }
 
 func (a *attempt) give(jobs []job, o outcome) {

@@ -71,7 +71,7 @@ func (s *service) awaitWrites(ctx context.Context, tx pgx.Tx, settings Settings,
 	if len(heirs) == 0 {
 		return nil, nil
 	}
-	items, err := s.engine.Lock(ctx, tx, `connection = $1 and key = any($2) order by key`, settings.Connection, slices.Sorted(maps.Keys(heirs)))
+	items, err := s.engine.LockKeys(ctx, tx, settings.Connection, slices.Sorted(maps.Keys(heirs))...)
 	if err != nil {
 		return nil, err
 	}

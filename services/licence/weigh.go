@@ -151,7 +151,7 @@ func (s *service) situations(ctx context.Context, tx pgx.Tx, settings Settings, 
 	for i, sub := range subs {
 		keys[i], marks[i] = sub.GetKey(), settings.Mark(sub.GetKey())
 	}
-	items, err := s.engine.Lock(ctx, tx, `connection = $1 and key = any($2) order by key`, settings.Connection, keys)
+	items, err := s.engine.LockKeys(ctx, tx, settings.Connection, keys...)
 	if err != nil {
 		return nil, err
 	}
