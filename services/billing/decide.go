@@ -95,17 +95,24 @@ func (s *service) decideAt(ctx context.Context, instance string) (n int, err err
 	return n, err
 }
 
-// beingWritten queues the customers again whose invoices are being written while they are decided about: who writes knows
-// less of the one side, and this decision of the other.
+// beingWritten queues the customers of invoices once more that are being written while they are decided about: the writer
+// knows nothing of what this decision rests on, nor it of what the writer sees.
 func (sc *scope) beingWritten(ctx context.Context, tx pgx.Tx, instance string, now time.Time) error {
-	_, err := tx.Exec(ctx, `
-		insert into dirty (instance, client_id, queued_at)
-		select distinct v.instance, v.client_id, $3::timestamptz from invoices v join writers w on w.instance = v.instance and w.grp = v.id::text
-		where v.instance = $1 and v.client_id = any($2) and w.lease_until > $3`, instance, sortedKeys(sc.snapshot.Clients), now)
-	if err != nil {
-		return fmt.Errorf("queue customers whose invoices are being written: %w", err)
+	ids := []int64{}
+	for _, inv := range sc.snapshot.Invoices {
+		ids = append(ids, inv.ID)
 	}
-	return nil
+	for _, k := range sc.snapshot.Known {
+		if k.InFlight {
+			ids = append(ids, k.Aim)
+		}
+	}
+	clients, err := column[int64](ctx, tx, `select v.client_id from invoices v join writers w on w.instance = v.instance and w.grp = v.id::text
+		where v.instance = $1 and v.id = any($2) and w.lease_until > $3`, instance, ids, now)
+	if err != nil {
+		return fmt.Errorf("look for invoices that are being written: %w", err)
+	}
+	return dirty(ctx, tx, instance, clients, now)
 }
 
 // record hands the decisions to the engine: first what Halo showed, then what is wanted, then what is
