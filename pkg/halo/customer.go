@@ -3,6 +3,7 @@ package halo
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
 	"net/url"
 	"slices"
@@ -122,6 +123,22 @@ func (c *Client) Customer(ctx context.Context, id int64) (Customer, error) {
 	var o Customer
 	err := c.get(ctx, "/Client", id, url.Values{"includedetails": {"true"}}, &o)
 	return o, err
+}
+
+// CustomerTrouble is why Halo may refuse what is written for a customer: it was made inactive, or is gone. Both are "" where
+// that is not so, and where Halo does not say. What Halo answers to such a write is not known [G]; so it is asked about the
+// customer instead. text says what happened, to whom, and what to do.
+func (c *Client) CustomerTrouble(ctx context.Context, id int64) (code, text string) {
+	if id == 0 {
+		return "", ""
+	}
+	switch o, err := c.Customer(ctx, id); {
+	case ClassOf(err) == NotFound:
+		return "halo_customer_gone", fmt.Sprintf("Halo refused it, and has no customer %d any more. Map the Giacom customer to another.", id)
+	case err == nil && o.Inactive:
+		return "halo_customer_inactive", fmt.Sprintf("Halo refused it, and customer %d of Halo (%s) is inactive. Activate it there, or map the Giacom customer to another; then retry it.", id, o.Name)
+	}
+	return "", ""
 }
 
 // PostCustomers creates and updates clients in one request.

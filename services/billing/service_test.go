@@ -111,6 +111,15 @@ func TestOneRefusedLineDoesNotHoldUpItsInvoice(t *testing.T) {
 	if got := b.state("-1/1009"); got != "failed refused" {
 		t.Errorf("the refused line is %s", got)
 	}
+	// Its customer was made inactive since: that is what to mend.
+	if err := b.sim.EditClient(1, func(c *halosim.Client) { c.Inactive = true }); err != nil {
+		t.Fatal(err)
+	}
+	lines := invoicelinev1.NewLineServiceClient(b.rpc)
+	if _, err := lines.RetryLine(t.Context(), &invoicelinev1.GetLineRequest{Connection: "acme", Key: "-1/1009"}); err != nil {
+		t.Fatal(err)
+	}
+	eventtest.Eventually(t, "why it is refused", func() bool { return b.state("-1/1009") == "failed halo_customer_inactive" })
 }
 
 func TestLostLinesAreAnAlarm(t *testing.T) {

@@ -65,7 +65,11 @@ func (a *attempt) give(jobs []job, o outcome) {
 
 func (a *attempt) refused(ctx context.Context, jobs []job, again bool, refusal error) error {
 	if !again && len(jobs) == 1 {
-		a.give(jobs, failure(refusal))
+		o := failure(refusal)
+		if code, text := a.client.CustomerTrouble(ctx, a.seen.ClientID); code != "" {
+			o = reconcile.Refused[Fields](code, text)
+		}
+		a.give(jobs, o)
 		return nil
 	}
 	parts := [][]job{jobs}

@@ -31,6 +31,7 @@ type batch struct {
 	settings   Settings
 	items      []item
 	out        []outcome
+	asked      map[int64]*outcome // customers whose licences Halo refused: why, nil where it is not for their sake
 }
 
 // apply writes items to Halo: those that have a licence there are updated, the others created, up to 50 in a request
@@ -79,7 +80,7 @@ func (s *service) batchOf(ctx context.Context, connection string, items []item, 
 	if err != nil {
 		return nil, err
 	}
-	return &batch{service: s, client: client.At(halo.Urgent), connection: c, settings: settingsOf(c), items: items, out: out}, nil
+	return &batch{service: s, client: client.At(halo.Urgent), connection: c, settings: settingsOf(c), items: items, out: out, asked: map[int64]*outcome{}}, nil
 }
 
 // update posts what differs. A batch that Halo refuses is split until the bad row is alone; updates set values, so those
@@ -109,9 +110,28 @@ func (b *batch) update(ctx context.Context, chunk []int) {
 		for _, part := range split(chunk, err) {
 			b.update(ctx, part)
 		}
+	case class == halo.Refused:
+		b.out[chunk[0]] = b.refused(ctx, rows[0].ClientID, err)
 	default:
 		b.all(chunk, failed(err))
 	}
+}
+
+// refused is the outcome of a licence that Halo said no to. Where its customer is inactive by now, or gone, that is what to
+// mend, whatever Halo said.
+func (b *batch) refused(ctx context.Context, customer int64, err error) outcome {
+	why, asked := b.asked[customer]
+	if !asked {
+		if code, text := b.client.CustomerTrouble(ctx, customer); code != "" {
+			o := reconcile.Refused[Fields](code, text)
+			why = &o
+		}
+		b.asked[customer] = why
+	}
+	if why == nil {
+		return failed(err)
+	}
+	return *why
 }
 
 // mayWrite tells whether the connection still writes what concerns the customer of an item.

@@ -186,7 +186,10 @@ func (b *batch) post(ctx context.Context, chunk []int) []int {
 	case class == halo.Unclear:
 		b.all(chunk, unclear)
 		return nil
-	case class != halo.Refused || len(chunk) == 1:
+	case class == halo.Refused && len(chunk) == 1:
+		b.out[chunk[0]] = b.refused(ctx, rows[0].ClientID, err)
+		return nil
+	case class != halo.Refused:
 		b.all(chunk, failed(err))
 		return nil
 	}
