@@ -10,6 +10,7 @@ import (
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	moneyv1 "seatline.dev/proto/seatline/money/v1"
+	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 )
 
 // Licence is a licence of ours as the licence service last told, as far as the rules look at it.
@@ -44,6 +45,9 @@ type Licence struct {
 	// Waits, where it is not in Halo because a licence there may be the same. Nothing is decided about it until a
 	// person has, and whether there are two of its product or one is in doubt.
 	Waits *Waits `json:",omitempty"`
+	// LeftAlone: a person excluded its subscription, or its customer is ignored or not mapped. Lines that bill it stay as they
+	// are, whatever rules become meanwhile, and none is added.
+	LeftAlone bool `json:",omitempty"`
 	// Of the event that last changed it.
 	Revision          int64  `json:"-"`
 	Run, Cause, Trace string `json:"-"`
@@ -69,6 +73,7 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 		Count: want.GetCount(), Active: want.GetActive(),
 		Cycle: g.GetCycle(), Term: g.GetTerm(), MexID: g.GetMexId(), SKU: g.GetSku(), Name: g.GetName(),
 		Creating: beingCreated(p.GetStatus()), Waits: doubt,
+		LeftAlone: p.GetSubscription().GetState() == subscriptionv1.State_STATE_UNRESOLVED,
 	}
 	if has.GetActive() {
 		l.Holds = has.GetCount()

@@ -166,10 +166,18 @@ func decideLine(s *Snapshot, b Book, x pair) Decision {
 	usesPrice := slices.ContainsFunc(rows, func(r Row) bool { return r.UsesPrice })
 	usesCost := slices.ContainsFunc(rows, func(r Row) bool { return r.UsesCost })
 	var rule Price
-	if len(x.licences) > 0 {
-		rule = d.amounts(b.Rules[lead.Connection], x.licences, x.invoice.Period, usesPrice, usesCost, x.line.AutoRaised)
+	followed := slices.DeleteFunc(slices.Clone(x.licences), func(l *Licence) bool { return l.LeftAlone })
+	switch {
+	case len(followed) > 0:
+		rule = d.amounts(b.Rules[lead.Connection], followed, x.invoice.Period, usesPrice, usesCost, x.line.AutoRaised)
+	case len(x.licences) > 0:
+		d.Facts.Rule = "left as it is"
 	}
-	if !has.Linked {
+	switch {
+	case has.Linked:
+	case lead.LeftAlone:
+		d.Desired.Quantity = has.Quantity
+	default:
 		q := fixedQuantity(lead, rule)
 		d.Desired.Quantity = &q
 	}

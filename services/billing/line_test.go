@@ -80,6 +80,7 @@ func TestLines(t *testing.T) {
 	t.Parallel()
 	creating := func(l *Licence) { l.HaloID, l.Holds, l.Creating = 0, 0, true }
 	duplicate := func(l *Licence) { l.HaloID, l.Holds, l.Waits = 0, 0, &Waits{Candidates: []int64{999}} }
+	left := func(l *Licence) { l.LeftAlone = true }
 	second := func(change ...func(*Licence)) Licence {
 		return aLicence(append([]func(*Licence){func(l *Licence) { l.Key, l.HaloID, l.Count, l.Holds = "giacom/2", 502, 3, 3 }}, change...)...)
 	}
@@ -172,6 +173,12 @@ func TestLines(t *testing.T) {
 			licences(aLicence(func(l *Licence) { l.ClientID = 40 })), with(fixedLine(910, "5")), func(w *world) { w.snapshot.Clients[40] = true }},
 			[]string{"add/giacom/1: parked not_billed"}},
 		{"a licence linked on an invoice that is not at hand is not idle", []func(*world){func(w *world) { w.snapshot.Elsewhere[501] = true }}, nil},
+		{"a line of a subscription that is left alone stays as it is, whatever rules and costs become", []func(*world){
+			licences(aLicence(left)), rules(costPlus("a", "20")), with(change(linked(910, 501), func(l *Line) { l.Cost = *dec("14") }))}, []string{"-94/910: in sync"}},
+		{"and so does its fixed line", []func(*world){licences(aLicence(left)), with(fixedLine(910, "5")), known}, []string{"-94/910: in sync"}},
+		{"none is linked to it, paired with it or added for it", []func(*world){licences(aLicence(left)), with(linked(910), fixedLine(911, "5")), rules(addLine)}, nil},
+		{"another subscription on its line is followed", []func(*world){
+			licences(aLicence(left, func(l *Licence) { l.Cost = dec("9") }), second()), rules(costPlus("a", "20")), with(linked(910, 501, 502))}, []string{"-94/910: write unit_price=18.11"}},
 		// Prices.
 		{"a rule sets the price", []func(*world){rules(costPlus("a", "20")), with(linked(910, 501))}, []string{"-94/910: write unit_price=18.11"}},
 		{"a line whose price Halo raises keeps it", []func(*world){rules(costPlus("a", "20")), with(change(linked(910, 501), func(l *Line) { l.AutoRaised = true }))}, []string{"-94/910: in sync"}},

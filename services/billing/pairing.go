@@ -153,7 +153,9 @@ func (p *pairer) existingLinks() {
 func (p *pairer) missingLinks() {
 	p.matchBy(quantityLinked,
 		func(line *Line) bool { return len(line.linked()) == 0 },
-		func(line *Line, l *Licence) bool { return l.Active && !p.linked[l] && p.sameProduct(line, l) },
+		func(line *Line, l *Licence) bool {
+			return l.Active && !l.LeftAlone && !p.linked[l] && p.sameProduct(line, l)
+		},
 		func(inv *Invoice, line *Line, l *Licence) {
 			p.pairs = append(p.pairs, pair{invoice: inv, line: line, licences: []*Licence{l}, link: l})
 			p.linked[l], p.billed[l] = true, true
@@ -172,7 +174,7 @@ func (p *pairer) fixedLines() {
 		if before[line] != nil {
 			return before[line] == l
 		}
-		return l.Active && !p.linked[l] && !paired[l] && p.sameProduct(line, l)
+		return l.Active && !l.LeftAlone && !p.linked[l] && !paired[l] && p.sameProduct(line, l)
 	}, func(inv *Invoice, line *Line, l *Licence) {
 		p.pairs = append(p.pairs, pair{invoice: inv, line: line, licences: []*Licence{l}})
 		p.billed[l] = true
@@ -243,7 +245,7 @@ func (p *pairer) idle() []idle {
 	var out []idle
 	for i := range p.s.Licences {
 		l := &p.s.Licences[i]
-		if !l.Active || l.ClientID == 0 || !p.s.Clients[l.ClientID] || p.billed[l] || l.undecided() {
+		if !l.Active || l.ClientID == 0 || !p.s.Clients[l.ClientID] || p.billed[l] || l.undecided() || l.LeftAlone {
 			continue
 		}
 		out = append(out, idle{licence: l, asleep: p.linked[l], unsure: p.unsure[l]})

@@ -132,10 +132,14 @@ func (s *service) replace(ctx context.Context, tx pgx.Tx, connection, old, heir 
 	})
 }
 
-// requeueNeighbours has those decided anew whose candidates became fewer: a subscription went, or took a licence.
+// requeueNeighbours has those decided anew whose candidates or rivals became fewer: a subscription went, took a licence, or
+// does not want one here any more.
 func requeueNeighbours(ctx context.Context, tx pgx.Tx, connection string, situations []situation, decisions []decision, now time.Time) error {
 	clients, keys := []int64{}, []string{}
 	for i, x := range situations {
+		if was := x.wantedAt(); was != 0 && (was != x.Sub.GetHaloClientId() || !x.needsMatch()) {
+			keys, clients = append(keys, x.Sub.GetKey()), append(clients, was)
+		}
 		removed, _ := removalOf(x.Sub)
 		if decisions[i].Adopt == nil && !removed {
 			continue
@@ -147,6 +151,14 @@ func requeueNeighbours(ctx context.Context, tx pgx.Tx, connection string, situat
 		return nil
 	}
 	return requeueRivals(ctx, tx, connection, clients, keys, now)
+}
+
+// wantedAt is the customer at which the subscription has waited for a licence until now; 0 where it has not.
+func (s situation) wantedAt() int64 {
+	if s.Item == nil || s.Item.HaloID != 0 || s.Item.Desired == nil {
+		return 0
+	}
+	return s.Item.Desired.ClientID
 }
 
 // requeueRivals queues what is held or parked for a candidate at these customers, besides keys.
