@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,9 +15,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"seatline.dev/pkg/bus"
-	"seatline.dev/pkg/giacom/giacomsim"
-	"seatline.dev/pkg/halo/halosim"
-	"seatline.dev/services/e2e/world"
 	"seatline.dev/services/estate"
 	"seatline.dev/services/oracle"
 	"seatline.dev/services/seatline/ctl"
@@ -35,108 +33,85 @@ func seed(t *testing.T) uint64 {
 	return n
 }
 
-// what may go wrong at Halo while it is written to.
-var troubles = []halosim.Fault{
-	{Name: "throttle", Rate: 0.2, RetryAfter: 1},
-	{Name: "error_503", Rate: 0.2},
-	{Name: "error_500", Rate: 0.2},
-	{Name: "cut_after", Method: "POST", Rate: 0.4},
-	{Name: "error_after", Method: "POST", Rate: 0.3},
-	{Name: "reset", Rate: 0.2},
-	{Name: "late", Method: "POST", Rate: 0.2, Delay: 2500 * time.Millisecond},
-	{Name: "partial", Method: "POST", Route: "/SoftwareLicence", Rate: 0.5},
-	{Name: "stale", Method: "POST", Route: "/RecurringInvoice", Rate: 0.3},
-	{Name: "token_expired", Rate: 0.1},
-	{Name: "warning", Method: "POST", Rate: 0.5},
-	{Name: "empty_reply", Method: "POST", Rate: 0.3},
-}
-
-// After any sequence of changes at Giacom, with every kind of trouble at Halo and at Giacom, and with
-// services killed in between, Halo holds what the oracle says and nothing exists twice.
+// After any sequence of changes at Giacom and decisions of operators, with every kind of trouble at Halo and at Giacom, with
+// events that come twice and out of order, and with services and servers killed in between, Halo holds what the oracle says
+// and nothing exists twice. A seed chooses the estate and deals what happens in which order; all of it happens in each story.
 func TestConvergence(t *testing.T) {
 	t.Parallel()
-	rng := rand.New(rand.NewPCG(seed(t), 1))
-	data := estate.Plain(estate.Config{Seed: rng.Uint64(), Customers: 12, Subscriptions: 96, Now: time.Now()}, estate.LinkedLines)
-	s := tell(t, plot{estate: data, rules: keepAndAdd})
+	n := seed(t)
+	services := []string{ctl.Mapper, ctl.Licence, ctl.Billing, ctl.Fetcher, ctl.Console}
+	t.Run("an ordinary estate, and crashing servers", func(t *testing.T) {
+		t.Parallel()
+		rng := rand.New(rand.NewPCG(n, 1))
+		config := estate.Config{Seed: rng.Uint64(), Customers: 6 + rng.IntN(10), Subscriptions: 40 + rng.IntN(80), Now: time.Now()}
+		data := estate.Plain(config, []estate.Lines{estate.LinkedLines, estate.LinkedLines, estate.NoLines}[rng.IntN(3)])
+		converge(t, rng, plot{estate: data, rules: keepAndAdd, world: servers(t)}, append(services, natsServer, postgresServer))
+	})
+	t.Run("an awkward estate", func(t *testing.T) {
+		t.Parallel()
+		rng := rand.New(rand.NewPCG(n, 2))
+		data := estate.Generate(estate.Config{Seed: rng.Uint64(), Customers: 60 + rng.IntN(20), Subscriptions: 300, Now: time.Now()})
+		converge(t, rng, plot{estate: data, rules: keepAndAdd}, services)
+	})
+}
+
+// converge tells a random story in which each of the victims is killed once.
+func converge(t *testing.T, rng *rand.Rand, p plot, victims []string) {
+	p.world.Halo.Seed, p.world.Giacom.Seed = rng.Uint64(), rng.Uint64()
+	s := tell(t, p)
+	said := s.listen()
 	s.poll(true)
 	s.right("after the first import")
 	evolver := estate.NewEvolver(s.w.Giacom, rng.Uint64(), time.Now)
-	// A customer that nobody knows would be created under a name that may be near another's; that is
-	// a question of order, and has stories of its own.
-	for round := range 6 {
-		trouble := troubles[rng.IntN(len(troubles))]
-		second := troubles[rng.IntN(len(troubles))]
+	halo, giacom, victims, decisions := shuffled(rng, haloTroubles), shuffled(rng, giacomTroubles), shuffled(rng, victims), shuffled(rng, decisions)
+	rounds := len(victims)
+	for round := range rounds {
+		strikes := halo[len(halo)*round/rounds : len(halo)*(round+1)/rounds]
+		for _, trouble := range strikes {
+			s.must(s.w.Halo.Inject(trouble))
+		}
+		for _, d := range decisions[len(decisions)*round/rounds : len(decisions)*(round+1)/rounds] {
+			decided := s.decide(rng, d)
+			t.Logf("round %d: %s", round, decided)
+			s.right("after " + decided)
+		}
 		var changes []string
 		for range 1 + rng.IntN(12) {
 			changes = append(changes, fmt.Sprint(evolver.Step()))
 		}
-		s.must(s.w.Halo.Inject(trouble))
-		s.must(s.w.Halo.Inject(second))
+		s.must(s.w.Giacom.Inject(giacom[round]))
+		run, done := s.upset(rng, victims[round])
+		t.Logf("round %d: %s; %s at Giacom, %s killed, the run %s", round, strings.Join(changes, "; "), giacom[round].Name, victims[round], run.GetOutcome())
+		repeated, rewound := 0, ""
 		if rng.IntN(2) == 0 {
-			s.must(s.w.Giacom.Inject(giacomsim.Fault{Name: []string{"error_503", "cut", "duplicate_rows", "throttle_bare"}[rng.IntN(4)], Times: 1}))
+			repeated = s.repeat(said, rng, 300)
 		}
-		victim := ""
 		if rng.IntN(2) == 0 {
-			victim = []string{ctl.Mapper, ctl.Licence, ctl.Billing}[rng.IntN(3)]
+			rewound = s.rewind(rng)
 		}
-		t.Logf("round %d: %s and %s at Halo, killed: %q; %s", round, trouble.Name, second.Name, victim, strings.Join(changes, "; "))
-
-		run, err := s.w.Run(s.ctx, "acme", true)
-		s.must(err)
-		if victim != "" {
-			time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond) // anywhere in the middle: that is the point
-			s.must(s.w.Kill(s.ctx, victim, 0))
-		}
-		time.Sleep(time.Duration(300+rng.IntN(700)) * time.Millisecond) // let the trouble strike
+		s.settle()
+		s.mend()
+		t.Logf("round %d: struck %v; %d events repeated, %q rewound", round, s.w.Halo.On(), repeated, rewound)
 		s.w.Halo.Clear("")
 		s.w.Giacom.Clear("")
-		s.settle()
-		s.oracle.Observe(s.w.Giacom.Account(), oracle.Run{Scheduled: true, Complete: run.GetComplete(), At: time.Now()})
-		if !run.GetComplete() {
+		if done {
+			s.oracle.Observe(s.w.Giacom.Account(), oracle.Run{Scheduled: true, Complete: run.GetComplete(), At: time.Now()})
+		}
+		if !done || !run.GetComplete() {
 			s.poll(true)
 		}
 		s.right(fmt.Sprintf("after round %d", round))
 	}
+	s.decide(rng, automatic)
 	// What was missing is proven by one more poll.
 	s.poll(true)
 	s.right("at the end")
 }
 
-func TestTwoReplicasOfEverything(t *testing.T) {
-	t.Parallel()
-	data := estate.Plain(estate.Config{Seed: 11, Customers: 40, Subscriptions: 400, Now: time.Now()}, estate.LinkedLines)
-	s := tell(t, plot{estate: data, rules: keepAndAdd, world: world.Options{Replicas: 2}})
-	s.poll(true)
-	s.right("after the first import by two replicas")
-	rng := rand.New(rand.NewPCG(3, 3))
-	for _, sub := range data.Giacom.Subscriptions {
-		s.must(s.w.Giacom.SetSeats(sub.ID, int64(1+rng.IntN(50))))
-		if rng.IntN(3) == 0 {
-			s.must(s.w.Giacom.SetPrice(sub.ID, sub.Price.Decimal.Add(sub.Price.Decimal)))
-		}
-	}
-	s.w.Halo.ResetRequests()
-	s.poll(true)
-	s.right("after many changes")
-	// No write made twice: Halo notes each change of a field, and none may be noted with nothing changed
-	// in between by somebody else.
-	last := map[string]string{}
-	for _, c := range s.w.Halo.State().InvoiceChanges {
-		field := fmt.Sprint(c.InvoiceID, " ", c.LineID, " ", c.Field)
-		if before, ok := last[field]; ok && before != c.Old {
-			t.Errorf("%s was %s and was changed from %s", field, before, c.Old)
-		}
-		last[field] = c.New
-	}
-	if n := s.w.Halo.Requests()["POST /RecurringInvoice"]; n > 80 {
-		t.Errorf("%d writes of 40 recurring invoices: more than two waves of changes can explain", n)
-	}
-	for _, service := range []string{ctl.Licence, ctl.Billing, ctl.Mapper, ctl.Fetcher} {
-		s.must(s.w.Kill(s.ctx, service, 1))
-		s.must(s.w.Giacom.SetSeats(data.Giacom.Subscriptions[0].ID, int64(60+len(service))))
-		s.poll(true)
-		s.right("after a replica of " + service + " was killed")
-	}
+func shuffled[T any](rng *rand.Rand, all []T) []T {
+	all = slices.Clone(all)
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
 }
 
 // The database of one service is set back to an older dump, and the streams are deleted: both heal.

@@ -40,6 +40,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	beNATS()
 	flag.Parse()
 	// Stories mostly wait: for pauses, for NATS, for each other.
 	if err := flag.Set("test.parallel", "4"); err != nil {
@@ -99,7 +100,10 @@ func begin(t *testing.T, p plot) *story {
 		t.Fatal(err)
 	}
 	s := &story{T: t, ctx: t.Context(), data: p.estate, rules: p.rules, now: time.Now()}
-	p.world.Binary, p.world.Dir, p.world.Server = path, t.TempDir(), postgrestest.URL(t)
+	p.world.Binary, p.world.Dir = path, t.TempDir()
+	if p.world.Server == "" {
+		p.world.Server = postgrestest.URL(t)
+	}
 	if s.w, err = world.Start(s.ctx, p.world); err != nil {
 		t.Fatal(err)
 	}

@@ -185,7 +185,7 @@ func (o *Oracle) meantForDuplicate(inv *halosim.Invoice, l *halosim.Line) bool {
 func (o *Oracle) pair(ours map[int64]*subscription, linked, unsure map[int64]bool) {
 	o.eachLine(func(inv *halosim.Invoice, l *halosim.Line) {
 		if key, ok := o.fixed[l.ID]; ok {
-			if lic := o.licenceOf(key); lic == nil || linked[lic.ID] || lic.ClientID != inv.ClientID || ours[lic.ID] == nil {
+			if lic := o.licenceOf(key); lic == nil || linked[lic.ID] || lic.ClientID != inv.ClientID {
 				delete(o.fixed, l.ID)
 			}
 		}

@@ -88,6 +88,9 @@ func New(initial halosim.State, settings Settings) *Oracle {
 // SetSettings replaces the settings, as an operator would; the next Observe or Settle applies them.
 func (o *Oracle) SetSettings(s Settings) { o.settings = s }
 
+// Unmap forgets which Halo client a customer is, as an operator would who removes its mapping: the rules look anew.
+func (o *Oracle) Unmap(mexID string) { delete(o.clients, mexID) }
+
 // Observe tells the oracle of a run. It answers whether the guards hold it; then nothing of it counts.
 func (o *Oracle) Observe(account giacomsim.Account, run Run) (held bool) {
 	rows := read(account, o.settings.Connection.GetGiacom())

@@ -22,7 +22,7 @@ func (w *World) Command(ctx context.Context, args ...string) (out string, code i
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", 0, err
 	}
-	if err := ctl.WriteEndpoints(dir, ctl.Endpoints{Services: services, Token: operatorToken, NATS: w.NATS.URL()}); err != nil {
+	if err := ctl.WriteEndpoints(dir, ctl.Endpoints{Services: services, Token: operatorToken, NATS: w.natsURL}); err != nil {
 		return "", 0, err
 	}
 	cmd := exec.CommandContext(ctx, w.Binary, args...)

@@ -79,14 +79,22 @@ func (w *World) SignInLink(ctx context.Context, name string, role accessv1.Role)
 	return link.GetUrl(), err
 }
 
-// Run polls Giacom once, as the schedule would when scheduled is set, and returns the run as it ended.
-func (w *World) Run(ctx context.Context, slug string, scheduled bool) (*runv1.Run, error) {
-	client := runv1.NewRunServiceClient(w.Client(ctl.Fetcher))
-	run, err := client.StartRun(ctx, &runv1.StartRunRequest{Connection: slug, AsScheduled: scheduled})
+// Begin starts a run, as the schedule would when scheduled is set.
+func (w *World) Begin(ctx context.Context, slug string, scheduled bool) (*runv1.Run, error) {
+	run, err := runv1.NewRunServiceClient(w.Client(ctl.Fetcher)).StartRun(ctx, &runv1.StartRunRequest{Connection: slug, AsScheduled: scheduled})
 	if err != nil {
 		return nil, fmt.Errorf("start a run: %w", err)
 	}
-	watch, err := client.WatchRun(ctx, &runv1.GetRunRequest{Id: run.GetId()})
+	return run, nil
+}
+
+// Run polls Giacom once, as the schedule would when scheduled is set, and returns the run as it ended.
+func (w *World) Run(ctx context.Context, slug string, scheduled bool) (*runv1.Run, error) {
+	run, err := w.Begin(ctx, slug, scheduled)
+	if err != nil {
+		return nil, err
+	}
+	watch, err := runv1.NewRunServiceClient(w.Client(ctl.Fetcher)).WatchRun(ctx, &runv1.GetRunRequest{Id: run.GetId()})
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +107,23 @@ func (w *World) Run(ctx context.Context, slug string, scheduled bool) (*runv1.Ru
 			return nil, fmt.Errorf("watch run %s: %w", run.GetId(), err)
 		}
 		run = next
+	}
+}
+
+// Ended waits until a run is over, while services and servers may go and come.
+func (w *World) Ended(ctx context.Context, id string) (*runv1.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		run, err := runv1.NewRunServiceClient(w.Client(ctl.Fetcher)).GetRun(ctx, &runv1.GetRunRequest{Id: id})
+		if err == nil && run.GetOutcome() != runv1.Outcome_OUTCOME_RUNNING {
+			return run, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("run %s does not end: %w", id, errors.Join(err, ctx.Err()))
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
 

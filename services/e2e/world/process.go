@@ -51,7 +51,7 @@ func (w *World) Spawn(ctx context.Context, service string, replica int) (*Proces
 	defer out.Close()
 	p.cmd = exec.Command(w.Binary, "serve", service)
 	p.cmd.Env = append(os.Environ(),
-		"DATABASE_URL="+w.Database, "SEATLINE_DATABASE_URL="+w.Database, "SEATLINE_NATS_URL="+w.NATS.URL(),
+		"DATABASE_URL="+w.Database, "SEATLINE_DATABASE_URL="+w.Database, "SEATLINE_NATS_URL="+w.natsURL,
 		"SEATLINE_GRPC_ADDR="+p.addr, "SEATLINE_CONSOLE_ADDR="+w.addr(ctl.Console), "SEATLINE_FETCHER_ADDR="+w.addr(ctl.Fetcher),
 		"SEATLINE_MAPPER_ADDR="+w.addr(ctl.Mapper), "SEATLINE_LICENCE_ADDR="+w.addr(ctl.Licence), "SEATLINE_BILLING_ADDR="+w.addr(ctl.Billing), "SEATLINE_SERVICE_TOKEN="+serviceToken,
 		"SEATLINE_OPERATOR_TOKEN="+operatorToken, "SEATLINE_KEYSET_FILE="+filepath.Join(w.Dir, "keyset"),

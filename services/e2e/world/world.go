@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -37,6 +38,9 @@ type Options struct {
 	Replicas int
 	// Durable syncs every message: for measurements of what is shipped.
 	Durable bool
+	// ServeNATS is the command that serves NATS from a directory, on a port of loopback, in a process of its own, which can
+	// be killed; it prints its URL. Nil: NATS is in this process.
+	ServeNATS func(dir string, port int) *exec.Cmd
 	// Env is added to that of every process.
 	Env []string
 }
@@ -50,8 +54,11 @@ type World struct {
 	HaloURL   string
 	WebURL    string // of the web console
 	Database  string
-	NATS      *bus.Embedded
 	Bus       *bus.Conn
+
+	natsURL  string
+	natsPort int
+	nats     *broker // where it is a process of its own
 
 	mu        sync.Mutex // guards what starting processes side by side writes
 	processes []*Process
@@ -88,11 +95,7 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if err := os.MkdirAll(filepath.Join(o.Dir, "nats"), 0o700); err != nil {
 		return w, err
 	}
-	if w.NATS, err = bus.StartEmbedded(bus.EmbeddedConfig{Dir: filepath.Join(o.Dir, "nats"), Volatile: !o.Durable}); err != nil {
-		return w, err
-	}
-	w.closers = append(w.closers, w.NATS.Stop)
-	if w.Bus, err = w.NATS.Conn(ctx); err != nil {
+	if err := w.startNATS(ctx); err != nil {
 		return w, err
 	}
 	w.closers = append(w.closers, w.Bus.Close)
