@@ -34,17 +34,21 @@ func ParseDate(s string) (Date, error) {
 	if s == "" {
 		return Date{}, nil
 	}
-	for _, layout := range []string{dateLayout, time.RFC3339, "2006-01-02", "2006-01-02 15:04:05"} {
-		t, err := time.Parse(layout, s)
+	// What time reads fastest is RFC 3339, and the usual form is that but for the zone.
+	t, err := time.Parse(time.RFC3339, s+"Z")
+	for _, layout := range []string{time.RFC3339, "2006-01-02", "2006-01-02 15:04:05"} {
 		if err != nil {
-			continue
+			t, err = time.Parse(layout, s)
 		}
-		if t.Year() <= 1 || t.Year() == 1900 || t.Year() == 1901 {
-			return Date{}, nil
-		}
+	}
+	switch {
+	case err != nil:
+		return Date{}, fmt.Errorf("%q is not a date in any form Halo is known to write", s)
+	case t.Year() <= 1 || t.Year() == 1900 || t.Year() == 1901:
+		return Date{}, nil
+	default:
 		return Date{t.UTC()}, nil
 	}
-	return Date{}, fmt.Errorf("%q is not a date in any form Halo is known to write", s)
 }
 
 func (d Date) String() string {

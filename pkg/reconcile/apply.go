@@ -34,6 +34,14 @@ func (e *Engine[D]) Run(ctx context.Context) error {
 	if e.TellAfter > 0 {
 		g.Go(func() error { return e.tellOn(ctx) })
 	}
+	if e.Listed {
+		g.Go(func() error {
+			if _, err := e.Keep(ctx); err != nil && ctx.Err() == nil { // lists take longer until the next start
+				e.Log.WarnContext(ctx, "keep what is shown of items", "kind", e.Kind, "err", err)
+			}
+			return nil
+		})
+	}
 	return g.Wait()
 }
 

@@ -43,6 +43,9 @@ type Config[D any] struct {
 	// Recorded is called each time outcomes have been committed; may be nil.
 	Recorded func()
 
+	// Listed: what its event says is kept with each item, for List.
+	Listed bool
+
 	Grouped   bool          // claim whole groups, one writer each
 	Groups    int           // groups of one instance per claim, where they are claimed; default 1
 	BatchSize int           // items per claim; default 500
@@ -186,7 +189,7 @@ func (e *Engine[D]) record(ctx context.Context, tx pgx.Tx, rows []*row[D], now t
 			forgotten = append(forgotten, x)
 			continue
 		}
-		x.Updated = now
+		x.Updated = now.Truncate(time.Microsecond) // what the database keeps is what the event says
 		kept = append(kept, x)
 		if x.existed || x.State != Pending || e.TellAfter == 0 {
 			x.Revision = event.NewRevision(x.Revision, now)
@@ -196,18 +199,23 @@ func (e *Engine[D]) record(ctx context.Context, tx pgx.Tx, rows []*row[D], now t
 	if err := forget(ctx, tx, forgotten); err != nil {
 		return err
 	}
-	if err := save(ctx, tx, rows); err != nil {
-		return err
-	}
 	for _, x := range rows {
-		if !x.told() {
+		if x.shown = nil; !x.told() {
 			continue
 		}
 		ev, err := e.event(x.Item)
 		if err != nil {
 			return err
 		}
+		if e.Listed {
+			if x.shown, err = keepShown(&ev, x.Facts); err != nil {
+				return err
+			}
+		}
 		events = append(events, ev)
+	}
+	if err := save(ctx, tx, rows); err != nil {
+		return err
 	}
 	logEvents, err := e.appendChanges(ctx, tx, logged)
 	if err != nil {

@@ -1,13 +1,22 @@
 package reconcile_test
 
 import (
+	"strconv"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"seatline.dev/pkg/event"
 	"seatline.dev/pkg/postgres/postgrestest"
 	"seatline.dev/pkg/reconcile"
 	"seatline.dev/pkg/rpc/list"
 	"seatline.dev/pkg/rpc/list/listtest"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
+	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	opsv1 "seatline.dev/proto/seatline/ops/v1"
 )
 
@@ -76,7 +85,11 @@ func TestAListedItemIsTheItem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items, _, err := reconcile.List(b.ctx, b.pool, q, reconcile.Listing{}, func(x reconcile.Item[seats]) (reconcile.Item[seats], error) { return x, nil })
+	var items []reconcile.Item[seats]
+	_, _, err = reconcile.List(b.ctx, b.pool, q, reconcile.Listing{}, func(x reconcile.Item[seats]) (*itemv1.PlanItem, error) {
+		items = append(items, x)
+		return &itemv1.PlanItem{}, nil
+	})
 	if err != nil || len(items) != len(want) {
 		t.Fatalf("%d items, %v", len(items), err)
 	}
@@ -91,4 +104,101 @@ func TestAListedItemIsTheItem(t *testing.T) {
 			t.Errorf("%+v", x)
 		}
 	}
+}
+
+// A list shows of an item what its event says, as it was kept or, where that is not kept, made anew.
+func TestAListShowsWhatEventsSay(t *testing.T) {
+	made := 0
+	show := func(x reconcile.Item[seats]) (*licencev1.Licence, error) {
+		made++
+		l := &licencev1.Licence{Connection: x.Connection, Key: x.Key, Etag: strconv.FormatInt(x.Revision, 10), Status: x.Status()}
+		l.ProtoReflect().SetUnknown(x.Facts)
+		return l, nil
+	}
+	b := setup(t, func(c *reconcile.Config[seats]) {
+		c.Listed, c.TellAfter = true, time.Minute
+		c.Event = func(x reconcile.Item[seats]) (event.Event, error) {
+			l, err := show(x)
+			return event.Event{Type: "seatline.seats.changed.v1", Entity: "seats", Data: l}, err
+		}
+	})
+	facts, err := proto.Marshal(&licencev1.Licence{ReplacedBy: "somebody", Candidates: []*licencev1.Candidate{{HaloId: 7, Name: "a candidate"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := list.Spec{Noun: "seats", Fields: map[string]list.Field{"key": list.Text("i.key")}, Key: []string{"key"}}
+	listed := func(db list.DB) *licencev1.ListLicencesResponse {
+		t.Helper()
+		q, err := spec.Query(&opsv1.ListPlanItemsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, _, err := reconcile.List(b.ctx, db, q, reconcile.Listing{}, show)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := proto.Marshal(&licencev1.ListLicencesResponse{Licences: page})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := &licencev1.ListLicencesResponse{}
+		if err := proto.Unmarshal(encoded, got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	check := func(when string, keys int, kept bool) {
+		t.Helper()
+		made = 0
+		got := listed(b.pool)
+		if made > 0 == kept || len(got.Licences) != keys || got.Licences[0].ReplacedBy != "somebody" || len(got.Licences[0].Candidates) != 1 {
+			t.Errorf("%s: %d of %d were made, and the list is %v", when, made, keys, got)
+		}
+		if kept {
+			var most int
+			if err := b.pool.QueryRow(b.ctx, `select max(octet_length(shown)) from items where position($1::bytea in shown) > 0`, facts).Scan(&most); err == nil {
+				t.Errorf("%s: facts are kept twice", when)
+			}
+		}
+		tx, err := b.pool.Begin(b.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback(b.ctx)
+		if _, err := tx.Exec(b.ctx, `update items set shown = null`); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(listed(tx), got, protocmp.Transform()); diff != "" {
+			t.Errorf("%s (-made +kept):\n%s", when, diff)
+		}
+	}
+	a, other := want("a", 1), want("b", 1)
+	a.Facts, other.Facts = facts, facts
+	b.desire(a, other)
+	check("untold", 2, false)
+	for b.step() > 0 {
+	}
+	check("written", 2, true)
+	b.clock.Advance(1500 * time.Nanosecond) // the database keeps microseconds
+	b.tx(func(tx pgx.Tx) error {
+		return b.engine.Observe(b.ctx, tx, reconcile.Seen[seats]{Connection: a.Connection, Key: a.Key, Observed: &seats{9}})
+	})
+	check("changed by hand", 2, true)
+	a.Verdict = reconcile.Hold("rule", "A rule holds it.")
+	b.desire(a)
+	check("held", 2, true)
+	if _, err := b.pool.Exec(b.ctx, `update items set revision = revision + 1, reason_text = 'Another release wrote this.' where key = 'a'`); err != nil {
+		t.Fatal(err)
+	}
+	check("written by a release that keeps nothing", 2, false)
+	a.Desired, a.Verdict = nil, reconcile.Verdict{}
+	b.desire(a)
+	check("retired", 2, true)
+	if _, err := b.pool.Exec(b.ctx, `update items set shown = null`); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.engine.Keep(b.ctx); n != 2 || err != nil {
+		t.Errorf("kept what is shown of %d items, %v", n, err)
+	}
+	check("kept since", 2, true)
 }

@@ -29,7 +29,8 @@ type row[D any] struct {
 	Item[D]
 	verdict Verdict
 	mode    Mode
-	work    *work // as it is in the database; nil: no row
+	work    *work  // as it is in the database; nil: no row
+	shown   []byte // to be saved: see keepShown
 }
 
 // told tells whether an event has told of the item.
@@ -126,7 +127,7 @@ func save[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
 		state, priority, verdict, mode = make([]int16, n), make([]int16, n), make([]int16, n), make([]int16, n)
 		code, text, vcode, vtext       = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		sticky, follows                = make([]bool, n), make([]bool, n)
-		facts                          = make([][]byte, n)
+		facts, shown                   = make([][]byte, n), make([][]byte, n)
 		title, customer, currency      = make([]string, n), make([]string, n), make([]string, n)
 		before, after                  = make([]*string, n), make([]*string, n)
 		run, cause, trace, who         = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -152,7 +153,7 @@ func save[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
 		state[i], priority[i], verdict[i], mode[i] = int16(x.public()), x.Priority, int16(x.verdict.State), int16(x.mode)
 		code[i], text[i] = x.Reason.Code, x.Reason.Text
 		vcode[i], vtext[i] = x.verdict.Reason.Code, x.verdict.Reason.Text
-		sticky[i], follows[i], facts[i] = x.Sticky, x.Follows, x.Facts
+		sticky[i], follows[i], facts[i], shown[i] = x.Sticky, x.Follows, x.Facts, x.shown
 		title[i], customer[i], currency[i] = x.Title, x.Customer, x.Currency
 		before[i], after[i] = moneyText(x.MonthlyBefore), moneyText(x.MonthlyAfter)
 		run[i], cause[i], trace[i], who[i] = x.Run, x.Cause, x.Trace, x.Who
@@ -162,20 +163,20 @@ func save[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
 		insert into items (connection, key, instance, grp, revision, desired, applied, drifted, halo_id,
 			state, reason_code, reason_text, sticky, facts, title, customer, follows,
 			monthly_before, monthly_after, currency, run, cause, trace, who, priority, mode,
-			verdict, verdict_code, verdict_text, updated)
+			verdict, verdict_code, verdict_text, updated, shown)
 		select connection, key, instance, grp, revision, desired, applied,
 			case when drifted <> '' then array(select jsonb_array_elements_text(drifted::jsonb)) end, halo_id,
 			state, code, txt, sticky, facts, title, customer, follows,
 			before::numeric, after::numeric, currency, run, cause, trace, who, priority, mode,
-			verdict, vcode, vtext, updated
+			verdict, vcode, vtext, updated, shown
 		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[], $7::jsonb[],
 			$8::text[], $9::bigint[], $10::smallint[], $11::text[], $12::text[], $13::boolean[],
 			$14::bytea[], $15::text[], $16::text[], $17::boolean[], $18::text[],
 			$19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::smallint[],
-			$26::smallint[], $27::text[], $28::text[], $29::timestamptz[], $30::smallint[])
+			$26::smallint[], $27::text[], $28::text[], $29::timestamptz[], $30::smallint[], $31::bytea[])
 			as t(connection, key, instance, grp, revision, desired, applied, drifted, halo_id, state, code, txt,
 			sticky, facts, title, customer, follows, before, after, currency, run, cause,
-			trace, who, priority, verdict, vcode, vtext, updated, mode)
+			trace, who, priority, verdict, vcode, vtext, updated, mode, shown)
 		order by connection, key
 		on conflict (connection, key) do update set
 			instance = excluded.instance, grp = excluded.grp, revision = excluded.revision, desired = excluded.desired,
@@ -185,10 +186,10 @@ func save[D any](ctx context.Context, tx pgx.Tx, items []*row[D]) error {
 			follows = excluded.follows, monthly_before = excluded.monthly_before, monthly_after = excluded.monthly_after,
 			currency = excluded.currency, run = excluded.run, cause = excluded.cause, trace = excluded.trace, who = excluded.who,
 			priority = excluded.priority, mode = excluded.mode, verdict = excluded.verdict, verdict_code = excluded.verdict_code,
-			verdict_text = excluded.verdict_text, updated = excluded.updated`,
+			verdict_text = excluded.verdict_text, updated = excluded.updated, shown = excluded.shown`,
 		connection, key, instance, grp, revision, desired, applied, drifted, haloID, state, code, text,
 		sticky, facts, title, customer, follows, before, after, currency, run, cause,
-		trace, who, priority, verdict, vcode, vtext, updated, mode)
+		trace, who, priority, verdict, vcode, vtext, updated, mode, shown)
 	if err != nil {
 		return fmt.Errorf("save %d items: %w", n, err)
 	}

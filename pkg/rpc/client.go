@@ -36,6 +36,9 @@ func Dial(to Endpoint) (*grpc.ClientConn, error) {
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(defaultMaxMessage), grpc.MaxCallSendMsgSize(defaultMaxMessage)),
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(window),
+		grpc.WithReadBufferSize(buffer),
 		grpc.WithDefaultServiceConfig(retries),
 		grpc.WithUnaryInterceptor(sendText),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),

@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s := &service{Config: cfg, pool: cfg.Pool, halo: clients, wake: chassis.NewWake(), reread: chassis.NewWake(), writing: make(chan struct{}, cfg.Workers)}
 	s.engine = reconcile.New(reconcile.Config[Fields]{
 		Service: Service, Kind: "invoice-line", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
-		Diff: diff, Action: action, Event: lineEvent, Apply: s.applyKnowing, Recorded: s.wake.Nudge,
+		Diff: diff, Action: action, Event: lineEvent, Listed: true, Apply: s.applyKnowing, Recorded: s.wake.Nudge,
 		Grouped: true, Groups: invoicesAtOnce, BatchSize: 2000, Workers: 2, Lease: cfg.Timeout + 15*time.Second, Settle: cfg.Settle, Poll: cfg.Poll,
 		TellAfter: tellAfter,
 	})

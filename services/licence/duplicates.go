@@ -12,6 +12,7 @@ import (
 	"seatline.dev/pkg/postgres"
 	"seatline.dev/pkg/reconcile"
 	"seatline.dev/pkg/rpc"
+	"seatline.dev/pkg/rpc/list"
 	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	moneyv1 "seatline.dev/proto/seatline/money/v1"
@@ -33,13 +34,13 @@ func (s *service) GetDuplicateDecisions(ctx context.Context, req *licencev1.GetD
 	if size <= 0 || size > maxDecisions {
 		size = maxDecisions
 	}
-	found, next, err := listLicences(ctx, s.Pool, &licencev1.ListLicencesRequest{Filter: filter, PageSize: size, PageToken: req.GetPageToken()})
+	q, err := licences.Query(&licencev1.ListLicencesRequest{Filter: filter, PageSize: size, PageToken: req.GetPageToken()})
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, len(found))
-	for i, l := range found {
-		keys[i] = l.GetKey()
+	keys, next, err := list.Collect(ctx, s.Pool, q, list.Select{Columns: "i.key", From: "items i", Joins: listed.Joins}, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
 	}
 	waiting, err := s.waiting(ctx, s.Pool, req.GetConnection(), `key = any($2)`, keys)
 	if err != nil {

@@ -35,6 +35,8 @@ var licences = list.Spec{
 	Search: []string{"customer_name", "name", "key"},
 }
 
+var listed = reconcile.Listing{Joins: map[string]string{"s": "join subscriptions s on s.connection = i.connection and s.key = i.key"}}
+
 // ListLicences pages through licences.
 func (s *service) ListLicences(ctx context.Context, req *licencev1.ListLicencesRequest) (*licencev1.ListLicencesResponse, error) {
 	found, next, err := listLicences(ctx, s.Pool, req)
@@ -49,9 +51,7 @@ func listLicences(ctx context.Context, db list.DB, req *licencev1.ListLicencesRe
 	if err != nil {
 		return nil, "", err
 	}
-	return reconcile.List(ctx, db, q, reconcile.Listing{
-		Joins: map[string]string{"s": "join subscriptions s on s.connection = i.connection and s.key = i.key"},
-	}, licenceOf)
+	return reconcile.List(ctx, db, q, listed, licenceOf)
 }
 
 // GetLicence returns one licence.

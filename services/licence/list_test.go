@@ -115,6 +115,20 @@ func estate(t testing.TB, pool *pgxpool.Pool, n int) {
 	copyIn("subscriptions", strings.Fields("connection key revision state client_id mex_id customer_name name sku absent removed run cause trace first_seen body"), subs)
 }
 
+// received is a message as whoever asked for it has it.
+func received[M proto.Message](t testing.TB, sent M) M {
+	t.Helper()
+	encoded, err := proto.Marshal(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := sent.ProtoReflect().New().Interface().(M)
+	if err := proto.Unmarshal(encoded, got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
 // What an item carries goes out as it is stored, and reads as part of the licence.
 func TestALicenceCarriesItsFacts(t *testing.T) {
 	t.Parallel()
@@ -131,14 +145,7 @@ func TestALicenceCarriesItsFacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent, err := proto.Marshal(l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := unmarshal(sent, &licencev1.Licence{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := received(t, l)
 	want := proto.CloneOf(facts)
 	want.Connection, want.Key, want.Instance, want.Etag, want.Status = "demo", s.Key, "sim/sim", "12", x.Status()
 	want.Desired = &licencev1.Fields{ClientId: 7, Count: 5, Active: true, Name: "Product <é>", Sku: "SKU9"}
@@ -203,7 +210,8 @@ func TestAtScaleAPageIsFoundInAnIndex(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := &postgrestest.Explained{Pool: pool}
 			_, slow := listtest.Walk(t, db, func(size int32, token string) ([]*licencev1.Licence, string, error) {
-				return listLicences(t.Context(), db, &licencev1.ListLicencesRequest{PageSize: size, PageToken: token, Filter: l.filter, OrderBy: l.order})
+				page, next, err := listLicences(t.Context(), db, &licencev1.ListLicencesRequest{PageSize: size, PageToken: token, Filter: l.filter, OrderBy: l.order})
+				return received(t, &licencev1.ListLicencesResponse{Licences: page}).GetLicences(), next, err
 			}, (*licencev1.Licence).GetKey)
 			if slow != nil {
 				t.Error(slow)

@@ -73,7 +73,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s := &service{Config: cfg, halos: halos, wake: chassis.NewWake(), began: cfg.Clock.Now()}
 	s.engine = reconcile.New(reconcile.Config[Fields]{
 		Service: Service, Kind: "licence", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
-		Diff: diff, Action: action, Event: licenceEvent, Apply: s.apply, BatchSize: claimSize, Linger: linger, Workers: 2,
+		Diff: diff, Action: action, Event: licenceEvent, Listed: true, Apply: s.apply, BatchSize: claimSize, Linger: linger, Workers: 2,
 		Lease: cfg.Lease, Settle: cfg.Settle,
 	})
 	return chassis.Run(ctx, cfg.Env, chassis.Spec{

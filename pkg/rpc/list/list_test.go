@@ -33,7 +33,7 @@ func licences() Spec {
 }
 
 func TestFilterBecomesParametrisedSQL(t *testing.T) {
-	const head = "select body, array[(l.connection)::text, (l.key)::text] from licences l"
+	const head = "select body, (l.connection)::text as place_0, (l.key)::text as place_1 from licences l"
 	const tail = " order by l.connection, l.key limit 101"
 	for _, test := range []struct {
 		filter, where string
@@ -67,6 +67,10 @@ func TestFilterBecomesParametrisedSQL(t *testing.T) {
 				t.Fatal(err)
 			}
 			sql, args := query.SQL(Select{Columns: "body", From: "licences l"})
+			head := head
+			if strings.HasPrefix(test.filter, "key =") { // every row's key is the same
+				head = strings.Replace(head, ", (l.key)::text as place_1", "", 1)
+			}
 			if diff := cmp.Diff(head+normalise(test.where)+tail, normalise(sql)); diff != "" {
 				t.Errorf("SQL (-want +got):\n%s", diff)
 			}

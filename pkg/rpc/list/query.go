@@ -31,6 +31,7 @@ type Query struct {
 	source string
 	scope  map[string]string
 	keys   []sortKey
+	moving []int // keys of which it does not keep rows to one value
 	where  fragment
 	size   int
 }
@@ -38,12 +39,12 @@ type Query struct {
 // Query checks a request. Errors are InvalidArgument and say which part is wrong and what is possible.
 func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
 	q := &Query{noun: s.Noun, scope: map[string]string{}}
+	fixed := map[string]bool{}
 	var err error
 	if q.size, err = s.pageSize(req.GetPageSize()); err != nil {
 		return nil, err
 	}
 	conditions := []fragment{}
-	fixed := map[string]bool{}
 	for _, scope := range scopes {
 		for name, value := range scope {
 			if value == "" {
@@ -78,6 +79,11 @@ func (s Spec) Query(req Request, scopes ...Scope) (*Query, error) {
 	}
 	if q.keys, err = s.order(order, fixed); err != nil {
 		return nil, err
+	}
+	for i, k := range q.keys {
+		if !fixed[k.name] {
+			q.moving = append(q.moving, i)
+		}
 	}
 	if token := req.GetPageToken(); token != "" {
 		values, err := q.readToken(token)
@@ -120,15 +126,17 @@ type Select struct {
 	Args  []any
 }
 
-// SQL is the whole statement. Its last column is the row's place in the order (text[]).
+// SQL is the whole statement. Its last columns are the row's place in the order, each as text: the values of what it is
+// ordered by and not kept to one value.
 func (q *Query) SQL(sel Select) (string, []any) {
 	var sql strings.Builder
 	args := append([]any(nil), sel.Args...)
-	places := make([]string, len(q.keys))
-	for i, k := range q.keys {
-		places[i] = "(" + k.field.sql + ")::text"
+	sql.WriteString("select " + sel.Columns)
+	for _, i := range q.moving {
+		// Its name is no column's: "order by" would take it for that.
+		fmt.Fprintf(&sql, ", (%s)::text as place_%d", q.keys[i].field.sql, i)
 	}
-	fmt.Fprintf(&sql, "select %s, array[%s] from %s", sel.Columns, strings.Join(places, ", "), sel.From)
+	sql.WriteString(" from " + sel.From)
 	where, order := join("and", fragment{sel.Where, nil}, q.where), orderSQL(q.keys)
 	for _, alias := range slices.Sorted(maps.Keys(sel.Joins)) {
 		named := regexp.MustCompile(`\b` + regexp.QuoteMeta(alias) + `\.`)
@@ -165,8 +173,8 @@ func Collect[T any](ctx context.Context, db DB, q *Query, sel Select, scan pgx.R
 	}
 	defer rows.Close()
 	var page []T
-	var place []*string
-	row := &placedRow{Rows: rows}
+	place := make([]*string, len(q.moving))
+	row := &placedRow{Rows: rows, place: make([]any, len(place))}
 	for rows.Next() {
 		if len(page) == q.size { // the row beyond the page only says that there is one
 			rows.Close()
@@ -174,7 +182,9 @@ func Collect[T any](ctx context.Context, db DB, q *Query, sel Select, scan pgx.R
 			return page, next, err
 		}
 		if len(page) == q.size-1 { // only the last row's place is asked for
-			row.place = &place
+			for i := range place {
+				row.place[i] = &place[i]
+			}
 		}
 		item, err := scan(row)
 		if err != nil {
@@ -188,27 +198,28 @@ func Collect[T any](ctx context.Context, db DB, q *Query, sel Select, scan pgx.R
 	return page, "", nil
 }
 
+// next is the token of the page after place. What the query keeps to one value is left out of it.
 func (q *Query) next(place []*string) (string, error) {
 	values := make([]string, len(q.keys))
-	for i, value := range place {
-		if value == nil {
+	for n, i := range q.moving {
+		if place[n] == nil {
 			return "", fmt.Errorf("list %s: field %q is null in a row; declare it with coalesce, or Unsorted", q.noun, q.keys[i].name)
 		}
-		values[i] = *value
+		values[i] = *place[n]
 	}
 	return q.token(values), nil
 }
 
-// placedRow hides the last column from the scan, and keeps it if it has a place for it.
+// placedRow hides the columns of the row's place from the scan, and keeps them if it has somewhere for them.
 type placedRow struct {
 	pgx.Rows
-	place   any // *[]*string, or nil
+	place   []any // **string each, or nil
 	targets []any
 }
 
 func (r *placedRow) FieldDescriptions() []pgconn.FieldDescription {
 	all := r.Rows.FieldDescriptions()
-	return all[:len(all)-1]
+	return all[:len(all)-len(r.place)]
 }
 
 func (r *placedRow) Scan(targets ...any) error {
@@ -217,6 +228,6 @@ func (r *placedRow) Scan(targets ...any) error {
 			return scanner.ScanRow(r)
 		}
 	}
-	r.targets = append(append(r.targets[:0], targets...), r.place)
+	r.targets = append(append(r.targets[:0], targets...), r.place...)
 	return r.Rows.Scan(r.targets...)
 }
