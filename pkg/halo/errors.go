@@ -161,6 +161,9 @@ func warnings(objects []json.RawMessage) []string {
 		var row struct {
 			Warning Text `json:"_warning"`
 		}
+		if !bytes.Contains(raw, []byte(`_warning`)) {
+			continue // a reply is as long as what was posted
+		}
 		if json.Unmarshal(raw, &row) == nil && row.Warning.Value != "" && !slices.Contains(found, row.Warning.Value) {
 			found = append(found, shorten(row.Warning.Value))
 		}

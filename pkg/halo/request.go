@@ -19,10 +19,18 @@ func (c *Client) get(ctx context.Context, route string, id int64, query url.Valu
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := decode(body, into); err != nil {
 		return &Error{Class: Unavailable, Method: http.MethodGet, Route: route, Message: "the reply is not what Halo is known to send", Err: err}
 	}
 	return nil
+}
+
+// decode reads a document. One that reads itself is asked at once: encoding/json would look for its end first.
+func decode(body []byte, into any) error {
+	if own, ok := into.(json.Unmarshaler); ok && json.Valid(body) {
+		return own.UnmarshalJSON(bytes.TrimSpace(body))
+	}
+	return json.Unmarshal(body, into)
 }
 
 // Reply is what Halo answered to a POST. How it answers one of several rows is not known (one object per row, only the

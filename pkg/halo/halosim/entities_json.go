@@ -114,6 +114,14 @@ func render(o json.Marshaler) []byte {
 	return b
 }
 
+// shown is an object as a reply shows it.
+func shown(v any) []byte {
+	if o, ok := v.(json.Marshaler); ok {
+		return render(o)
+	}
+	return raw(v)
+}
+
 // raw is v as JSON; v is a type of this package, whose marshalling cannot fail.
 func raw(v any) json.RawMessage {
 	b, err := json.Marshal(v)

@@ -3,7 +3,6 @@ package halosim
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -56,10 +55,7 @@ func (s *Sim) detail(q request) []byte {
 
 func one[T any](t table[T], id int64) []byte {
 	if row, ok := t.byID[id]; ok {
-		if o, ok := any(*row).(json.Marshaler); ok {
-			return render(o)
-		}
-		return raw(*row)
+		return shown(*row)
 	}
 	return nil
 }

@@ -158,7 +158,7 @@ func (s *Sim) apply(route writer, rows []object, f struck) ([][]byte, *refusal) 
 		if f.Has("warning") {
 			warning = "Simulated warning: please check this record."
 		}
-		b := raw(o)
+		b := shown(o)
 		if warning != "" {
 			b = append(append(b[:len(b)-1], `,"_warning":`...), append(raw(warning), '}')...)
 		}

@@ -39,10 +39,11 @@ func (s *Sim) checkInvoice(i int, o object) *refusal {
 		if id := l.int("id"); id != 0 && inv != nil && !slices.ContainsFunc(inv.Lines, func(have Line) bool { return have.ID == id }) {
 			return refuse(exception("A database error occurred (547) - The line does not belong to this invoice."))
 		}
-		for field, texts := range merge(&Line{}, l, path, lineReadOnly...) {
+		var line Line
+		for field, texts := range merge(&line, l, path, lineReadOnly...) {
 			all[field] = texts
 		}
-		if r := s.checkRows(l, path); r != nil {
+		if r := s.checkRows(line, path); r != nil {
 			return r
 		}
 	}
@@ -50,15 +51,14 @@ func (s *Sim) checkInvoice(i int, o object) *refusal {
 }
 
 // checkRows wants the licences that a line links to exist.
-func (s *Sim) checkRows(o object, path string) *refusal {
-	for _, field := range []string{"quantity_subscriptions", "quantity_licences"} {
-		var rows []QuantityRow
-		if json.Unmarshal(o[field], &rows) != nil {
-			continue // said by merge, or absent
-		}
-		for j, r := range rows {
+func (s *Sim) checkRows(l Line, path string) *refusal {
+	for _, field := range []struct {
+		name string
+		rows []QuantityRow
+	}{{"quantity_subscriptions", l.Subscriptions}, {"quantity_licences", l.Licences}} {
+		for j, r := range field.rows {
 			if r.LicenceID > 0 && s.licences.byID[r.LicenceID] == nil {
-				return refuse(refusals{fmt.Sprintf("%s.%s[%d].licence_id", path, field, j): {"There is no such licence."}})
+				return refuse(refusals{fmt.Sprintf("%s.%s[%d].licence_id", path, field.name, j): {"There is no such licence."}})
 			}
 		}
 	}
@@ -110,10 +110,12 @@ func (s *Sim) checkLine(i int, o object) *refusal {
 	if id := o.int("id"); id != 0 && !slices.ContainsFunc(inv.Lines, func(l Line) bool { return l.ID == id }) {
 		return notFound
 	}
-	if r := s.checkRows(o, at(i)); r != nil {
+	var line Line
+	wrong := merge(&line, o, at(i), lineReadOnly...)
+	if r := s.checkRows(line, at(i)); r != nil {
 		return r
 	}
-	return bad(merge(&Line{}, o, at(i), lineReadOnly...))
+	return bad(wrong)
 }
 
 func (s *Sim) writeLine(o object) (any, string) {
