@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -175,7 +176,7 @@ func failed(err error) outcome {
 	}
 	switch e.Class {
 	case halo.Refused:
-		return reconcile.Refused[Fields]("refused", "Halo refused it: "+cmp.Or(e.Message, "it gave no reason")+". Correct the cause, then retry.")
+		return reconcile.Refused[Fields]("refused", "Halo refused it: "+strings.TrimRight(cmp.Or(e.Rows[0], e.Message, "it gave no reason"), ".")+". Correct the cause, then retry.")
 	case halo.RateLimited:
 		return reconcile.Retry[Fields](max(e.RetryAfter, time.Second), "budget", "Waits for room in Halo's request budget.")
 	case halo.Unauthorised, halo.MissingRights:

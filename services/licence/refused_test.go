@@ -33,6 +33,10 @@ func TestALicenceRefusedForItsCustomerSaysSo(t *testing.T) {
 	w.wantState("giacom/2", "failed halo_customer_inactive")
 	w.wantState("giacom/2b", "failed halo_customer_inactive")
 	w.wantState("giacom/3", "failed refused") // nothing is wrong with its customer
+	plain, err := w.licences.GetLicence(t.Context(), &licencev1.GetLicenceRequest{Connection: "demo", Key: "giacom/3"})
+	if text := plain.GetStatus().GetReason().GetText(); err != nil || text != "Halo refused it: This record is refused by the simulator. Correct the cause, then retry." {
+		t.Errorf("people are told %q (%v)", text, err)
+	}
 	l, err := w.licences.GetLicence(t.Context(), &licencev1.GetLicenceRequest{Connection: "demo", Key: "giacom/2"})
 	if text := l.GetStatus().GetReason().GetText(); err != nil || !strings.Contains(text, "customer 2 of Halo (Customer 2) is inactive") || !strings.Contains(text, "Activate it there, or map") {
 		t.Errorf("people are told %q (%v)", text, err)

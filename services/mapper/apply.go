@@ -48,6 +48,8 @@ func (s *service) write(ctx context.Context, batch []item) []outcome {
 				look = append(look, i)
 			case x.Desired == nil:
 				out[i] = reconcile.Retry[Fields](0, "", "").Looked() // a name that nobody wants any more
+			case !x.Desired.Create && x.Unclear && connections.PermitOf(w.connection).Mode(x.Desired.ClientID, x.Key) != reconcile.Auto:
+				out[i] = w.look(ctx, x)
 			case !x.Desired.Create:
 				rename = append(rename, i)
 			default:
@@ -167,6 +169,19 @@ func (w *writer) rename(ctx context.Context, at []int) {
 			w.all(part, func(item) outcome { return retry(err) })
 		}
 	}
+}
+
+// look finds out what became of a name that may have been written, where it may not be written again.
+func (w *writer) look(ctx context.Context, x item) outcome {
+	c, err := w.api.Customer(ctx, x.Desired.ClientID)
+	if err != nil {
+		return retry(err)
+	}
+	o := reconcile.Found(x.Desired.ClientID, &Fields{ClientID: x.Desired.ClientID, Name: c.Name})
+	o.Also = func(ctx context.Context, tx pgx.Tx) error {
+		return renamed(ctx, tx, w.settings.Instance, x.Desired.ClientID, c.Name)
+	}
+	return o
 }
 
 func renamed(ctx context.Context, tx pgx.Tx, instance string, id int64, name string) error {
