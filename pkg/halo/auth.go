@@ -41,6 +41,7 @@ type tokens struct {
 	creds Credentials
 	clock clockwork.Clock
 	take  func(context.Context) error
+	sent  func(context.Context, error) // counts a request that was sent
 
 	turn  chan struct{} // held by whoever renews
 	mu    sync.Mutex
@@ -82,13 +83,14 @@ func (t *tokens) current(refused string) string {
 	return t.token
 }
 
-func (t *tokens) renew(ctx context.Context) (string, time.Duration, error) {
+func (t *tokens) renew(ctx context.Context) (token string, life time.Duration, err error) {
 	fail := func(class Class, status int, message string, err error) (string, time.Duration, error) {
 		return "", 0, &Error{Class: class, Method: http.MethodPost, Route: "/token", Status: status, Message: message, Err: err}
 	}
 	if err := t.take(ctx); err != nil {
 		return "", 0, err
 	}
+	defer func() { t.sent(ctx, err) }()
 	address := t.url
 	if t.creds.Tenant != "" {
 		address += "?" + url.Values{"tenant": {t.creds.Tenant}}.Encode()
@@ -132,8 +134,7 @@ func (t *tokens) renew(ctx context.Context) (string, time.Duration, error) {
 	t.mu.Lock()
 	t.scope = reply.Scope.Value
 	t.mu.Unlock()
-	life := time.Duration(reply.ExpiresIn) * time.Second
-	if life <= 0 {
+	if life = time.Duration(reply.ExpiresIn) * time.Second; life <= 0 {
 		life = time.Hour // what every Halo is seen to use [C]
 	}
 	return reply.AccessToken, life, nil

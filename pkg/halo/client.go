@@ -2,6 +2,7 @@ package halo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -118,6 +119,9 @@ func New(c Config) (*Client, error) {
 	client.tokens = &tokens{
 		http: client.http, agent: c.Agent, url: strings.TrimRight(c.AuthURL, "/") + "/token", creds: c.Credentials, clock: c.Clock,
 		take: func(ctx context.Context) error { return c.Budget.Take(ctx, Urgent) }, turn: make(chan struct{}, 1),
+		sent: func(ctx context.Context, err error) {
+			client.count(ctx, http.MethodPost, "/token", cmp.Or(string(ClassOf(err)), "ok"))
+		},
 	}
 	return client, nil
 }
@@ -242,6 +246,11 @@ func (c *Client) attempt(ctx context.Context, q call) (body []byte, astray bool,
 	}
 }
 
+// count a request that was sent, by what came of it: "ok" or the class of its error.
+func (c *Client) count(ctx context.Context, method, route, class string) {
+	c.requests.Add(ctx, 1, metric.WithAttributes(attribute.String("method", method), attribute.String("route", route), attribute.String("class", class)))
+}
+
 // send sends a call once.
 func (c *Client) send(ctx context.Context, q call, token string) (body []byte, failure *Error) {
 	ctx, span := c.tracer.Start(ctx, q.method+" "+q.route, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
@@ -254,8 +263,7 @@ func (c *Client) send(ctx context.Context, q call, token string) (body []byte, f
 			span.SetAttributes(attribute.Int("http.response.status_code", failure.Status))
 		}
 		span.End()
-		c.requests.Add(ctx, 1, metric.WithAttributes(
-			attribute.String("method", q.method), attribute.String("route", q.route), attribute.String("class", class)))
+		c.count(ctx, q.method, q.route, class)
 	}()
 	address := c.api + q.path
 	if len(q.query) > 0 {

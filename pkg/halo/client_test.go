@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jonboulle/clockwork"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // stub is a Halo whose API is one function, behind a token server that counts.
@@ -25,6 +26,7 @@ type stub struct {
 	calls  atomic.Int64
 	life   int
 	secret string
+	meters metric.MeterProvider
 }
 
 // serve starts the stub and gives a client for it, whose clock runs by itself through every wait.
@@ -58,7 +60,7 @@ func serve(t *testing.T, s *stub, api http.HandlerFunc) (*Client, *clockwork.Fak
 	}
 	c, err := New(Config{
 		BaseURL: srv.URL, Credentials: Credentials{ClientID: "id", Secret: s.secret, Tenant: "acme"}, Clock: clock, Log: slog.New(slog.DiscardHandler),
-		Budget: NewBudget(BudgetConfig{Bucket: &memory{}, Key: "k", Limit: 10_000, Clock: clock}), Timeout: 2 * time.Second,
+		Budget: NewBudget(BudgetConfig{Bucket: &memory{}, Key: "k", Limit: 10_000, Clock: clock}), Timeout: 2 * time.Second, Meters: s.meters,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -180,7 +180,11 @@ func (s *story) measures() {
 		if left := s.metric(service, "seatline_halo_budget_left"); left < 0 || left > haloBudget {
 			s.Errorf("%s tells that %v requests of %d are left", service, left, haloBudget)
 		}
-		sent += s.metric(service, "seatline_halo_requests_total", `method="POST"`)
+		tokens := s.metric(service, "seatline_halo_requests_total", `route="/token"`, `class="ok"`)
+		if tokens == 0 {
+			s.Errorf("%s tells of no request for a token", service)
+		}
+		sent += s.metric(service, "seatline_halo_requests_total", `method="POST"`) - tokens
 	}
 	received := 0
 	for route, n := range s.w.Halo.Requests() {
