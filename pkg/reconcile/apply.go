@@ -189,9 +189,15 @@ func (e *Engine[D]) pick(ctx context.Context, tx pgx.Tx, claim string, now, leas
 func (e *Engine[D]) claim(ctx context.Context, tx pgx.Tx, claim, instance string, groups []string, now, lease time.Time) ([]*row[D], error) {
 	// Customer by customer, so that whoever follows these items (the lines of a customer's invoices, above all) sees what
 	// belongs together at about the same time.
-	rows, err := tx.Query(ctx, `
-		select connection, key from work where ready_at <= $1 and instance = $2 and ($3::text[] is null or grp = any($3))
-		order by priority, customer, ready_at limit $4`, now, instance, groups, e.BatchSize)
+	ready := `select connection, key from work where ready_at <= $1 and instance = $2 and $3::text[] is null
+		order by priority, customer, ready_at limit $4`
+	if groups != nil { // each by its name: all that is ready may be a thousand times as much
+		ready = `select w.connection, w.key from unnest($3::text[]) g cross join lateral (
+				select connection, key, priority, customer, ready_at from work
+				where instance = $2 and grp = g and grp <> '' and ready_at <= $1 order by priority, ready_at limit $4) w
+			order by w.priority, w.customer, w.ready_at limit $4`
+	}
+	rows, err := tx.Query(ctx, ready, now, instance, groups, e.BatchSize)
 	if err != nil {
 		return nil, err
 	}
@@ -221,8 +227,9 @@ func (e *Engine[D]) claim(ctx context.Context, tx pgx.Tx, claim, instance string
 			-- what may have landed stays on record, whatever is wanted by now, until somebody has looked
 			claimed = case when w.unclear or w.claim <> '' then coalesce(w.claimed, i.desired) else i.desired end
 		from unnest($1::text[], $2::text[]) t(connection, key) join items i using (connection, key)
-		where w.connection = t.connection and w.key = t.key and w.ready_at <= $5 and w.instance = $6 and ($7::text[] is null or w.grp = any($7))
-		returning w.connection, w.key, w.since, w.unclear, w.attempts, w.claimed`, connections, keys, claim, lease, now, instance, groups)
+		where w.connection = t.connection and w.key = t.key
+			and (w.ready_at <= $5 and w.instance = $6 and ($7::text[] is null or w.grp = any($7))) is true -- no index is to be used for that
+		returning w.connection, w.key, w.since, w.unclear, w.attempts, case when w.unclear then w.claimed end`, connections, keys, claim, lease, now, instance, groups)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -277,8 +278,8 @@ func unequal[D any](a, b *D) (bool, error) {
 	if (a == nil) != (b == nil) {
 		return true, nil
 	}
-	if a == nil {
-		return false, nil
+	if a == nil || reflect.DeepEqual(a, b) {
+		return false, nil // what says the same may still be written differently: only its text tells
 	}
 	x, err := json.Marshal(a)
 	if err != nil {
