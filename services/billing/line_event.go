@@ -67,7 +67,6 @@ func lineProto(x reconcile.Item[Fields]) (*invoicelinev1.Line, error) {
 	for _, r := range f.Replaced {
 		l.Replaced = append(l.Replaced, &invoicelinev1.Replaced{HaloId: r.ID, ClientId: r.Client, ClientName: f.ClientName, Name: r.Name, Who: r.Who})
 	}
-	l.Observed = l.Applied // what was seen in Halo is what counts as applied
 	if next, err := halo.ParseDate(f.Next); err == nil && !next.IsZero() {
 		l.NextInvoiceTime = timestamppb.New(next.Time)
 	}

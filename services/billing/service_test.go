@@ -308,7 +308,7 @@ func TestEventsOfLines(t *testing.T) {
 	if err := e.Unmarshal(&l); err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(e.Type, " ", e.Run, " ", l.GetLicenceKeys(), l.GetApplied().GetLicenceIds(), l.GetLicencePrice().GetAmount(), " ", l.GetApplied().GetQuantity(), " ", l.GetObserved().GetUnitPrice().GetAmount())
+	got := fmt.Sprint(e.Type, " ", e.Run, " ", l.GetLicenceKeys(), l.GetApplied().GetLicenceIds(), l.GetLicencePrice().GetAmount(), " ", l.GetApplied().GetQuantity(), " ", l.GetApplied().GetUnitPrice().GetAmount())
 	if want := "seatline.invoice_line.changed.v1 run-1 [giacom/1] [501]12 5 12"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

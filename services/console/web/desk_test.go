@@ -145,7 +145,7 @@ func (d *desk) GetLine(context.Context, *invoicelinev1.GetLineRequest) (*invoice
 func (d *desk) line() *invoicelinev1.Line {
 	return &invoicelinev1.Line{
 		Connection: "acme", Key: "-7/3", Kind: invoicelinev1.Kind_KIND_LINKED, InvoiceId: -7, LineId: 3, ClientId: 12, ClientName: awkward, Description: "Seats for " + awkward, LicenceKeys: []string{d.licence.GetKey()},
-		Observed: &invoicelinev1.Fields{Quantity: "12", UnitPrice: gbp("12.3456")}, MonthlyBefore: gbp("148.15"), MonthlyAfter: gbp("160"), Status: &itemv1.Status{State: itemv1.State_STATE_FAILED, Reason: &itemv1.Reason{Text: "Halo said no."}},
+		Applied: &invoicelinev1.Fields{Quantity: "12", UnitPrice: gbp("12.3456")}, MonthlyBefore: gbp("148.15"), MonthlyAfter: gbp("160"), Status: &itemv1.Status{State: itemv1.State_STATE_FAILED, Reason: &itemv1.Reason{Text: "Halo said no."}},
 	}
 }
 

@@ -209,7 +209,7 @@ func historyOf(v *visit, revisions []*opsv1.Revision) ui.Section {
 // tellable leaves out of a revision what says nothing to a person, and names the parts of what is left.
 func tellable(fields []*itemv1.FieldChange) []*itemv1.FieldChange {
 	parts := []struct{ prefix, word string }{
-		{"desired.", "should be: "}, {"applied.", "written: "}, {"observed.", "in Halo: "}, {"subscription.giacom.", "Giacom: "}, {"giacom.", "Giacom: "}, {"subscription.", ""}, {"status.", ""},
+		{"desired.", "should be: "}, {"applied.", "in Halo: "}, {"subscription.giacom.", "Giacom: "}, {"giacom.", "Giacom: "}, {"subscription.", ""}, {"status.", ""},
 	}
 	var out []*itemv1.FieldChange
 	for _, f := range fields {

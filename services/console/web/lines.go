@@ -86,8 +86,8 @@ func lineTable(v *visit, lines []*invoicelinev1.Line) ui.Table {
 
 // fieldsNow is what Halo shows of a line; of one that is still to be added what it shall be.
 func fieldsNow(x *invoicelinev1.Line) *invoicelinev1.Fields {
-	if x.GetObserved() != nil {
-		return x.GetObserved()
+	if x.GetApplied() != nil {
+		return x.GetApplied()
 	}
 	return x.GetDesired()
 }
@@ -187,14 +187,14 @@ func lineFields(x *invoicelinev1.Line) ui.Section {
 		}},
 	} {
 		row := ui.Row{Cells: []any{f.name}}
-		for _, fields := range []*invoicelinev1.Fields{x.GetDesired(), x.GetObserved()} {
+		for _, fields := range []*invoicelinev1.Fields{x.GetDesired(), x.GetApplied()} {
 			if fields == nil {
 				row.Cells = append(row.Cells, nil)
 				continue
 			}
 			row.Cells = append(row.Cells, f.of(fields))
 		}
-		if want := row.Cells[1]; want != nil && want != "" && x.GetObserved() != nil && fmt.Sprint(want) != fmt.Sprint(row.Cells[2]) {
+		if want := row.Cells[1]; want != nil && want != "" && x.GetApplied() != nil && fmt.Sprint(want) != fmt.Sprint(row.Cells[2]) {
 			row.Tone = ui.Warn
 		}
 		t.Rows = append(t.Rows, row)

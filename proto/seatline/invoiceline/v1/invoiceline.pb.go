@@ -180,11 +180,12 @@ type Line struct {
 	Description string `protobuf:"bytes,8,opt,name=description,proto3" json:"description,omitempty"`
 	ItemId      int64  `protobuf:"varint,9,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// Keys of the licences it bills.
-	LicenceKeys []string    `protobuf:"bytes,10,rep,name=licence_keys,json=licenceKeys,proto3" json:"licence_keys,omitempty"`
-	Desired     *Fields     `protobuf:"bytes,11,opt,name=desired,proto3" json:"desired,omitempty"`
-	Applied     *Fields     `protobuf:"bytes,12,opt,name=applied,proto3" json:"applied,omitempty"`
-	Observed    *Fields     `protobuf:"bytes,13,opt,name=observed,proto3" json:"observed,omitempty"`
-	Status      *v11.Status `protobuf:"bytes,14,opt,name=status,proto3" json:"status,omitempty"`
+	LicenceKeys []string `protobuf:"bytes,10,rep,name=licence_keys,json=licenceKeys,proto3" json:"licence_keys,omitempty"`
+	// What Halo should hold; absent when nothing is wanted there.
+	Desired *Fields `protobuf:"bytes,11,opt,name=desired,proto3" json:"desired,omitempty"`
+	// What Halo holds in our fields: as it was last seen there or written; absent while the line is still to be added.
+	Applied *Fields     `protobuf:"bytes,12,opt,name=applied,proto3" json:"applied,omitempty"`
+	Status  *v11.Status `protobuf:"bytes,14,opt,name=status,proto3" json:"status,omitempty"`
 	// Sums per month ex VAT: as billed now, and as it should be.
 	MonthlyBefore *v1.Money `protobuf:"bytes,15,opt,name=monthly_before,json=monthlyBefore,proto3" json:"monthly_before,omitempty"`
 	MonthlyAfter  *v1.Money `protobuf:"bytes,16,opt,name=monthly_after,json=monthlyAfter,proto3" json:"monthly_after,omitempty"`
@@ -313,13 +314,6 @@ func (x *Line) GetDesired() *Fields {
 func (x *Line) GetApplied() *Fields {
 	if x != nil {
 		return x.Applied
-	}
-	return nil
-}
-
-func (x *Line) GetObserved() *Fields {
-	if x != nil {
-		return x.Observed
 	}
 	return nil
 }
@@ -1445,7 +1439,7 @@ const file_seatline_invoiceline_v1_invoiceline_proto_rawDesc = "" +
 	"\x10minimum_quantity\x18\x05 \x01(\x03H\x00R\x0fminimumQuantity\x88\x01\x01\x120\n" +
 	"\x11included_quantity\x18\x06 \x01(\x03H\x01R\x10includedQuantity\x88\x01\x01B\x13\n" +
 	"\x11_minimum_quantityB\x14\n" +
-	"\x12_included_quantity\"\xbd\a\n" +
+	"\x12_included_quantity\"\x86\a\n" +
 	"\x04Line\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -1463,8 +1457,7 @@ const file_seatline_invoiceline_v1_invoiceline_proto_rawDesc = "" +
 	"\flicence_keys\x18\n" +
 	" \x03(\tR\vlicenceKeys\x129\n" +
 	"\adesired\x18\v \x01(\v2\x1f.seatline.invoiceline.v1.FieldsR\adesired\x129\n" +
-	"\aapplied\x18\f \x01(\v2\x1f.seatline.invoiceline.v1.FieldsR\aapplied\x12;\n" +
-	"\bobserved\x18\r \x01(\v2\x1f.seatline.invoiceline.v1.FieldsR\bobserved\x120\n" +
+	"\aapplied\x18\f \x01(\v2\x1f.seatline.invoiceline.v1.FieldsR\aapplied\x120\n" +
 	"\x06status\x18\x0e \x01(\v2\x18.seatline.item.v1.StatusR\x06status\x12?\n" +
 	"\x0emonthly_before\x18\x0f \x01(\v2\x18.seatline.money.v1.MoneyR\rmonthlyBefore\x12=\n" +
 	"\rmonthly_after\x18\x10 \x01(\v2\x18.seatline.money.v1.MoneyR\fmonthlyAfter\x12\x1d\n" +
@@ -1474,7 +1467,7 @@ const file_seatline_invoiceline_v1_invoiceline_proto_rawDesc = "" +
 	"\rlicence_price\x18\x13 \x01(\v2\x18.seatline.money.v1.MoneyR\flicencePrice\x12\x1a\n" +
 	"\binstance\x18\x14 \x01(\tR\binstance\x12\x16\n" +
 	"\x06period\x18\x15 \x01(\x05R\x06period\x12=\n" +
-	"\breplaced\x18\x16 \x03(\v2!.seatline.invoiceline.v1.ReplacedR\breplaced\"\x87\x01\n" +
+	"\breplaced\x18\x16 \x03(\v2!.seatline.invoiceline.v1.ReplacedR\breplacedJ\x04\b\r\x10\x0e\"\x87\x01\n" +
 	"\bReplaced\x12\x17\n" +
 	"\ahalo_id\x18\x01 \x01(\x03R\x06haloId\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\x03R\bclientId\x12\x1f\n" +
@@ -1624,47 +1617,46 @@ var file_seatline_invoiceline_v1_invoiceline_proto_depIdxs = []int32{
 	0,  // 2: seatline.invoiceline.v1.Line.kind:type_name -> seatline.invoiceline.v1.Kind
 	1,  // 3: seatline.invoiceline.v1.Line.desired:type_name -> seatline.invoiceline.v1.Fields
 	1,  // 4: seatline.invoiceline.v1.Line.applied:type_name -> seatline.invoiceline.v1.Fields
-	1,  // 5: seatline.invoiceline.v1.Line.observed:type_name -> seatline.invoiceline.v1.Fields
-	20, // 6: seatline.invoiceline.v1.Line.status:type_name -> seatline.item.v1.Status
-	19, // 7: seatline.invoiceline.v1.Line.monthly_before:type_name -> seatline.money.v1.Money
-	19, // 8: seatline.invoiceline.v1.Line.monthly_after:type_name -> seatline.money.v1.Money
-	21, // 9: seatline.invoiceline.v1.Line.next_invoice_time:type_name -> google.protobuf.Timestamp
-	19, // 10: seatline.invoiceline.v1.Line.licence_price:type_name -> seatline.money.v1.Money
-	3,  // 11: seatline.invoiceline.v1.Line.replaced:type_name -> seatline.invoiceline.v1.Replaced
-	2,  // 12: seatline.invoiceline.v1.ListLinesResponse.lines:type_name -> seatline.invoiceline.v1.Line
-	10, // 13: seatline.invoiceline.v1.ListLicenceBillingRequest.licences:type_name -> seatline.invoiceline.v1.Seats
-	12, // 14: seatline.invoiceline.v1.ListLicenceBillingResponse.licences:type_name -> seatline.invoiceline.v1.LicenceBilling
-	19, // 15: seatline.invoiceline.v1.LicenceBilling.billed:type_name -> seatline.money.v1.Money
-	15, // 16: seatline.invoiceline.v1.ListMarginsResponse.margins:type_name -> seatline.invoiceline.v1.Margin
-	15, // 17: seatline.invoiceline.v1.ListMarginsResponse.totals:type_name -> seatline.invoiceline.v1.Margin
-	19, // 18: seatline.invoiceline.v1.Margin.cost:type_name -> seatline.money.v1.Money
-	19, // 19: seatline.invoiceline.v1.Margin.price:type_name -> seatline.money.v1.Money
-	19, // 20: seatline.invoiceline.v1.Margin.margin:type_name -> seatline.money.v1.Money
-	18, // 21: seatline.invoiceline.v1.ListInvoiceRunsResponse.runs:type_name -> seatline.invoiceline.v1.InvoiceRun
-	21, // 22: seatline.invoiceline.v1.InvoiceRun.time:type_name -> google.protobuf.Timestamp
-	21, // 23: seatline.invoiceline.v1.InvoiceRun.quiet_time:type_name -> google.protobuf.Timestamp
-	19, // 24: seatline.invoiceline.v1.InvoiceRun.affected_before:type_name -> seatline.money.v1.Money
-	19, // 25: seatline.invoiceline.v1.InvoiceRun.affected_after:type_name -> seatline.money.v1.Money
-	21, // 26: seatline.invoiceline.v1.InvoiceRun.read_time:type_name -> google.protobuf.Timestamp
-	4,  // 27: seatline.invoiceline.v1.LineService.ListLines:input_type -> seatline.invoiceline.v1.ListLinesRequest
-	6,  // 28: seatline.invoiceline.v1.LineService.GetLine:input_type -> seatline.invoiceline.v1.GetLineRequest
-	6,  // 29: seatline.invoiceline.v1.LineService.RetryLine:input_type -> seatline.invoiceline.v1.GetLineRequest
-	7,  // 30: seatline.invoiceline.v1.LineService.RefreshLines:input_type -> seatline.invoiceline.v1.RefreshLinesRequest
-	9,  // 31: seatline.invoiceline.v1.LineService.ListLicenceBilling:input_type -> seatline.invoiceline.v1.ListLicenceBillingRequest
-	13, // 32: seatline.invoiceline.v1.LineService.ListMargins:input_type -> seatline.invoiceline.v1.ListMarginsRequest
-	16, // 33: seatline.invoiceline.v1.LineService.ListInvoiceRuns:input_type -> seatline.invoiceline.v1.ListInvoiceRunsRequest
-	5,  // 34: seatline.invoiceline.v1.LineService.ListLines:output_type -> seatline.invoiceline.v1.ListLinesResponse
-	2,  // 35: seatline.invoiceline.v1.LineService.GetLine:output_type -> seatline.invoiceline.v1.Line
-	2,  // 36: seatline.invoiceline.v1.LineService.RetryLine:output_type -> seatline.invoiceline.v1.Line
-	8,  // 37: seatline.invoiceline.v1.LineService.RefreshLines:output_type -> seatline.invoiceline.v1.RefreshLinesResponse
-	11, // 38: seatline.invoiceline.v1.LineService.ListLicenceBilling:output_type -> seatline.invoiceline.v1.ListLicenceBillingResponse
-	14, // 39: seatline.invoiceline.v1.LineService.ListMargins:output_type -> seatline.invoiceline.v1.ListMarginsResponse
-	17, // 40: seatline.invoiceline.v1.LineService.ListInvoiceRuns:output_type -> seatline.invoiceline.v1.ListInvoiceRunsResponse
-	34, // [34:41] is the sub-list for method output_type
-	27, // [27:34] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	20, // 5: seatline.invoiceline.v1.Line.status:type_name -> seatline.item.v1.Status
+	19, // 6: seatline.invoiceline.v1.Line.monthly_before:type_name -> seatline.money.v1.Money
+	19, // 7: seatline.invoiceline.v1.Line.monthly_after:type_name -> seatline.money.v1.Money
+	21, // 8: seatline.invoiceline.v1.Line.next_invoice_time:type_name -> google.protobuf.Timestamp
+	19, // 9: seatline.invoiceline.v1.Line.licence_price:type_name -> seatline.money.v1.Money
+	3,  // 10: seatline.invoiceline.v1.Line.replaced:type_name -> seatline.invoiceline.v1.Replaced
+	2,  // 11: seatline.invoiceline.v1.ListLinesResponse.lines:type_name -> seatline.invoiceline.v1.Line
+	10, // 12: seatline.invoiceline.v1.ListLicenceBillingRequest.licences:type_name -> seatline.invoiceline.v1.Seats
+	12, // 13: seatline.invoiceline.v1.ListLicenceBillingResponse.licences:type_name -> seatline.invoiceline.v1.LicenceBilling
+	19, // 14: seatline.invoiceline.v1.LicenceBilling.billed:type_name -> seatline.money.v1.Money
+	15, // 15: seatline.invoiceline.v1.ListMarginsResponse.margins:type_name -> seatline.invoiceline.v1.Margin
+	15, // 16: seatline.invoiceline.v1.ListMarginsResponse.totals:type_name -> seatline.invoiceline.v1.Margin
+	19, // 17: seatline.invoiceline.v1.Margin.cost:type_name -> seatline.money.v1.Money
+	19, // 18: seatline.invoiceline.v1.Margin.price:type_name -> seatline.money.v1.Money
+	19, // 19: seatline.invoiceline.v1.Margin.margin:type_name -> seatline.money.v1.Money
+	18, // 20: seatline.invoiceline.v1.ListInvoiceRunsResponse.runs:type_name -> seatline.invoiceline.v1.InvoiceRun
+	21, // 21: seatline.invoiceline.v1.InvoiceRun.time:type_name -> google.protobuf.Timestamp
+	21, // 22: seatline.invoiceline.v1.InvoiceRun.quiet_time:type_name -> google.protobuf.Timestamp
+	19, // 23: seatline.invoiceline.v1.InvoiceRun.affected_before:type_name -> seatline.money.v1.Money
+	19, // 24: seatline.invoiceline.v1.InvoiceRun.affected_after:type_name -> seatline.money.v1.Money
+	21, // 25: seatline.invoiceline.v1.InvoiceRun.read_time:type_name -> google.protobuf.Timestamp
+	4,  // 26: seatline.invoiceline.v1.LineService.ListLines:input_type -> seatline.invoiceline.v1.ListLinesRequest
+	6,  // 27: seatline.invoiceline.v1.LineService.GetLine:input_type -> seatline.invoiceline.v1.GetLineRequest
+	6,  // 28: seatline.invoiceline.v1.LineService.RetryLine:input_type -> seatline.invoiceline.v1.GetLineRequest
+	7,  // 29: seatline.invoiceline.v1.LineService.RefreshLines:input_type -> seatline.invoiceline.v1.RefreshLinesRequest
+	9,  // 30: seatline.invoiceline.v1.LineService.ListLicenceBilling:input_type -> seatline.invoiceline.v1.ListLicenceBillingRequest
+	13, // 31: seatline.invoiceline.v1.LineService.ListMargins:input_type -> seatline.invoiceline.v1.ListMarginsRequest
+	16, // 32: seatline.invoiceline.v1.LineService.ListInvoiceRuns:input_type -> seatline.invoiceline.v1.ListInvoiceRunsRequest
+	5,  // 33: seatline.invoiceline.v1.LineService.ListLines:output_type -> seatline.invoiceline.v1.ListLinesResponse
+	2,  // 34: seatline.invoiceline.v1.LineService.GetLine:output_type -> seatline.invoiceline.v1.Line
+	2,  // 35: seatline.invoiceline.v1.LineService.RetryLine:output_type -> seatline.invoiceline.v1.Line
+	8,  // 36: seatline.invoiceline.v1.LineService.RefreshLines:output_type -> seatline.invoiceline.v1.RefreshLinesResponse
+	11, // 37: seatline.invoiceline.v1.LineService.ListLicenceBilling:output_type -> seatline.invoiceline.v1.ListLicenceBillingResponse
+	14, // 38: seatline.invoiceline.v1.LineService.ListMargins:output_type -> seatline.invoiceline.v1.ListMarginsResponse
+	17, // 39: seatline.invoiceline.v1.LineService.ListInvoiceRuns:output_type -> seatline.invoiceline.v1.ListInvoiceRunsResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_seatline_invoiceline_v1_invoiceline_proto_init() }
