@@ -99,6 +99,8 @@ type Spec struct {
 	Name string
 	// Schemas are its tables beside those of events, in the order in which they have to be made.
 	Schemas []postgres.Migrations
+	// Before runs when the tables are there, before anything is answered, sent or digested; may be nil.
+	Before func(context.Context) error
 	// Register adds its own gRPC services.
 	Register func(grpc.ServiceRegistrar)
 	// Handlers of the events that it follows, by entity.
@@ -118,6 +120,11 @@ func Run(ctx context.Context, env Env, spec Spec) error {
 	env = env.WithDefaults()
 	if err := postgres.Migrate(ctx, env.Pool, append([]postgres.Migrations{event.Schema}, spec.Schemas...)...); err != nil {
 		return err
+	}
+	if spec.Before != nil {
+		if err := spec.Before(ctx); err != nil {
+			return err
+		}
 	}
 	env.RPC.Healthy = env.Pool.Ping
 	listener, err := rpc.NewServer(env.RPC, env.Log)

@@ -85,7 +85,7 @@ func (s *server) newSecrets(ctx context.Context, tx pgx.Tx, c *connectionv1.Conn
 				continue
 			}
 		}
-		*x.ref = &connectionv1.SecretRef{Version: row.Version + 1, LastFour: lastFour(x.secret)}
+		*x.ref = &connectionv1.SecretRef{Version: max(row.Version, (*x.ref).GetVersion()) + 1, LastFour: lastFour(x.secret)}
 		changed = append(changed, x)
 	}
 	return changed, nil

@@ -55,6 +55,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return chassis.Run(ctx, env, chassis.Spec{
 		Name:    Service,
 		Schemas: []postgres.Migrations{Migrations(), access.Migrations()},
+		Before:  func(ctx context.Context) error { return s.recover(ctx, env.Bus) },
 		Loops:   append(web.loops(), env.Loop("look who else writes in Halo", nil, time.Hour, s.lookAgain)),
 		Register: func(r grpc.ServiceRegistrar) {
 			connectionv1.RegisterConnectionServiceServer(r, s)
