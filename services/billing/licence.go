@@ -73,7 +73,7 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 		Count: want.GetCount(), Active: want.GetActive(),
 		Cycle: g.GetCycle(), Term: g.GetTerm(), MexID: g.GetMexId(), SKU: g.GetSku(), Name: g.GetName(),
 		Creating: beingCreated(p.GetStatus()), Waits: doubt,
-		LeftAlone: p.GetSubscription().GetState() == subscriptionv1.State_STATE_UNRESOLVED,
+		LeftAlone: leftAlone(p.GetSubscription()),
 	}
 	if has.GetActive() {
 		l.Holds = has.GetCount()
@@ -94,6 +94,11 @@ func licenceOf(p *licencev1.Licence) (l Licence, ok bool, err error) {
 		return l, false, fmt.Errorf("RRP: %w", err)
 	}
 	return l, true, nil
+}
+
+// leftAlone: nobody in Halo is billed for the subscription, nor was when Giacom removed it.
+func leftAlone(s *subscriptionv1.Subscription) bool {
+	return s.GetState() == subscriptionv1.State_STATE_UNRESOLVED || s.GetState() == subscriptionv1.State_STATE_REMOVED && s.GetHaloClientId() == 0
 }
 
 // beingCreated: in a moment it will be in Halo, with an id that lines can link; what is decided before would be

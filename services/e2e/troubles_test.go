@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"seatline.dev/pkg/bus"
 	"seatline.dev/pkg/giacom/giacomsim"
@@ -115,8 +118,7 @@ func (s *story) mend() {
 	}
 }
 
-// gossip repeats what was said on the state stream, in no order, so that consumers hear much of it twice, and old words after
-// newer ones.
+// gossip hears what is said on the state stream, to say it again.
 type gossip struct {
 	heard chan *nats.Msg
 	sub   *nats.Subscription
@@ -133,26 +135,54 @@ func (s *story) listen() *gossip {
 	return g
 }
 
-// repeat publishes up to most of the messages heard since the last time, shuffled. It tells how many.
-func (s *story) repeat(g *gossip, rng *rand.Rand, most int) int {
+// repeat says again up to most of the messages heard since the last time, in no order, and after them once more what was the
+// newest on each subject: consumers hear much of it twice, and old words after newer ones. An owner that says something
+// newer meanwhile has the last word. It tells how many were old.
+func (s *story) repeat(g *gossip, rng *rand.Rand, most int) (old int) {
 	s.Helper()
+	var stream jetstream.Stream
+	s.insist(func() (err error) { stream, err = s.w.Bus.JS.Stream(s.ctx, bus.StateStream); return err }) // the server may have crashed a moment ago
 	var all []*nats.Msg
 	for len(g.heard) > 0 {
-		m := <-g.heard
-		again := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: nats.Header{}}
-		for name, values := range m.Header {
-			if !strings.HasPrefix(name, "Nats-") { // what a batch left behind
-				again.Header[name] = values
-			}
-		}
-		all = append(all, again)
+		all = append(all, <-g.heard)
 	}
 	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	all = all[:min(most, len(all))]
-	for _, m := range all {
-		s.insist(func() error { _, err := s.w.Bus.JS.PublishMsg(s.ctx, m); return err })
+	newest, last := map[string]*jetstream.RawStreamMsg{}, map[string]uint64{}
+	say := func(subject string, header nats.Header, data []byte) bool {
+		m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}
+		for name, values := range header {
+			if !strings.HasPrefix(name, "Nats-") { // what a batch left behind
+				m.Header[name] = values
+			}
+		}
+		ack, err := s.w.Bus.JS.PublishMsg(s.ctx, m, jetstream.WithExpectLastSequencePerSubject(last[subject]))
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+			delete(newest, subject)
+			return false
+		}
+		s.must(err)
+		last[subject] = ack.Sequence
+		return true
 	}
-	return len(all)
+	for _, m := range all[:min(most, len(all))] {
+		if newest[m.Subject] == nil {
+			now, err := stream.GetLastMsgForSubject(s.ctx, m.Subject)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			s.must(err)
+			newest[m.Subject], last[m.Subject] = now, now.Sequence
+		}
+		if say(m.Subject, m.Header, m.Data) {
+			old++
+		}
+	}
+	time.Sleep(20 * time.Millisecond) // that they are heard
+	for subject, m := range maps.Clone(newest) {
+		say(subject, m.Header, m.Data)
+	}
+	return old
 }
 
 // rewind takes the durable of a consumer away, so that it hears the whole stream again from its beginning. It tells which.
