@@ -13,6 +13,7 @@ import (
 //	GET  /_sim/state    everything; PUT replaces it
 //	POST /_sim/process  creates the invoices due by ?date= (2006-01-02), and returns them
 //	POST /_sim/expire   ends all tokens
+//	GET  /_sim/journal  the last writes, by whom, and whether they changed anything, where the configuration asks for it
 func (s *Sim) admin() map[string]simulator.Route {
 	process := func(r *http.Request) (any, error) {
 		date, err := time.Parse("2006-01-02", r.URL.Query().Get("date"))
@@ -22,7 +23,8 @@ func (s *Sim) admin() map[string]simulator.Route {
 		return append([]Billed{}, s.Process(date)...), nil
 	}
 	return map[string]simulator.Route{
-		"GET /_sim/state": func(*http.Request) (any, error) { return s.State(), nil },
+		"GET /_sim/journal": func(*http.Request) (any, error) { return append([]Entry{}, s.Journal()...), nil },
+		"GET /_sim/state":   func(*http.Request) (any, error) { return s.State(), nil },
 		"PUT /_sim/state": func(r *http.Request) (any, error) {
 			var state State
 			if err := json.NewDecoder(r.Body).Decode(&state); err != nil {

@@ -16,7 +16,9 @@ func (s *Sim) serveGet(w http.ResponseWriter, r *http.Request, q request, f stru
 	s.mu.Lock()
 	var body []byte
 	if q.hasID {
-		body = s.detail(q)
+		if body = s.detail(q); body != nil && q.name == "/RecurringInvoice" {
+			s.note(Entry{By: process(r), Kind: "invoice", ID: q.id})
+		}
 	} else {
 		body = s.list(q, args, f)
 	}

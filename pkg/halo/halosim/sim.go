@@ -68,6 +68,8 @@ type Config struct {
 	UniqueClientNames bool
 	// Latency of every API request.
 	Latency time.Duration
+	// Journal is how many of the last writes, and reads of single invoices, are kept; 0 for none. See [Sim.Journal].
+	Journal int
 	// Seed of the faults that come at a rate.
 	Seed  uint64
 	Clock clockwork.Clock
@@ -91,6 +93,8 @@ type Sim struct {
 	control        Control
 	licenceChanges []LicenceChange
 	invoiceChanges []InvoiceChange
+	journal        []Entry
+	noted          int
 	customFields   []string
 
 	lineID, rowID, proRataID, billed int64

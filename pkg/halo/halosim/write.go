@@ -40,6 +40,13 @@ type writer struct {
 	write func(o object) (any, string)
 }
 
+// posted are rows on their way to a writer.
+type posted struct {
+	writer
+	route, by string
+	rows      []object
+}
+
 // servePost writes rows: an array always [S], in order. A row that is refused refuses them all, unless PartialBatches.
 func (s *Sim) servePost(w http.ResponseWriter, r *http.Request, q request, body []byte, f struck) {
 	if q.sub == "process" {
@@ -51,8 +58,9 @@ func (s *Sim) servePost(w http.ResponseWriter, r *http.Request, q request, body 
 		bad.answer(w)
 		return
 	}
-	route, ok := s.writers()[q.route()]
-	if !ok {
+	p := posted{route: q.route(), by: process(r), rows: rows}
+	var ok bool
+	if p.writer, ok = s.writers()[p.route]; !ok {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
@@ -68,7 +76,7 @@ func (s *Sim) servePost(w http.ResponseWriter, r *http.Request, q request, body 
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.late--
-			s.apply(route, rows, f)
+			s.apply(p, f)
 		})
 		if name == "late_504" {
 			gateway(w, http.StatusGatewayTimeout)
@@ -78,7 +86,7 @@ func (s *Sim) servePost(w http.ResponseWriter, r *http.Request, q request, body 
 		return
 	}
 	s.mu.Lock()
-	made, bad := s.apply(route, rows, f)
+	made, bad := s.apply(p, f)
 	s.mu.Unlock()
 	switch {
 	case f.Has("cut_after"):
@@ -126,10 +134,11 @@ func (s *Sim) rowsOf(body []byte) ([]object, *refusal) {
 }
 
 // apply writes rows and gives what a reply shows of each. The caller holds the lock.
-func (s *Sim) apply(route writer, rows []object, f struck) ([][]byte, *refusal) {
+func (s *Sim) apply(p posted, f struck) ([][]byte, *refusal) {
+	rows := p.rows
 	stop, bad := len(rows), (*refusal)(nil)
 	for i, row := range rows {
-		if bad = route.check(i, row); bad == nil {
+		if bad = p.check(i, row); bad == nil {
 			bad = s.faulty(f, i, len(rows), row)
 		}
 		if bad != nil {
@@ -154,7 +163,7 @@ func (s *Sim) apply(route writer, rows []object, f struck) ([][]byte, *refusal) 
 				row["lines"] = raw(all[:len(all)-1])
 			}
 		}
-		o, warning := route.write(row)
+		o, warning := s.written(p, row)
 		if f.Has("warning") {
 			warning = "Simulated warning: please check this record."
 		}
