@@ -90,7 +90,7 @@ func TestObserveShowsExactlyWhatAutoDoes(t *testing.T) {
 	initial := s.w.Halo.State()
 	requests := maps.Clone(s.w.Halo.Requests())
 	s.poll(true)
-	if posts, _ := spent(requests, s.w.Halo.Requests()); posts != 0 {
+	if posts := posts(requests, s.w.Halo.Requests()); posts != 0 {
 		t.Fatalf("%d writes while observing", posts)
 	}
 	if string(initial.JSON()) != string(s.w.Halo.State().JSON()) {

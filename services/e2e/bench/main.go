@@ -1,8 +1,8 @@
 // Command bench measures a whole Seatline against floors measured in the same run, because machines
 // are noisy: an unchanged poll against decoding and COPYing the same rows, a consumer against raw
 // JetStream with the same bytes and the same durability, and everything end to end. The simulators
-// run in its own process, without latency or limits. It prints one JSON document on standard output
-// and a table on standard error.
+// run in its own process, without latency or limits. It also counts what three jobs take of Halo's
+// requests. It prints one JSON document on standard output and a table on standard error.
 package main
 
 import (
@@ -34,6 +34,8 @@ type Report struct {
 	Consumer Ratio  `json:"consumer_events_per_second"`
 	Publish  Ratio  `json:"published_events_per_second"`
 	Sizes    []Size `json:"sizes"`
+	// Thrift is what jobs take of Halo's requests, with and without what is probed.
+	Thrift []Thrift `json:"halo_requests_of_jobs,omitempty"`
 }
 
 // Ratio of ours to a floor of the same run.
@@ -79,6 +81,7 @@ func main() {
 func run(out, table io.Writer) error {
 	sizes := flag.String("sizes", "10000,100000", "subscriptions of each measurement, comma separated")
 	lines := flag.Bool("lines", true, "let price rules add a line for every licence")
+	licences := flag.Int("licences", 10_000, "new licences whose Halo requests are counted; 0 leaves that section out")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -116,7 +119,14 @@ func run(out, table io.Writer) error {
 		}
 		r.Sizes = append(r.Sizes, size)
 	}
+	if *licences > 0 {
+		fmt.Fprintln(table, "counting Halo requests…")
+		if r.Thrift, err = thrift(ctx, *licences, binary, dir, server.URL()); err != nil {
+			return err
+		}
+	}
 	r.table(table)
+	thriftTable(table, r.Thrift)
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(r)
