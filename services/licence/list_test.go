@@ -1,10 +1,13 @@
 package licence
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +23,7 @@ import (
 	"seatline.dev/pkg/halo/halosim"
 	"seatline.dev/pkg/postgres/postgrestest"
 	"seatline.dev/pkg/reconcile"
+	"seatline.dev/pkg/rpc"
 	"seatline.dev/pkg/rpc/list/listtest"
 	giacomv1 "seatline.dev/proto/seatline/giacom/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
@@ -111,8 +115,15 @@ func estate(t testing.TB, pool *pgxpool.Pool, n int) {
 			t.Fatal(err)
 		}
 	}
-	copyIn("items", strings.Fields("connection key instance revision desired applied halo_id state reason_code reason_text facts title customer currency run updated"), items)
 	copyIn("subscriptions", strings.Fields("connection key revision state client_id mex_id customer_name name sku absent removed run cause trace first_seen body"), subs)
+	copyIn("items", strings.Fields("connection key instance revision desired applied halo_id state reason_code reason_text facts title customer currency run updated"), items)
+	engine := reconcile.New(reconcile.Config[Fields]{Service: Service, Kind: "licence", Pool: pool, Event: licenceEvent, Listed: true})
+	if kept, err := engine.Keep(ctx); err != nil || kept != n {
+		t.Fatalf("kept what is shown of %d licences, %v", kept, err)
+	}
+	if _, err := pool.Exec(ctx, "vacuum (full, analyze) items"); err != nil { // as if it had been written like that
+		t.Fatal(err)
+	}
 }
 
 // received is a message as whoever asked for it has it.
@@ -162,12 +173,14 @@ func TestALicenceCarriesItsFacts(t *testing.T) {
 	}
 }
 
-// BenchmarkList tells what a page of 100 from the middle of a list of 100,000 licences costs a caller over gRPC: the
-// median, and the tenth percentile, which is the better figure on a machine that has other work.
+// BenchmarkList tells what a page of 100 from the middle of a list of 100,000 licences costs a caller over gRPC, and what
+// the same page costs from memory: the medians, and the tenth percentiles, which are the better figures on a machine that
+// has other work.
 func BenchmarkList(b *testing.B) {
 	w := newWorld(b, halosim.Config{}, 0)
 	w.start()
 	estate(b, w.pool, 100_000)
+	floor := servePage(b)
 	for _, name := range slices.Sorted(maps.Keys(lists)) {
 		b.Run(strings.ReplaceAll(name, " ", "_"), func(b *testing.B) {
 			req := &licencev1.ListLicencesRequest{PageSize: 1000, Filter: lists[name].filter, OrderBy: lists[name].order}
@@ -182,20 +195,56 @@ func BenchmarkList(b *testing.B) {
 				req.PageToken = resp.NextPageToken
 			}
 			req.PageSize = 100
-			var took []float64
-			for b.Loop() {
+			took := map[string][]float64{}
+			ask := func(whose string, of licencev1.LicenceServiceClient) *licencev1.ListLicencesResponse {
 				began := time.Now()
-				resp, err := w.licences.ListLicences(b.Context(), req)
+				resp, err := of.ListLicences(b.Context(), req)
 				if err != nil || len(resp.Licences) == 0 {
 					b.Fatalf("%d licences, %v", len(resp.GetLicences()), err)
 				}
-				took = append(took, float64(time.Since(began).Microseconds())/1000)
+				took[whose] = append(took[whose], float64(time.Since(began).Microseconds())/1000)
+				return resp
 			}
-			slices.Sort(took)
-			b.ReportMetric(took[len(took)/2], "ms/page")
-			b.ReportMetric(took[len(took)/10], "ms/page-when-quiet")
+			for b.Loop() {
+				floor.page.Store(ask("page", w.licences))
+				ask("floor", floor.client)
+			}
+			for whose, ms := range took {
+				slices.Sort(ms)
+				b.ReportMetric(ms[len(ms)/2], "ms/"+whose)
+				b.ReportMetric(ms[len(ms)/10], "ms/"+whose+"-when-quiet")
+			}
 		})
 	}
+}
+
+// memory answers with the page that it was given.
+type memory struct {
+	licencev1.UnimplementedLicenceServiceServer
+	page   atomic.Pointer[licencev1.ListLicencesResponse]
+	client licencev1.LicenceServiceClient
+}
+
+func (m *memory) ListLicences(context.Context, *licencev1.ListLicencesRequest) (*licencev1.ListLicencesResponse, error) {
+	return m.page.Load(), nil
+}
+
+func servePage(t testing.TB) *memory {
+	t.Helper()
+	server, err := rpc.NewServer(rpc.Config{Addr: "127.0.0.1:0", InsecureLoopback: true}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &memory{}
+	licencev1.RegisterLicenceServiceServer(server, m)
+	go func() { _ = server.Serve(t.Context()) }()
+	conn, err := rpc.Dial(rpc.Endpoint{Addr: server.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	m.client = licencev1.NewLicenceServiceClient(conn)
+	return m
 }
 
 // A page from the middle of a list is found in an index: it takes the rows of the page and the way down to them,
