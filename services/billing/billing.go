@@ -98,6 +98,13 @@ func Run(ctx context.Context, cfg Config) error {
 			pricingv1.RegisterPricingServiceServer(r, &pricingServer{s: s})
 			intyv1.RegisterMigrationServiceServer(r, &intyServer{s: s})
 		},
+		// Before the relay sends what an older dump holds for the newest. Where NATS does not answer now, it is tried again.
+		Before: func(ctx context.Context) error {
+			if err := s.knowRules(ctx); err != nil {
+				cfg.Log.WarnContext(ctx, "price rules are read back later", "err", err)
+			}
+			return nil
+		},
 		Handlers: s.handlers(),
 		Engine:   s.engine,
 		Loops: []func(context.Context) error{
