@@ -70,7 +70,7 @@ func (o *Oracle) customers() {
 	}
 	for _, mexID := range ids {
 		follow := settings.GetFollowNameOfMapped()
-		if o.created[mexID] {
+		if _, chosen := o.settings.Mapped[mexID]; o.created[mexID] && !chosen { // a person's choice is a customer as any other
 			follow = settings.FollowNameOfCreated == nil || *settings.FollowNameOfCreated
 		}
 		if c := o.client(o.clients[mexID]); c != nil && follow {
