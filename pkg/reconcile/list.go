@@ -43,7 +43,12 @@ func List[D any, T proto.Message](ctx context.Context, db list.DB, q *list.Query
 	if !errors.Is(err, errNotKept) {
 		return page, next, err
 	}
-	sel.Columns = listColumns
+	return made(ctx, db, q, of, show)
+}
+
+// made is List of something else than what the items' events say: show makes it of each.
+func made[D, T any](ctx context.Context, db list.DB, q *list.Query, of Listing, show func(Item[D]) (T, error)) ([]T, string, error) {
+	sel := list.Select{Columns: listColumns, From: "items i", Joins: of.Joins, Where: of.Where, Args: of.Args}
 	return list.Collect(ctx, db, q, sel, func(r pgx.CollectableRow) (shown T, err error) {
 		x, err := scanListed[D](r)
 		if err != nil {

@@ -31,7 +31,7 @@ func (e *Engine[D]) ListPlan(ctx context.Context, db list.DB, req *opsv1.ListPla
 	if err != nil {
 		return nil, "", err
 	}
-	return List(ctx, db, q, Listing{Where: "state not in (1, 7) or follows"},
+	return made(ctx, db, q, Listing{Where: "state not in (1, 7) or follows"},
 		func(x Item[D]) (*itemv1.PlanItem, error) { return e.planItem(x), nil })
 }
 

@@ -13,12 +13,12 @@ import (
 // An item says of itself what lists and counts say of it: pending while it is being written, whatever is wanted meanwhile, and
 // applying only while nobody knows what became of the write.
 func TestAllSayTheSameOfWhatIsBeingWritten(t *testing.T) {
-	b := setup(t, func(c *reconcile.Config[seats]) { c.Settle = time.Minute })
+	b := setup(t, func(c *reconcile.Config[seats]) { c.Settle, c.Listed = time.Minute, true })
 	check := func(when string, want itemv1.State) {
 		t.Helper()
 		x := b.item("a")
 		plan, _, err := b.engine.ListPlan(b.ctx, b.pool, &opsv1.ListPlanItemsRequest{Connection: "c"})
-		if err != nil || len(plan) != 1 {
+		if err != nil || len(plan) != 1 || plan[0].GetKey() != "a" || plan[0].GetChanges() == nil {
 			t.Fatalf("%s: plan %v, %v", when, plan, err)
 		}
 		counts, err := b.engine.Counts(b.ctx, b.pool, "c", "")
