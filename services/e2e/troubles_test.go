@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -197,7 +198,9 @@ func (s *story) rewind(rng *rand.Rand) string {
 		var durables []string
 		names := stream.ConsumerNames(s.ctx)
 		for name := range names.Name() {
-			durables = append(durables, name)
+			if service, _, _ := strings.Cut(name, "-"); slices.Contains(ctl.Services(), service) { // others are looking only
+				durables = append(durables, name)
+			}
 		}
 		if err := names.Err(); err != nil {
 			return err

@@ -347,6 +347,28 @@ func TestChangedMappingMovesTheLicence(t *testing.T) {
 	stuck.waits("line")
 }
 
+func TestACustomerThatAPersonChoseKeepsItsName(t *testing.T) {
+	w := newWorld(t)
+	w.giacom.Customers[0].Name = "Newcomer Ltd"
+	before := w.run().Clients
+	made := before[len(before)-1]
+	if made.Name != "Newcomer Ltd" {
+		t.Fatalf("the newcomer is not created: %+v", before)
+	}
+	w.settings.Mapped = map[string]int64{"MEX1": 40}
+	w.oracle.SetSettings(w.settings)
+	if diff := cmp.Diff(before, w.run().Clients); diff != "" {
+		t.Errorf("renamed: %s", diff)
+	}
+	delete(w.settings.Mapped, "MEX1")
+	w.oracle.Unmap("MEX1")
+	w.giacom.Customers[0].Name = "Known by now Ltd"
+	clients := w.run().Clients
+	if got := clients[len(clients)-1]; len(clients) != len(before) || got.ID != made.ID || got.Name != "Known by now Ltd" {
+		t.Errorf("the mark is not followed: %+v", clients)
+	}
+}
+
 func TestObserveChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.settings.Connection.Mode = connectionv1.Mode_MODE_OBSERVE
