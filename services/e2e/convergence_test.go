@@ -84,7 +84,7 @@ func converge(t *testing.T, rng *rand.Rand, p plot, victims []string) {
 		t.Logf("round %d: %s; %s at Giacom, %s killed, the run %s", round, strings.Join(changes, "; "), giacom[round].Name, victims[round], run.GetOutcome())
 		repeated, rewound := 0, ""
 		if rng.IntN(2) == 0 {
-			repeated = s.repeat(said, rng, 300)
+			repeated = s.repeat(said, rng, 200, false)
 		}
 		if rng.IntN(2) == 0 {
 			rewound = s.rewind(rng)
@@ -101,6 +101,9 @@ func converge(t *testing.T, rng *rand.Rand, p plot, victims []string) {
 			s.poll(true)
 		}
 		s.right(fmt.Sprintf("after round %d", round))
+		s.repeat(said, rng, 200, true)
+		s.settle()
+		s.right(fmt.Sprintf("after old words in round %d", round))
 	}
 	s.decide(rng, automatic)
 	// What was missing is proven by one more poll.

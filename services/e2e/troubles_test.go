@@ -122,31 +122,31 @@ func (s *story) mend() {
 // gossip hears what is said on the state stream, to say it again.
 type gossip struct {
 	heard chan *nats.Msg
-	sub   *nats.Subscription
+	all   []*nats.Msg
 }
 
 // listen from now on.
 func (s *story) listen() *gossip {
 	s.Helper()
 	g := &gossip{heard: make(chan *nats.Msg, 1<<16)}
-	var err error
-	g.sub, err = s.w.Bus.NC.ChanSubscribe("seatline.v1.>", g.heard)
+	sub, err := s.w.Bus.NC.ChanSubscribe("seatline.v1.>", g.heard)
 	s.must(err)
-	s.Cleanup(func() { _ = g.sub.Unsubscribe() })
+	s.Cleanup(func() { _ = sub.Unsubscribe() })
 	return g
 }
 
-// repeat says again up to most of the messages heard since the last time, in no order, and after them once more what was the
-// newest on each subject: consumers hear much of it twice, and old words after newer ones. An owner that says something
-// newer meanwhile has the last word. It tells how many were old.
-func (s *story) repeat(g *gossip, rng *rand.Rand, most int) (old int) {
+// repeat says again up to most of all that was ever heard, in no order: consumers hear much of it twice, and old words after
+// newer ones. While things go on, what was the newest on a subject is said once more after that, unless its owner has said
+// something newer meanwhile: the stream keeps one word a subject, and who has not heard the newest yet must still hear it.
+// Once all is settled the old words are the last. It tells how many they were.
+func (s *story) repeat(g *gossip, rng *rand.Rand, most int, settled bool) (old int) {
 	s.Helper()
 	var stream jetstream.Stream
 	s.insist(func() (err error) { stream, err = s.w.Bus.JS.Stream(s.ctx, bus.StateStream); return err }) // the server may have crashed a moment ago
-	var all []*nats.Msg
 	for len(g.heard) > 0 {
-		all = append(all, <-g.heard)
+		g.all = append(g.all, <-g.heard)
 	}
+	all := slices.Clone(g.all)
 	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	newest, last := map[string]*jetstream.RawStreamMsg{}, map[string]uint64{}
 	say := func(subject string, header nats.Header, data []byte) bool {
@@ -178,6 +178,9 @@ func (s *story) repeat(g *gossip, rng *rand.Rand, most int) (old int) {
 		if say(m.Subject, m.Header, m.Data) {
 			old++
 		}
+	}
+	if settled {
+		return old
 	}
 	time.Sleep(20 * time.Millisecond) // that they are heard
 	for subject, m := range maps.Clone(newest) {
