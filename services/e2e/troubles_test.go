@@ -21,6 +21,8 @@ import (
 	"seatline.dev/pkg/giacom/giacomsim"
 	"seatline.dev/pkg/halo/halosim"
 	"seatline.dev/pkg/postgres/private"
+	invoicelinev1 "seatline.dev/proto/seatline/invoiceline/v1"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
 	licencev1 "seatline.dev/proto/seatline/licence/v1"
 	runv1 "seatline.dev/proto/seatline/run/v1"
 	"seatline.dev/services/e2e/world"
@@ -96,24 +98,38 @@ func (s *story) upset(rng *rand.Rand, victim string) (run *runv1.Run, done bool)
 	return run, run.GetOutcome() == runv1.Outcome_OUTCOME_SUCCEEDED || run.GetOutcome() == runv1.Outcome_OUTCOME_INCOMPLETE
 }
 
-// mend does what people do about licences that Halo refused: it tries again. Who posts a row in a batch of one and hears that
-// the row is bad cannot know that it is not.
+// mend does what people do about what Halo refused: it tries again. Who posts a row in a batch of one and hears that the row
+// is bad cannot know that it is not, nor who finds an invoice changed twice running that nobody goes on changing it.
 func (s *story) mend() {
 	s.Helper()
-	licences := licencev1.NewLicenceServiceClient(s.w.Client(ctl.Licence))
+	licences, lines := licencev1.NewLicenceServiceClient(s.w.Client(ctl.Licence)), invoicelinev1.NewLineServiceClient(s.w.Client(ctl.Billing))
+	const failed = `connection = "acme" AND state = FAILED`
 	for range 1 + len(haloTroubles) {
-		page, err := licences.ListLicences(s.ctx, &licencev1.ListLicencesRequest{PageSize: 1000, Filter: `connection = "acme" AND state = FAILED`})
+		refused, err := licences.ListLicences(s.ctx, &licencev1.ListLicencesRequest{PageSize: 1000, Filter: failed})
 		s.must(err)
-		if len(page.GetLicences()) == 0 {
+		stale, err := lines.ListLines(s.ctx, &invoicelinev1.ListLinesRequest{PageSize: 1000, Filter: failed})
+		s.must(err)
+		if len(refused.GetLicences())+len(stale.GetLines()) == 0 {
 			return
 		}
-		for _, l := range page.GetLicences() {
-			if l.GetStatus().GetReason().GetCode() != "refused" {
-				s.Fatalf("licence %s failed: %s", l.GetKey(), l.GetStatus().GetReason())
+		again := func(key string, status *itemv1.Status, retry func() error) {
+			if status.GetReason().GetCode() != "refused" {
+				s.Fatalf("%s failed: %s", key, status.GetReason())
 			}
-			s.Logf("Halo refused licence %s: once more", l.GetKey())
-			_, err := licences.RetryLicence(s.ctx, &licencev1.GetLicenceRequest{Connection: "acme", Key: l.GetKey()})
-			s.must(err)
+			s.Logf("Halo refused %s: once more", key)
+			s.must(retry())
+		}
+		for _, l := range refused.GetLicences() {
+			again(l.GetKey(), l.GetStatus(), func() error {
+				_, err := licences.RetryLicence(s.ctx, &licencev1.GetLicenceRequest{Connection: "acme", Key: l.GetKey()})
+				return err
+			})
+		}
+		for _, l := range stale.GetLines() {
+			again(l.GetKey(), l.GetStatus(), func() error {
+				_, err := lines.RetryLine(s.ctx, &invoicelinev1.GetLineRequest{Connection: "acme", Key: l.GetKey()})
+				return err
+			})
 		}
 		s.settle()
 	}
