@@ -17,6 +17,7 @@ type Thrift struct {
 	// Without a capability; "" for none.
 	Without      string `json:"without"`
 	NewLicences  Job    `json:"new_licences"`
+	FirstReading Job    `json:"first_reading_of_invoices"` // and of as many linked licences as change
 	ChangedSeats Job    `json:"changed_seats_on_linked_lines"`
 	ChangedCosts Job    `json:"changed_costs_in_invoices"`
 }
@@ -29,6 +30,9 @@ type Job struct {
 }
 
 func job(of int, spent world.Spent) Job { return Job{of, spent.All(), spent} }
+
+// The estate in which linked licences change.
+const linkedLicences, linkedInvoices = 1_000, 150
 
 // fewer is how many licences are created where something lacks: a request for each may be needed.
 const fewer = 1_000
@@ -50,11 +54,12 @@ func thrift(ctx context.Context, licences int, binary, dir, server string) (all 
 			return nil, fmt.Errorf("new licences, without %q: %w", lack.What, err)
 		}
 		t.NewLicences = job(n, spent)
-		counts, costs, err := w.LinkedChanges(ctx, lack)
+		linked, err := w.LinkedChanges(ctx, lack, linkedLicences, linkedInvoices)
 		if err != nil {
 			return nil, fmt.Errorf("changes of linked licences, without %q: %w", lack.What, err)
 		}
-		t.ChangedSeats, t.ChangedCosts = job(world.LinkedLicences, counts), job(world.LinkedInvoices, costs)
+		t.FirstReading = job(linkedInvoices, linked.First)
+		t.ChangedSeats, t.ChangedCosts = job(linkedLicences, linked.Counts), job(linkedInvoices, linked.Costs)
 		all = append(all, t)
 	}
 	slices.Reverse(all)
@@ -68,13 +73,13 @@ func thriftTable(to io.Writer, all []Thrift) {
 	}
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	defer t.Flush()
-	fmt.Fprintf(t, "\nHalo requests\tnew licences\tby the licence service\tby all\t%d changed seat counts\t%d changed costs in as many invoices\n",
-		world.LinkedLicences, world.LinkedInvoices)
+	fmt.Fprintf(t, "\nHalo requests\tnew licences\tby the licence service\tby all\tfirst reading of %d invoices, by billing\t%d changed seat counts\t%d changed costs in as many invoices\n",
+		linkedInvoices, linkedLicences, linkedInvoices)
 	for _, x := range all {
 		halo := "with everything that is probed"
 		if x.Without != "" {
 			halo = "without " + x.Without
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\n", halo, x.NewLicences.Of, x.NewLicences.Routes.By(ctl.Licence), x.NewLicences.All, x.ChangedSeats.All, x.ChangedCosts.All)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\n", halo, x.NewLicences.Of, x.NewLicences.Routes.By(ctl.Licence), x.NewLicences.All, x.FirstReading.Routes.By(ctl.Billing), x.ChangedSeats.All, x.ChangedCosts.All)
 	}
 }

@@ -75,22 +75,22 @@ func (w *World) NewLicences(ctx context.Context, lack Lack, n int) (Spent, error
 	return spent, nil
 }
 
-// The estate in which licences change: each is on a linked line of its customer's only invoice.
-const (
-	LinkedLicences = 1000
-	LinkedInvoices = 150
-)
+// Linked is what three jobs take where each licence is on a linked line of its customer's only invoice.
+type Linked struct {
+	First  Spent // from the moment when nobody knows that Halo: its licences and invoices are read, and the licences marked
+	Counts Spent // the seats of all licences change
+	Costs  Spent // then the cost of one line in each invoice
+}
 
-// LinkedChanges counts what it takes to change the seats of all linked licences, and then the cost of one linked line in
-// each of the invoices.
-func (w *World) LinkedChanges(ctx context.Context, lack Lack) (counts, costs Spent, err error) {
-	data := estate.Plain(estate.Config{Seed: 2, Customers: LinkedInvoices, Subscriptions: LinkedLicences, Now: time.Now()}, estate.LinkedLines)
+// LinkedChanges counts what the jobs take with so many licences and invoices.
+func (w *World) LinkedChanges(ctx context.Context, lack Lack, licences, invoices int) (spent Linked, err error) {
+	data := estate.Plain(estate.Config{Seed: 2, Customers: invoices, Subscriptions: licences, Now: time.Now()}, estate.LinkedLines)
 	slug, err := w.thrift(ctx, lack, data)
 	if err != nil {
-		return nil, nil, err
+		return spent, err
 	}
-	if _, err := w.spend(ctx, slug); err != nil { // the first import
-		return nil, nil, err
+	if spent.First, err = w.spend(ctx, slug); err != nil {
+		return spent, err
 	}
 	w.Halo.ResetRequests()
 	subs := data.Giacom.Subscriptions
@@ -103,14 +103,14 @@ func (w *World) LinkedChanges(ctx context.Context, lack Lack) (counts, costs Spe
 	before := seats()
 	for _, s := range subs {
 		if err := w.Giacom.SetSeats(s.ID, s.Quantity.Decimal.IntPart()+1); err != nil {
-			return nil, nil, err
+			return spent, err
 		}
 	}
-	if counts, err = w.spend(ctx, slug); err != nil {
-		return nil, nil, err
+	if spent.Counts, err = w.spend(ctx, slug); err != nil {
+		return spent, err
 	}
-	if more := seats() - before; more != LinkedLicences {
-		return nil, nil, fmt.Errorf("Halo has %d seats more, want one for each of %d licences", more, LinkedLicences)
+	if more := seats() - before; more != int64(licences) {
+		return spent, fmt.Errorf("Halo has %d seats more, want one for each of %d licences", more, licences)
 	}
 	w.Halo.ResetRequests()
 	was := w.Halo.State()
@@ -121,11 +121,11 @@ func (w *World) LinkedChanges(ctx context.Context, lack Lack) (counts, costs Spe
 		}
 		seen[s.MexID] = true
 		if err := w.Giacom.SetPrice(s.ID, s.Price.Decimal.Add(s.Price.Decimal)); err != nil {
-			return nil, nil, err
+			return spent, err
 		}
 	}
-	if costs, err = w.spend(ctx, slug); err != nil {
-		return nil, nil, err
+	if spent.Costs, err = w.spend(ctx, slug); err != nil {
+		return spent, err
 	}
 	changed := 0
 	for i, inv := range w.Halo.State().Invoices {
@@ -135,10 +135,10 @@ func (w *World) LinkedChanges(ctx context.Context, lack Lack) (counts, costs Spe
 			}
 		}
 	}
-	if changed != LinkedInvoices {
-		return nil, nil, fmt.Errorf("%d lines have another cost, want one in each of %d invoices", changed, LinkedInvoices)
+	if changed != invoices {
+		return spent, fmt.Errorf("%d lines have another cost, want one in each of %d invoices", changed, invoices)
 	}
-	return counts, costs, nil
+	return spent, nil
 }
 
 // thrift joins the world's Giacom, filled anew, to a Halo in which nothing has happened yet, and gives the connection.
@@ -152,11 +152,16 @@ func (w *World) thrift(ctx context.Context, lack Lack, data estate.Data) (slug s
 	}
 	c := w.Connection("thrift-" + strings.ToLower(token()))
 	keep := []*pricingv1.PriceRule{{Name: "keep", Price: &pricingv1.PriceRule_Keep{Keep: true}}}
-	if _, err := w.Apply(ctx, c, keep); err != nil {
-		return "", err
-	}
-	if _, err := w.Validate(ctx, c.GetSlug()); err != nil {
-		return "", err
+	for _, c.Enabled = range []bool{false, true} { // what Halo can do is known before anybody reads it
+		if _, err := w.Apply(ctx, c, keep); err != nil {
+			return "", err
+		}
+		if c.Enabled {
+			break
+		}
+		if _, err := w.Validate(ctx, c.GetSlug()); err != nil {
+			return "", err
+		}
 	}
 	return c.GetSlug(), nil
 }
