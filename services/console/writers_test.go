@@ -115,7 +115,7 @@ func TestHaloIsAskedBeforeAConnectionWritesMore(t *testing.T) {
 	refused("everything", "TWO_WRITERS", "cannot write everything", err)
 	given := edit(c, everything)
 	given.OverrideReason = "Inty is read only"
-	c = r.apply(t, given)
+	r.apply(t, given)
 
 	if c, err = r.operator.DisableConnection(t.Context(), slug("acme")); err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestHaloIsAskedBeforeAConnectionWritesMore(t *testing.T) {
 	}
 
 	// While it observes, nothing is written by enabling it.
-	c = r.apply(t, edit(on, func(c *connectionv1.Connection) { c.Mode = connectionv1.Mode_MODE_OBSERVE }))
+	r.apply(t, edit(on, func(c *connectionv1.Connection) { c.Mode = connectionv1.Mode_MODE_OBSERVE }))
 	if _, err := r.operator.DisableConnection(t.Context(), slug("acme")); err != nil {
 		t.Fatal(err)
 	}
