@@ -48,7 +48,7 @@ func (s *service) apply(ctx context.Context, items []item) []outcome {
 			return nil
 		})
 	}
-	_ = g.Wait() // each has given its outcomes
+	_ = g.Wait()                         // each has given its outcomes
 	if err := b.handOver(); err != nil { // whoever decides next finds the lines
 		s.Log.WarnContext(ctx, "hand over lines that were added", "instance", b.instance, "err", err)
 	}

@@ -40,7 +40,7 @@ type batch struct {
 type known struct {
 	*scope
 	at        time.Time
-	fresh     bool              // over an invoice that nobody has decided about before
+	fresh     bool               // over an invoice that nobody has decided about before
 	invoices  map[int64]*Invoice // as they were last stored
 	decisions []Decision
 	byKey     map[ItemKey]int

@@ -252,7 +252,9 @@ func TestTheConnectionOfContainersLeadsToTheirSimulators(t *testing.T) {
 	}
 	services := compose(t).Services
 	env := services["simulated-connection"].Environment
-	port := func(name string) string { return strings.TrimPrefix(services["simulators"].Environment[name], "0.0.0.0:") }
+	port := func(name string) string {
+		return strings.TrimPrefix(services["simulators"].Environment[name], "0.0.0.0:")
+	}
 	got := []string{c.Giacom.URL, env[strings.TrimPrefix(c.Giacom.Key, "env:")], c.Halo.URL, c.Halo.Tenant, c.Halo.ClientID, env[strings.TrimPrefix(c.Halo.Secret, "env:")]}
 	want := []string{"http://simulators:" + port("SEATLINE_SIM_GIACOM_ADDR") + "/Billing/v1", simKey, "http://simulators:" + port("SEATLINE_SIM_HALO_ADDR"), simTenant, simClient, simSecret}
 	if diff := cmp.Diff(want, got); diff != "" {
