@@ -107,7 +107,6 @@ func NewServer(cfg Config, log *slog.Logger) (*Server, error) {
 		grpc.InitialWindowSize(window),
 		grpc.InitialConnWindowSize(window),
 		grpc.WriteBufferSize(buffer),
-		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		// Outermost first: an error is mapped after everything inside it has spoken.
 		grpc.ChainUnaryInterceptor(s.unary(auth)),

@@ -110,7 +110,7 @@ func (w *World) LinkedChanges(ctx context.Context, lack Lack, licences, invoices
 		return spent, err
 	}
 	if more := seats() - before; more != int64(licences) {
-		return spent, fmt.Errorf("Halo has %d seats more, want one for each of %d licences", more, licences)
+		return spent, fmt.Errorf("%d seats more in Halo, want one for each of %d licences", more, licences)
 	}
 	w.Halo.ResetRequests()
 	was := w.Halo.State()
