@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"seatline.dev/pkg/bus"
 	"seatline.dev/pkg/event"
-	"seatline.dev/pkg/postgres"
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
 )
 
@@ -29,71 +28,37 @@ const recoverTime = 30 * time.Second
 func (s *server) recover(ctx context.Context, from *bus.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, recoverTime)
 	defer cancel()
-	var newer []event.Event
-	reading, done := context.WithCancel(ctx)
-	defer done()
-	err := event.Subscribe(reading, from, event.SubscribeConfig{
-		Entity: entity, SnapshotComplete: done,
-		Handler: func(ctx context.Context, e event.Event) error {
-			known, err := revision(ctx, s.pool, e.Key)
-			if err == nil && known < e.Revision {
-				newer = append(newer, e)
-			}
-			return err
-		},
+	return event.TakeBack(ctx, event.TakeBackConfig{
+		Bus: from, Pool: s.pool, Entity: entity, Lock: lockWrites, Handler: s.takeBackAll,
+		Batch: math.MaxInt, // all in one transaction: an account that one connection freed may be another's since
 		Malformed: func(subject string, err error) {
 			s.log.Warn("a connection on the bus cannot be read", "subject", subject, "err", err)
 		},
 	})
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound): // it will be made, and filled from here
-		return nil
-	case err == nil:
-		err = ctx.Err() // of the time limit
-	}
-	if err != nil {
-		return fmt.Errorf("look whether the bus has newer connections: %w", err)
-	}
-	return postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockWrites(ctx, tx); err != nil {
-			return err
-		}
-		var deleted, live []*connectionv1.Connection
-		at := map[string]int64{}
-		for _, e := range newer {
-			c := &connectionv1.Connection{}
-			if err := e.Unmarshal(c); err != nil {
-				return err
-			}
-			if known, err := revision(ctx, tx, e.Key); err != nil || known >= e.Revision {
-				if err != nil {
-					return err
-				}
-				continue // another replica was faster
-			}
-			at[e.Key] = e.Revision
-			if c.GetDeleted() {
-				deleted = append(deleted, c)
-			} else {
-				live = append(live, c)
-			}
-		}
-		for _, c := range slices.Concat(deleted, live) { // an account that was freed may be another's since
-			if err := s.takeBack(ctx, tx, c, at[c.GetSlug()]); err != nil {
-				return fmt.Errorf("take back connection %s: %w", c.GetSlug(), err)
-			}
-		}
-		return nil
-	})
 }
 
-// revision of a connection as it is stored; 0 for none.
-func revision(ctx context.Context, q querier, slug string) (n int64, err error) {
-	rows, err := q.Query(ctx, `select coalesce(max(revision), 0) from connections where slug = $1`, slug)
-	if err != nil {
-		return 0, fmt.Errorf("read connection %s: %w", slug, err)
+// takeBackAll stores connections that were lost, those first that were deleted.
+func (s *server) takeBackAll(ctx context.Context, tx pgx.Tx, lost []event.Event) error {
+	var deleted, live []*connectionv1.Connection
+	at := map[string]int64{}
+	for _, e := range lost {
+		c := &connectionv1.Connection{}
+		if err := e.Unmarshal(c); err != nil {
+			return err
+		}
+		at[e.Key] = e.Revision
+		if c.GetDeleted() {
+			deleted = append(deleted, c)
+		} else {
+			live = append(live, c)
+		}
 	}
-	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	for _, c := range slices.Concat(deleted, live) {
+		if err := s.takeBack(ctx, tx, c, at[c.GetSlug()]); err != nil {
+			return fmt.Errorf("take back connection %s: %w", c.GetSlug(), err)
+		}
+	}
+	return nil
 }
 
 // takeBack stores a connection as it was on the bus, above its revision there.

@@ -210,7 +210,7 @@ func (s *service) carryOut(ctx context.Context, connection, etag string, ask que
 		return nil, err
 	}
 	changes.Applied = true
-	if err := s.weigh(ctx, c.GetSlug()); err != nil {
+	if err := s.weighNow(ctx, c.GetSlug()); err != nil {
 		return nil, err
 	}
 	s.engine.Kick()

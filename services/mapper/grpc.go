@@ -105,7 +105,7 @@ func (s *service) change(ctx context.Context, c *connectionv1.Connection, id, et
 	if err != nil {
 		return nil, err
 	}
-	if err := s.weigh(ctx, c.GetSlug()); err != nil {
+	if err := s.weighNow(ctx, c.GetSlug()); err != nil {
 		return nil, err
 	}
 	s.engine.Kick()
@@ -184,7 +184,7 @@ func (s *service) RefreshMappings(ctx context.Context, req *mappingv1.RefreshMap
 	if err := postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error { return setDue(ctx, tx, c.GetSlug(), now, now, false) }); err != nil {
 		return nil, err
 	}
-	if err := s.weigh(ctx, c.GetSlug()); err != nil {
+	if err := s.weighNow(ctx, c.GetSlug()); err != nil {
 		return nil, err
 	}
 	resp := &mappingv1.RefreshMappingsResponse{}

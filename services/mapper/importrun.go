@@ -146,7 +146,7 @@ func (s *service) ImportCustomers(ctx context.Context, req *mappingv1.ImportCust
 		return nil, unreachable(err)
 	}
 	// What the rules make of the fresh picture comes first: it may leave less to be asked.
-	if err := s.weigh(ctx, c.GetSlug()); err != nil {
+	if err := s.weighNow(ctx, c.GetSlug()); err != nil {
 		return nil, err
 	}
 	id := uuid.Must(uuid.NewV7()).String()
@@ -173,7 +173,7 @@ func (s *service) ImportCustomers(ctx context.Context, req *mappingv1.ImportCust
 	if err != nil {
 		return nil, err
 	}
-	if err := s.weigh(ctx, c.GetSlug()); err != nil {
+	if err := s.weighNow(ctx, c.GetSlug()); err != nil {
 		return nil, err
 	}
 	s.engine.Kick()

@@ -81,6 +81,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return chassis.Run(ctx, cfg.Env, chassis.Spec{
 		Name:    Service,
 		Schemas: []postgres.Migrations{reconcile.Schema(), connections.Schema(), schema()},
+		Before:  s.recover,
 		Register: func(r grpc.ServiceRegistrar) {
 			mappingv1.RegisterMappingServiceServer(r, s)
 			subscriptionv1.RegisterSubscriptionServiceServer(r, s)

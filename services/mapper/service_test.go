@@ -107,9 +107,14 @@ func (w *world) subs() map[string]string {
 		if err := e.Unmarshal(&s); err != nil {
 			w.Fatal(err)
 		}
-		out[e.Key] = strings.TrimSpace(fmt.Sprintf("%s %d %s", strings.ToLower(strings.TrimPrefix(s.State.String(), "STATE_")), s.HaloClientId, s.Reason.GetCode()))
+		out[e.Key] = told(&s)
 	}
 	return out
+}
+
+// told is a subscription in short.
+func told(s *subscriptionv1.Subscription) string {
+	return strings.TrimSpace(fmt.Sprintf("%s %d %s", strings.ToLower(strings.TrimPrefix(s.State.String(), "STATE_")), s.HaloClientId, s.Reason.GetCode()))
 }
 
 func (w *world) wantSubs(want map[string]string) {

@@ -77,5 +77,11 @@ func (s subscription) proto(g *giacomv1.Subscription) *subscriptionv1.Subscripti
 	if s.Now.Code != "" {
 		p.Reason = &itemv1.Reason{Code: s.Now.Code, Text: s.Now.Text}
 	}
+	if c := s.Choice; c.State != 0 {
+		p.Decision = &subscriptionv1.Decision{State: c.State, HaloClientId: c.ClientID, HaloClientName: c.ClientName, Who: c.Who}
+		if c.State == subscriptionv1.State_STATE_UNRESOLVED {
+			p.Decision.Reason = c.Reason
+		}
+	}
 	return p
 }

@@ -32,7 +32,7 @@ func (s *service) weighAll(ctx context.Context) (did int, err error) {
 	}
 	var errs []error
 	for _, c := range found {
-		if err := s.weigh(ctx, c); err != nil {
+		if err := s.weigh(ctx, c); err != nil && !errors.Is(err, errBusy) {
 			errs = append(errs, fmt.Errorf("connection %s: %w", c, err))
 		}
 	}
@@ -69,10 +69,10 @@ func (s *service) queueRefresh(ctx context.Context) error {
 	return nil
 }
 
-// errBusy: another replica decides this connection at the moment.
-var errBusy = errors.New("another replica is at it")
+// errBusy: the mappings of this connection are being decided at the moment, here or by another replica.
+var errBusy = errors.New("the mappings are being decided already")
 
-// alone runs f while no other replica does the same for the connection.
+// alone runs f while nobody else does the same for the connection, and returns errBusy when somebody does.
 func (s *service) alone(ctx context.Context, connection string, f func(ctx context.Context) error) error {
 	conn, err := s.Pool.Acquire(ctx)
 	if err != nil {
@@ -96,9 +96,9 @@ func (s *service) alone(ctx context.Context, connection string, f func(ctx conte
 	return f(ctx)
 }
 
-// weigh decides the mappings of one connection.
+// weigh decides the mappings of one connection if it is due; errBusy when somebody is at it.
 func (s *service) weigh(ctx context.Context, connection string) error {
-	err := s.alone(ctx, connection, func(ctx context.Context) error {
+	return s.alone(ctx, connection, func(ctx context.Context) error {
 		var at, since time.Time
 		var readHalo bool
 		var failures int
@@ -146,10 +146,29 @@ func (s *service) weigh(ctx context.Context, connection string) error {
 		_, err = s.Pool.Exec(ctx, `delete from due where connection = $1 and at = $2`, connection, at)
 		return err
 	})
-	if errors.Is(err, errBusy) {
-		return nil
+}
+
+// commandPatience is how long a command waits for the rules to be applied to what it decided.
+const commandPatience = 10 * time.Second
+
+// weighNow decides the mappings of a connection for a command, whose answer says what came of it: whoever is at it already
+// may have looked before the command decided. What takes too long, such as reading Halo, goes on without the command.
+func (s *service) weighNow(ctx context.Context, connection string) error {
+	limit := time.NewTimer(commandPatience)
+	defer limit.Stop()
+	for {
+		err := s.weigh(ctx, connection)
+		if !errors.Is(err, errBusy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+			return nil
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
-	return err
 }
 
 // moreComing tells whether customers or subscriptions are still being read from the stream.

@@ -99,7 +99,9 @@ type Subscription struct {
 	Assigned   bool                   `protobuf:"varint,8,opt,name=assigned,proto3" json:"assigned,omitempty"`
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Changes with everything above; send it back with a decision, so that none is lost. Only in answers.
-	Etag          string `protobuf:"bytes,10,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,10,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What a person decided about it; absent when nobody did.
+	Decision      *Decision `protobuf:"bytes,11,opt,name=decision,proto3" json:"decision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -204,6 +206,91 @@ func (x *Subscription) GetEtag() string {
 	return ""
 }
 
+func (x *Subscription) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+// Decision of a person about one subscription. It holds whatever Giacom says, and also while the subscription is gone.
+type Decision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// RESOLVED: billed to halo_client_id, whatever its customer's mapping. UNRESOLVED: left unbilled, for a reason.
+	State          State  `protobuf:"varint,1,opt,name=state,proto3,enum=seatline.subscription.v1.State" json:"state,omitempty"`
+	HaloClientId   int64  `protobuf:"varint,2,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	HaloClientName string `protobuf:"bytes,3,opt,name=halo_client_name,json=haloClientName,proto3" json:"halo_client_name,omitempty"`
+	Reason         string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Who            string `protobuf:"bytes,5,opt,name=who,proto3" json:"who,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Decision) Reset() {
+	*x = Decision{}
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decision) ProtoMessage() {}
+
+func (x *Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decision.ProtoReflect.Descriptor instead.
+func (*Decision) Descriptor() ([]byte, []int) {
+	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Decision) GetState() State {
+	if x != nil {
+		return x.State
+	}
+	return State_STATE_UNSPECIFIED
+}
+
+func (x *Decision) GetHaloClientId() int64 {
+	if x != nil {
+		return x.HaloClientId
+	}
+	return 0
+}
+
+func (x *Decision) GetHaloClientName() string {
+	if x != nil {
+		return x.HaloClientName
+	}
+	return ""
+}
+
+func (x *Decision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Decision) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
 type ListSubscriptionsRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -217,7 +304,7 @@ type ListSubscriptionsRequest struct {
 
 func (x *ListSubscriptionsRequest) Reset() {
 	*x = ListSubscriptionsRequest{}
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[1]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +316,7 @@ func (x *ListSubscriptionsRequest) String() string {
 func (*ListSubscriptionsRequest) ProtoMessage() {}
 
 func (x *ListSubscriptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[1]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +329,7 @@ func (x *ListSubscriptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSubscriptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSubscriptionsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{1}
+	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListSubscriptionsRequest) GetPageSize() int32 {
@@ -283,7 +370,7 @@ type ListSubscriptionsResponse struct {
 
 func (x *ListSubscriptionsResponse) Reset() {
 	*x = ListSubscriptionsResponse{}
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[2]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -295,7 +382,7 @@ func (x *ListSubscriptionsResponse) String() string {
 func (*ListSubscriptionsResponse) ProtoMessage() {}
 
 func (x *ListSubscriptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[2]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -308,7 +395,7 @@ func (x *ListSubscriptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSubscriptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSubscriptionsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{2}
+	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListSubscriptionsResponse) GetSubscriptions() []*Subscription {
@@ -335,7 +422,7 @@ type GetSubscriptionRequest struct {
 
 func (x *GetSubscriptionRequest) Reset() {
 	*x = GetSubscriptionRequest{}
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[3]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +434,7 @@ func (x *GetSubscriptionRequest) String() string {
 func (*GetSubscriptionRequest) ProtoMessage() {}
 
 func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[3]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +447,7 @@ func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{3}
+	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetSubscriptionRequest) GetConnection() string {
@@ -390,7 +477,7 @@ type AssignSubscriptionRequest struct {
 
 func (x *AssignSubscriptionRequest) Reset() {
 	*x = AssignSubscriptionRequest{}
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[4]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +489,7 @@ func (x *AssignSubscriptionRequest) String() string {
 func (*AssignSubscriptionRequest) ProtoMessage() {}
 
 func (x *AssignSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[4]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +502,7 @@ func (x *AssignSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*AssignSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{4}
+	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AssignSubscriptionRequest) GetConnection() string {
@@ -459,7 +546,7 @@ type ExcludeSubscriptionRequest struct {
 
 func (x *ExcludeSubscriptionRequest) Reset() {
 	*x = ExcludeSubscriptionRequest{}
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[5]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -471,7 +558,7 @@ func (x *ExcludeSubscriptionRequest) String() string {
 func (*ExcludeSubscriptionRequest) ProtoMessage() {}
 
 func (x *ExcludeSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[5]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -484,7 +571,7 @@ func (x *ExcludeSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExcludeSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*ExcludeSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{5}
+	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExcludeSubscriptionRequest) GetConnection() string {
@@ -527,7 +614,7 @@ type ResetSubscriptionRequest struct {
 
 func (x *ResetSubscriptionRequest) Reset() {
 	*x = ResetSubscriptionRequest{}
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[6]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +626,7 @@ func (x *ResetSubscriptionRequest) String() string {
 func (*ResetSubscriptionRequest) ProtoMessage() {}
 
 func (x *ResetSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[6]
+	mi := &file_seatline_subscription_v1_subscription_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +639,7 @@ func (x *ResetSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*ResetSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{6}
+	return file_seatline_subscription_v1_subscription_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ResetSubscriptionRequest) GetConnection() string {
@@ -580,7 +667,7 @@ var File_seatline_subscription_v1_subscription_proto protoreflect.FileDescriptor
 
 const file_seatline_subscription_v1_subscription_proto_rawDesc = "" +
 	"\n" +
-	"+seatline/subscription/v1/subscription.proto\x12\x18seatline.subscription.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fseatline/giacom/v1/giacom.proto\x1a\x1bseatline/item/v1/item.proto\"\xa0\x03\n" +
+	"+seatline/subscription/v1/subscription.proto\x12\x18seatline.subscription.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fseatline/giacom/v1/giacom.proto\x1a\x1bseatline/item/v1/item.proto\"\xe0\x03\n" +
 	"\fSubscription\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -595,7 +682,14 @@ const file_seatline_subscription_v1_subscription_proto_rawDesc = "" +
 	"\vupdate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x12\n" +
 	"\x04etag\x18\n" +
-	" \x01(\tR\x04etag\"\x89\x01\n" +
+	" \x01(\tR\x04etag\x12>\n" +
+	"\bdecision\x18\v \x01(\v2\".seatline.subscription.v1.DecisionR\bdecision\"\xbb\x01\n" +
+	"\bDecision\x125\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1f.seatline.subscription.v1.StateR\x05state\x12$\n" +
+	"\x0ehalo_client_id\x18\x02 \x01(\x03R\fhaloClientId\x12(\n" +
+	"\x10halo_client_name\x18\x03 \x01(\tR\x0ehaloClientName\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x10\n" +
+	"\x03who\x18\x05 \x01(\tR\x03who\"\x89\x01\n" +
 	"\x18ListSubscriptionsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -657,41 +751,44 @@ func file_seatline_subscription_v1_subscription_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_subscription_v1_subscription_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_seatline_subscription_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_seatline_subscription_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_seatline_subscription_v1_subscription_proto_goTypes = []any{
 	(State)(0),                         // 0: seatline.subscription.v1.State
 	(*Subscription)(nil),               // 1: seatline.subscription.v1.Subscription
-	(*ListSubscriptionsRequest)(nil),   // 2: seatline.subscription.v1.ListSubscriptionsRequest
-	(*ListSubscriptionsResponse)(nil),  // 3: seatline.subscription.v1.ListSubscriptionsResponse
-	(*GetSubscriptionRequest)(nil),     // 4: seatline.subscription.v1.GetSubscriptionRequest
-	(*AssignSubscriptionRequest)(nil),  // 5: seatline.subscription.v1.AssignSubscriptionRequest
-	(*ExcludeSubscriptionRequest)(nil), // 6: seatline.subscription.v1.ExcludeSubscriptionRequest
-	(*ResetSubscriptionRequest)(nil),   // 7: seatline.subscription.v1.ResetSubscriptionRequest
-	(*v1.Subscription)(nil),            // 8: seatline.giacom.v1.Subscription
-	(*v11.Reason)(nil),                 // 9: seatline.item.v1.Reason
-	(*timestamppb.Timestamp)(nil),      // 10: google.protobuf.Timestamp
+	(*Decision)(nil),                   // 2: seatline.subscription.v1.Decision
+	(*ListSubscriptionsRequest)(nil),   // 3: seatline.subscription.v1.ListSubscriptionsRequest
+	(*ListSubscriptionsResponse)(nil),  // 4: seatline.subscription.v1.ListSubscriptionsResponse
+	(*GetSubscriptionRequest)(nil),     // 5: seatline.subscription.v1.GetSubscriptionRequest
+	(*AssignSubscriptionRequest)(nil),  // 6: seatline.subscription.v1.AssignSubscriptionRequest
+	(*ExcludeSubscriptionRequest)(nil), // 7: seatline.subscription.v1.ExcludeSubscriptionRequest
+	(*ResetSubscriptionRequest)(nil),   // 8: seatline.subscription.v1.ResetSubscriptionRequest
+	(*v1.Subscription)(nil),            // 9: seatline.giacom.v1.Subscription
+	(*v11.Reason)(nil),                 // 10: seatline.item.v1.Reason
+	(*timestamppb.Timestamp)(nil),      // 11: google.protobuf.Timestamp
 }
 var file_seatline_subscription_v1_subscription_proto_depIdxs = []int32{
-	8,  // 0: seatline.subscription.v1.Subscription.giacom:type_name -> seatline.giacom.v1.Subscription
+	9,  // 0: seatline.subscription.v1.Subscription.giacom:type_name -> seatline.giacom.v1.Subscription
 	0,  // 1: seatline.subscription.v1.Subscription.state:type_name -> seatline.subscription.v1.State
-	9,  // 2: seatline.subscription.v1.Subscription.reason:type_name -> seatline.item.v1.Reason
-	10, // 3: seatline.subscription.v1.Subscription.update_time:type_name -> google.protobuf.Timestamp
-	1,  // 4: seatline.subscription.v1.ListSubscriptionsResponse.subscriptions:type_name -> seatline.subscription.v1.Subscription
-	2,  // 5: seatline.subscription.v1.SubscriptionService.ListSubscriptions:input_type -> seatline.subscription.v1.ListSubscriptionsRequest
-	4,  // 6: seatline.subscription.v1.SubscriptionService.GetSubscription:input_type -> seatline.subscription.v1.GetSubscriptionRequest
-	5,  // 7: seatline.subscription.v1.SubscriptionService.AssignSubscription:input_type -> seatline.subscription.v1.AssignSubscriptionRequest
-	6,  // 8: seatline.subscription.v1.SubscriptionService.ExcludeSubscription:input_type -> seatline.subscription.v1.ExcludeSubscriptionRequest
-	7,  // 9: seatline.subscription.v1.SubscriptionService.ResetSubscription:input_type -> seatline.subscription.v1.ResetSubscriptionRequest
-	3,  // 10: seatline.subscription.v1.SubscriptionService.ListSubscriptions:output_type -> seatline.subscription.v1.ListSubscriptionsResponse
-	1,  // 11: seatline.subscription.v1.SubscriptionService.GetSubscription:output_type -> seatline.subscription.v1.Subscription
-	1,  // 12: seatline.subscription.v1.SubscriptionService.AssignSubscription:output_type -> seatline.subscription.v1.Subscription
-	1,  // 13: seatline.subscription.v1.SubscriptionService.ExcludeSubscription:output_type -> seatline.subscription.v1.Subscription
-	1,  // 14: seatline.subscription.v1.SubscriptionService.ResetSubscription:output_type -> seatline.subscription.v1.Subscription
-	10, // [10:15] is the sub-list for method output_type
-	5,  // [5:10] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	10, // 2: seatline.subscription.v1.Subscription.reason:type_name -> seatline.item.v1.Reason
+	11, // 3: seatline.subscription.v1.Subscription.update_time:type_name -> google.protobuf.Timestamp
+	2,  // 4: seatline.subscription.v1.Subscription.decision:type_name -> seatline.subscription.v1.Decision
+	0,  // 5: seatline.subscription.v1.Decision.state:type_name -> seatline.subscription.v1.State
+	1,  // 6: seatline.subscription.v1.ListSubscriptionsResponse.subscriptions:type_name -> seatline.subscription.v1.Subscription
+	3,  // 7: seatline.subscription.v1.SubscriptionService.ListSubscriptions:input_type -> seatline.subscription.v1.ListSubscriptionsRequest
+	5,  // 8: seatline.subscription.v1.SubscriptionService.GetSubscription:input_type -> seatline.subscription.v1.GetSubscriptionRequest
+	6,  // 9: seatline.subscription.v1.SubscriptionService.AssignSubscription:input_type -> seatline.subscription.v1.AssignSubscriptionRequest
+	7,  // 10: seatline.subscription.v1.SubscriptionService.ExcludeSubscription:input_type -> seatline.subscription.v1.ExcludeSubscriptionRequest
+	8,  // 11: seatline.subscription.v1.SubscriptionService.ResetSubscription:input_type -> seatline.subscription.v1.ResetSubscriptionRequest
+	4,  // 12: seatline.subscription.v1.SubscriptionService.ListSubscriptions:output_type -> seatline.subscription.v1.ListSubscriptionsResponse
+	1,  // 13: seatline.subscription.v1.SubscriptionService.GetSubscription:output_type -> seatline.subscription.v1.Subscription
+	1,  // 14: seatline.subscription.v1.SubscriptionService.AssignSubscription:output_type -> seatline.subscription.v1.Subscription
+	1,  // 15: seatline.subscription.v1.SubscriptionService.ExcludeSubscription:output_type -> seatline.subscription.v1.Subscription
+	1,  // 16: seatline.subscription.v1.SubscriptionService.ResetSubscription:output_type -> seatline.subscription.v1.Subscription
+	12, // [12:17] is the sub-list for method output_type
+	7,  // [7:12] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_seatline_subscription_v1_subscription_proto_init() }
@@ -705,7 +802,7 @@ func file_seatline_subscription_v1_subscription_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_subscription_v1_subscription_proto_rawDesc), len(file_seatline_subscription_v1_subscription_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
