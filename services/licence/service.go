@@ -63,9 +63,6 @@ const (
 	linger    = 1500 * time.Millisecond
 )
 
-// tellAfter is how long a licence that Halo has not got yet goes untold: most are there by then, and one event tells both.
-const tellAfter = 10 * time.Second
-
 // Run serves until ctx ends, and returns nil then.
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
@@ -77,7 +74,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s.engine = reconcile.New(reconcile.Config[Fields]{
 		Service: Service, Kind: "licence", Pool: cfg.Pool, Clock: cfg.Clock, Log: cfg.Log,
 		Diff: diff, Action: action, Event: licenceEvent, Listed: true, Apply: s.apply, BatchSize: claimSize, Linger: linger, Workers: 2,
-		Lease: cfg.Lease, Settle: cfg.Settle, TellAfter: tellAfter,
+		Lease: cfg.Lease, Settle: cfg.Settle,
 	})
 	return chassis.Run(ctx, cfg.Env, chassis.Spec{
 		Name:     Service,
