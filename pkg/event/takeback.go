@@ -95,28 +95,17 @@ func (cfg TakeBackConfig) behind(ctx context.Context) (bool, error) {
 	return last.Sequence > uint64(seq), nil
 }
 
-// takeBack gives what the history lacks to the handler, and then to the history.
+// takeBack gives what the history lacks to the handler, and then to the history. Nobody is kept from anything by a look.
 func (cfg TakeBackConfig) takeBack(ctx context.Context, tx pgx.Tx, batch []Event) error {
+	at, err := cfg.lost(ctx, tx, batch)
+	if err != nil || len(at) == 0 {
+		return err
+	}
 	if err := cfg.Lock(ctx, tx); err != nil {
 		return err
 	}
-	connections, keys, revisions := make([]string, len(batch)), make([]string, len(batch)), make([]int64, len(batch))
-	for i, e := range batch {
-		connections[i], keys[i], revisions[i] = e.Connection, e.Key, e.Revision
-	}
-	rows, err := tx.Query(ctx, `
-		select n::int - 1 from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as t(connection, key, revision, n)
-		where not exists (select from history h where h.entity = $1 and h.connection = t.connection and h.key = t.key and h.revision >= t.revision)
-		order by n`, cfg.Entity, connections, keys, revisions)
-	if err != nil {
-		return fmt.Errorf("compare with the history: %w", err)
-	}
-	at, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return fmt.Errorf("compare with the history: %w", err)
-	}
-	if len(at) == 0 {
-		return nil
+	if at, err = cfg.lost(ctx, tx, batch); err != nil || len(at) == 0 {
+		return err
 	}
 	lost, back := make([]Event, len(at)), &pgx.Batch{}
 	for i, n := range at {
@@ -136,4 +125,24 @@ func (cfg TakeBackConfig) takeBack(ctx context.Context, tx pgx.Tx, batch []Event
 		return fmt.Errorf("put events back into the history: %w", err)
 	}
 	return nil
+}
+
+// lost says which events of a batch the history does not have.
+func (cfg TakeBackConfig) lost(ctx context.Context, tx pgx.Tx, batch []Event) ([]int, error) {
+	connections, keys, revisions := make([]string, len(batch)), make([]string, len(batch)), make([]int64, len(batch))
+	for i, e := range batch {
+		connections[i], keys[i], revisions[i] = e.Connection, e.Key, e.Revision
+	}
+	rows, err := tx.Query(ctx, `
+		select n::int - 1 from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as t(connection, key, revision, n)
+		where not exists (select from history h where h.entity = $1 and h.connection = t.connection and h.key = t.key and h.revision >= t.revision)
+		order by n`, cfg.Entity, connections, keys, revisions)
+	if err != nil {
+		return nil, fmt.Errorf("compare with the history: %w", err)
+	}
+	at, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return nil, fmt.Errorf("compare with the history: %w", err)
+	}
+	return at, nil
 }

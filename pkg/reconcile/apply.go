@@ -52,8 +52,11 @@ func (e *Engine[D]) tellOn(ctx context.Context) error {
 			return nil
 		case <-e.Clock.After(e.TellAfter / 2):
 		}
-		if _, err := e.Tell(ctx); err != nil && ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "tell of what waits", "kind", e.Kind, "err", err)
+		for n := tellSize; n == tellSize && ctx.Err() == nil; {
+			var err error
+			if n, err = e.Tell(ctx); err != nil && ctx.Err() == nil {
+				e.Log.WarnContext(ctx, "tell of what waits", "kind", e.Kind, "err", err)
+			}
 		}
 	}
 }
@@ -226,7 +229,9 @@ func (e *Engine[D]) claim(ctx context.Context, tx pgx.Tx, claim, instance string
 			since = case when w.unclear or w.claim <> '' then w.since else $5 end,
 			-- what may have landed stays on record, whatever is wanted by now, until somebody has looked
 			claimed = case when w.unclear or w.claim <> '' then coalesce(w.claimed, i.desired) else i.desired end
-		from unnest($1::text[], $2::text[]) t(connection, key) join items i using (connection, key)
+		from unnest($1::text[], $2::text[]) t(connection, key) cross join lateral ( -- each by its key, however little is known of a table that just filled
+			select desired from items i where i.connection = t.connection and i.key = t.key limit 1
+		) i
 		where w.connection = t.connection and w.key = t.key
 			and (w.ready_at <= $5 and w.instance = $6 and ($7::text[] is null or w.grp = any($7))) is true -- no index is to be used for that
 		returning w.connection, w.key, w.since, w.unclear, w.attempts, case when w.unclear then w.claimed end`, connections, keys, claim, lease, now, instance, groups)

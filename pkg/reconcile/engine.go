@@ -148,6 +148,9 @@ func (e *Engine[D]) desire(x *row[D], w Want[D], now time.Time) (bool, error) {
 	if desireChanged {
 		x.Attempts = 0
 	}
+	if w.Doubt && w.Desired != nil && x.HaloID == 0 && x.Claim == "" && !x.Unclear {
+		x.State, x.Reason, x.Unclear, x.Since, x.readyAt = Applying, reasonDoubt, true, now, now.Add(e.Settle)
+	}
 	e.settle(x, desireChanged, now)
 	if x.existed {
 		is, err := fingerprint(x)
@@ -225,11 +228,14 @@ func (e *Engine[D]) record(ctx context.Context, tx pgx.Tx, rows []*row[D], now t
 	return event.Publish(ctx, tx, append(events, logEvents...)...)
 }
 
+// tellSize is how many items are told of in one transaction.
+const tellSize = 1000
+
 // Tell tells of new items that still wait after TellAfter, up to 1,000 of them, and how many those were. Run does so by itself.
 func (e *Engine[D]) Tell(ctx context.Context) (n int, err error) {
 	err = postgres.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
 		now := e.Clock.Now()
-		rows, err := lock[D](ctx, tx, `revision = 0 and updated <= $1 order by connection, key limit 1000`, now.Add(-e.TellAfter))
+		rows, err := lock[D](ctx, tx, `revision = 0 and updated <= $1 order by connection, key limit $2`, now.Add(-e.TellAfter), tellSize)
 		if err != nil {
 			return err
 		}

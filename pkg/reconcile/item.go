@@ -57,6 +57,9 @@ func Go() Verdict { return Verdict{State: Pending} }
 // Park makes an item wait for something that an event will bring.
 func Park(code, text string) Verdict { return Verdict{Parked, Reason{code, text}} }
 
+// reasonDoubt is why an item that somebody may have created waits.
+var reasonDoubt = Reason{"create_unclear", "It may have been created just before the database was restored; it is looked for before anything else is done."}
+
 // Hold makes an item wait for a person.
 func Hold(code, text string) Verdict { return Verdict{Held, Reason{code, text}} }
 
@@ -128,6 +131,8 @@ type Want[D any] struct {
 	// found on an invoice, for example. They are taken for items that have none.
 	HaloID  int64
 	Applied *D
+	// Doubt: somebody who is known no more may have created it. Apply is to look for it first, once that cannot land any more.
+	Doubt bool
 
 	Facts                       []byte
 	Title, Customer             string

@@ -116,6 +116,9 @@ func (c record) proto() *mappingv1.Mapping {
 	if c.Now.Code != "" {
 		m.Reason = &itemv1.Reason{Code: c.Now.Code, Text: c.Now.Text}
 	}
+	if d := c.Decision; d.State != 0 {
+		m.Decision = &mappingv1.Decision{State: d.State, HaloClientId: d.ClientID, Origin: d.Origin, Reason: d.Reason}
+	}
 	return m
 }
 

@@ -207,6 +207,8 @@ func (d *decider) mapped(of customer, id int64, origin mappingv1.Origin) mapping
 		m.ClientName = of.Now.ClientName
 	}
 	switch {
+	case !d.halo.read && of.Now.ClientID == id:
+		m.Code, m.Text = of.Now.Code, of.Now.Text // nobody knows better yet
 	case !d.halo.read, ok && !there.Inactive:
 	case ok:
 		m.Code, m.Text = reasonInactive, fmt.Sprintf("Customer %d of Halo (%s) is inactive: activate it there, or map to another. Until then its licences are left as they are.", id, m.ClientName)

@@ -13,6 +13,7 @@ import (
 
 	"seatline.dev/pkg/connections"
 	"seatline.dev/pkg/event"
+	itemv1 "seatline.dev/proto/seatline/item/v1"
 	mappingv1 "seatline.dev/proto/seatline/mapping/v1"
 	subscriptionv1 "seatline.dev/proto/seatline/subscription/v1"
 )
@@ -102,9 +103,6 @@ func (s *service) takeBackMappings(ctx context.Context, tx pgx.Tx, connection st
 			}
 		}
 		x.Decision, x.Now = decisionOf(m), mappingOf(m)
-		if x.Now.State == mappingv1.State_STATE_CREATING {
-			x.Now = mapping{} // it may have been made: that is decided with Halo's customers at hand
-		}
 		x.Version, x.Updated, x.Run, x.Cause, x.Trace, x.ChangedBy = x.Version+1, now, "", "", "", x.Decision.Who
 		if err := saveCustomer(ctx, tx, x); err != nil {
 			return err
@@ -118,9 +116,6 @@ func (s *service) takeBackMappings(ctx context.Context, tx pgx.Tx, connection st
 			}
 		}
 	}
-	if _, err := tx.Exec(ctx, `delete from instances`); err != nil {
-		return fmt.Errorf("forget what Halo looked like: %w", err)
-	}
 	if err := setDue(ctx, tx, connection, now, now, true); err != nil {
 		return err
 	}
@@ -132,7 +127,19 @@ func (s *service) takeBackMappings(ctx context.Context, tx pgx.Tx, connection st
 	if err != nil {
 		return err
 	}
-	if err := s.engine.Desire(ctx, tx, wants(live, settingsOf(c), connections.PermitOf(c), known)...); err != nil {
+	set := settingsOf(c)
+	if _, err := tx.Exec(ctx, `delete from instances where instance = $1`, set.Instance); err != nil {
+		return fmt.Errorf("forget what Halo looked like: %w", err)
+	}
+	// Whether anything is to be written is decided when all is weighed: these settings may be the dump's.
+	want := wants(live, set, connections.Permit{}, known)
+	for i := range want {
+		switch on[want[i].Key].GetStatus().GetState() {
+		case itemv1.State_STATE_PENDING, itemv1.State_STATE_APPLYING: // it may have been created since this was said
+			want[i].Doubt = want[i].Desired != nil && want[i].Desired.Create
+		}
+	}
+	if err := s.engine.Desire(ctx, tx, want...); err != nil {
 		return err
 	}
 	return s.resend(ctx, tx, connection, rows, settled)
@@ -146,20 +153,10 @@ func mappingOf(m *mappingv1.Mapping) mapping {
 	}
 }
 
-// decisionOf is what a person decided, as far as the mapping that came of it shows. What a rule mapped after a person had
-// let go of a customer looks like a decision too; a mapping stays either way.
+// decisionOf is what a person decided about a customer, as its event says it.
 func decisionOf(m *mappingv1.Mapping) decision {
-	d := decision{Who: m.GetWho()}
-	switch state, origin := m.GetState(), m.GetOrigin(); {
-	case state == mappingv1.State_STATE_IGNORED:
-		d.State, d.Origin, d.Reason = state, origin, m.GetReason().GetText()
-	case d.Who == "":
-	case state == mappingv1.State_STATE_CREATING, origin == mappingv1.Origin_ORIGIN_CREATED:
-		d.State, d.Origin = mappingv1.State_STATE_CREATING, mappingv1.Origin_ORIGIN_OPERATOR
-	case state == mappingv1.State_STATE_MAPPED && origin != mappingv1.Origin_ORIGIN_MARK:
-		d.State, d.ClientID, d.Origin = state, m.GetHaloClientId(), origin
-	}
-	return d
+	d := m.GetDecision()
+	return decision{State: d.GetState(), ClientID: d.GetHaloClientId(), Origin: d.GetOrigin(), Reason: d.GetReason(), Who: m.GetWho()}
 }
 
 // takeBackSubscriptions stores subscriptions of a connection as they were on the bus, with what people decided about them.

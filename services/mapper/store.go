@@ -288,7 +288,8 @@ func saveCustomer(ctx context.Context, tx pgx.Tx, c record) error {
 // customers keep coming, whether names are unique is unknown.
 func setDue(ctx context.Context, tx pgx.Tx, connection string, now, at time.Time, readHalo bool) error {
 	_, err := tx.Exec(ctx, `insert into due as d (connection, at, since, read_halo) values ($1, $2, $3, $4)
-		on conflict (connection) do update set at = greatest(d.at, excluded.at), read_halo = d.read_halo or excluded.read_halo, failures = 0`,
+		-- always later than before: whoever is at it looked before this, and leaves what has moved
+		on conflict (connection) do update set at = greatest(d.at + interval '1 microsecond', excluded.at), read_halo = d.read_halo or excluded.read_halo, failures = 0`,
 		connection, at, now, readHalo)
 	if err != nil {
 		return fmt.Errorf("queue connection %s: %w", connection, err)

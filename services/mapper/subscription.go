@@ -78,10 +78,7 @@ func (s subscription) proto(g *giacomv1.Subscription) *subscriptionv1.Subscripti
 		p.Reason = &itemv1.Reason{Code: s.Now.Code, Text: s.Now.Text}
 	}
 	if c := s.Choice; c.State != 0 {
-		p.Decision = &subscriptionv1.Decision{State: c.State, HaloClientId: c.ClientID, HaloClientName: c.ClientName, Who: c.Who}
-		if c.State == subscriptionv1.State_STATE_UNRESOLVED {
-			p.Decision.Reason = c.Reason
-		}
+		p.Decision = &subscriptionv1.Decision{State: c.State, HaloClientId: c.ClientID, HaloClientName: c.ClientName, Reason: c.Reason, Who: c.Who}
 	}
 	return p
 }

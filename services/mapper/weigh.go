@@ -53,7 +53,7 @@ func (s *service) queueRefresh(ctx context.Context) error {
 		}
 		err := postgres.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 			var stale bool
-			err := tx.QueryRow(ctx, `select exists (select from instances i where i.instance = $1 and i.read_at < case
+			err := tx.QueryRow(ctx, `select not exists (select from instances i where i.instance = $1 and i.read_at >= case
 					when exists (select from customers c where c.connection = $2 and c.state = $3) then $4::timestamptz else $5::timestamptz end)
 				and not exists (select from due where connection = $2)`,
 				c.GetHalo().GetInstance(), c.GetSlug(), int16(mappingv1.State_STATE_UNMAPPED), now.Add(-s.RefreshUnmapped), now.Add(-s.Refresh)).Scan(&stale)

@@ -409,8 +409,10 @@ type Mapping struct {
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	Etag          string                 `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
 	// Who decided it, when a person did.
-	Who      string   `protobuf:"bytes,13,opt,name=who,proto3" json:"who,omitempty"`
-	Standing Standing `protobuf:"varint,14,opt,name=standing,proto3,enum=seatline.mapping.v1.Standing" json:"standing,omitempty"`
+	Who string `protobuf:"bytes,13,opt,name=who,proto3" json:"who,omitempty"`
+	// What that person decided; absent when the rules decide.
+	Decision *Decision `protobuf:"bytes,24,opt,name=decision,proto3" json:"decision,omitempty"`
+	Standing Standing  `protobuf:"varint,14,opt,name=standing,proto3,enum=seatline.mapping.v1.Standing" json:"standing,omitempty"`
 	// What its subscriptions cost per month ex VAT, by currency: quantity × purchase price of those
 	// that Giacom bills and that no person excluded or assigned to another customer. The prices of
 	// terms longer than a month count by the connection's annual price basis.
@@ -555,6 +557,13 @@ func (x *Mapping) GetWho() string {
 	return ""
 }
 
+func (x *Mapping) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
 func (x *Mapping) GetStanding() Standing {
 	if x != nil {
 		return x.Standing
@@ -625,6 +634,76 @@ func (x *Mapping) GetChangedBy() string {
 	return ""
 }
 
+// Decision of a person about a customer. It wins over the rules.
+type Decision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MAPPED to halo_client_id; IGNORED for a reason; CREATING in spite of near matches.
+	State         State  `protobuf:"varint,1,opt,name=state,proto3,enum=seatline.mapping.v1.State" json:"state,omitempty"`
+	HaloClientId  int64  `protobuf:"varint,2,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
+	Origin        Origin `protobuf:"varint,3,opt,name=origin,proto3,enum=seatline.mapping.v1.Origin" json:"origin,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Decision) Reset() {
+	*x = Decision{}
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decision) ProtoMessage() {}
+
+func (x *Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decision.ProtoReflect.Descriptor instead.
+func (*Decision) Descriptor() ([]byte, []int) {
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Decision) GetState() State {
+	if x != nil {
+		return x.State
+	}
+	return State_STATE_UNSPECIFIED
+}
+
+func (x *Decision) GetHaloClientId() int64 {
+	if x != nil {
+		return x.HaloClientId
+	}
+	return 0
+}
+
+func (x *Decision) GetOrigin() Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return Origin_ORIGIN_UNSPECIFIED
+}
+
+func (x *Decision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Candidate is a Halo customer that a Giacom customer may be.
 type Candidate struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -640,7 +719,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[1]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +731,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[1]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +744,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{1}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Candidate) GetHaloClientId() int64 {
@@ -711,7 +790,7 @@ type ListMappingsRequest struct {
 
 func (x *ListMappingsRequest) Reset() {
 	*x = ListMappingsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[2]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +802,7 @@ func (x *ListMappingsRequest) String() string {
 func (*ListMappingsRequest) ProtoMessage() {}
 
 func (x *ListMappingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[2]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +815,7 @@ func (x *ListMappingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMappingsRequest.ProtoReflect.Descriptor instead.
 func (*ListMappingsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{2}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListMappingsRequest) GetPageSize() int32 {
@@ -777,7 +856,7 @@ type ListMappingsResponse struct {
 
 func (x *ListMappingsResponse) Reset() {
 	*x = ListMappingsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[3]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +868,7 @@ func (x *ListMappingsResponse) String() string {
 func (*ListMappingsResponse) ProtoMessage() {}
 
 func (x *ListMappingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[3]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +881,7 @@ func (x *ListMappingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMappingsResponse.ProtoReflect.Descriptor instead.
 func (*ListMappingsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{3}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListMappingsResponse) GetMappings() []*Mapping {
@@ -831,7 +910,7 @@ type GetMappingRequest struct {
 
 func (x *GetMappingRequest) Reset() {
 	*x = GetMappingRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[4]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +922,7 @@ func (x *GetMappingRequest) String() string {
 func (*GetMappingRequest) ProtoMessage() {}
 
 func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[4]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +935,7 @@ func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingRequest.ProtoReflect.Descriptor instead.
 func (*GetMappingRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{4}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetMappingRequest) GetConnection() string {
@@ -889,7 +968,7 @@ type GetMappingSummaryRequest struct {
 
 func (x *GetMappingSummaryRequest) Reset() {
 	*x = GetMappingSummaryRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[5]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +980,7 @@ func (x *GetMappingSummaryRequest) String() string {
 func (*GetMappingSummaryRequest) ProtoMessage() {}
 
 func (x *GetMappingSummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[5]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +993,7 @@ func (x *GetMappingSummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingSummaryRequest.ProtoReflect.Descriptor instead.
 func (*GetMappingSummaryRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{5}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetMappingSummaryRequest) GetConnection() string {
@@ -956,7 +1035,7 @@ type MappingSummary struct {
 
 func (x *MappingSummary) Reset() {
 	*x = MappingSummary{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[6]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1047,7 @@ func (x *MappingSummary) String() string {
 func (*MappingSummary) ProtoMessage() {}
 
 func (x *MappingSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[6]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1060,7 @@ func (x *MappingSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingSummary.ProtoReflect.Descriptor instead.
 func (*MappingSummary) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{6}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *MappingSummary) GetConnection() string {
@@ -1131,7 +1210,7 @@ type UnmappedAlert struct {
 
 func (x *UnmappedAlert) Reset() {
 	*x = UnmappedAlert{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[7]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1222,7 @@ func (x *UnmappedAlert) String() string {
 func (*UnmappedAlert) ProtoMessage() {}
 
 func (x *UnmappedAlert) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[7]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1235,7 @@ func (x *UnmappedAlert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmappedAlert.ProtoReflect.Descriptor instead.
 func (*UnmappedAlert) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{7}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UnmappedAlert) GetRaised() bool {
@@ -1228,7 +1307,7 @@ type SetMappingRequest struct {
 
 func (x *SetMappingRequest) Reset() {
 	*x = SetMappingRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[8]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1319,7 @@ func (x *SetMappingRequest) String() string {
 func (*SetMappingRequest) ProtoMessage() {}
 
 func (x *SetMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[8]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1332,7 @@ func (x *SetMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMappingRequest.ProtoReflect.Descriptor instead.
 func (*SetMappingRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{8}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetMappingRequest) GetConnection() string {
@@ -1297,7 +1376,7 @@ type IgnoreCustomerRequest struct {
 
 func (x *IgnoreCustomerRequest) Reset() {
 	*x = IgnoreCustomerRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[9]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1388,7 @@ func (x *IgnoreCustomerRequest) String() string {
 func (*IgnoreCustomerRequest) ProtoMessage() {}
 
 func (x *IgnoreCustomerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[9]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1401,7 @@ func (x *IgnoreCustomerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreCustomerRequest.ProtoReflect.Descriptor instead.
 func (*IgnoreCustomerRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{9}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *IgnoreCustomerRequest) GetConnection() string {
@@ -1368,7 +1447,7 @@ type ImportMappingsRequest struct {
 
 func (x *ImportMappingsRequest) Reset() {
 	*x = ImportMappingsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[10]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1459,7 @@ func (x *ImportMappingsRequest) String() string {
 func (*ImportMappingsRequest) ProtoMessage() {}
 
 func (x *ImportMappingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[10]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1472,7 @@ func (x *ImportMappingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportMappingsRequest.ProtoReflect.Descriptor instead.
 func (*ImportMappingsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{10}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ImportMappingsRequest) GetConnection() string {
@@ -1442,7 +1521,7 @@ type ImportRow struct {
 
 func (x *ImportRow) Reset() {
 	*x = ImportRow{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[11]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1533,7 @@ func (x *ImportRow) String() string {
 func (*ImportRow) ProtoMessage() {}
 
 func (x *ImportRow) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[11]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1546,7 @@ func (x *ImportRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRow.ProtoReflect.Descriptor instead.
 func (*ImportRow) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{11}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ImportRow) GetLine() int32 {
@@ -1525,7 +1604,7 @@ type ImportMappingsResponse struct {
 
 func (x *ImportMappingsResponse) Reset() {
 	*x = ImportMappingsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[12]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1616,7 @@ func (x *ImportMappingsResponse) String() string {
 func (*ImportMappingsResponse) ProtoMessage() {}
 
 func (x *ImportMappingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[12]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1629,7 @@ func (x *ImportMappingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportMappingsResponse.ProtoReflect.Descriptor instead.
 func (*ImportMappingsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{12}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ImportMappingsResponse) GetImported() int32 {
@@ -1591,7 +1670,7 @@ type RowError struct {
 
 func (x *RowError) Reset() {
 	*x = RowError{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[13]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1682,7 @@ func (x *RowError) String() string {
 func (*RowError) ProtoMessage() {}
 
 func (x *RowError) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[13]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1695,7 @@ func (x *RowError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowError.ProtoReflect.Descriptor instead.
 func (*RowError) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{13}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RowError) GetLine() int32 {
@@ -1642,7 +1721,7 @@ type RefreshMappingsRequest struct {
 
 func (x *RefreshMappingsRequest) Reset() {
 	*x = RefreshMappingsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[14]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1733,7 @@ func (x *RefreshMappingsRequest) String() string {
 func (*RefreshMappingsRequest) ProtoMessage() {}
 
 func (x *RefreshMappingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[14]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1746,7 @@ func (x *RefreshMappingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshMappingsRequest.ProtoReflect.Descriptor instead.
 func (*RefreshMappingsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{14}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RefreshMappingsRequest) GetConnection() string {
@@ -1687,7 +1766,7 @@ type RefreshMappingsResponse struct {
 
 func (x *RefreshMappingsResponse) Reset() {
 	*x = RefreshMappingsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[15]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1778,7 @@ func (x *RefreshMappingsResponse) String() string {
 func (*RefreshMappingsResponse) ProtoMessage() {}
 
 func (x *RefreshMappingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[15]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1791,7 @@ func (x *RefreshMappingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshMappingsResponse.ProtoReflect.Descriptor instead.
 func (*RefreshMappingsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{15}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RefreshMappingsResponse) GetMapped() int32 {
@@ -1740,7 +1819,7 @@ type GetMappingsFileRequest struct {
 
 func (x *GetMappingsFileRequest) Reset() {
 	*x = GetMappingsFileRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[16]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1831,7 @@ func (x *GetMappingsFileRequest) String() string {
 func (*GetMappingsFileRequest) ProtoMessage() {}
 
 func (x *GetMappingsFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[16]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1844,7 @@ func (x *GetMappingsFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingsFileRequest.ProtoReflect.Descriptor instead.
 func (*GetMappingsFileRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{16}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetMappingsFileRequest) GetConnection() string {
@@ -1795,7 +1874,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[17]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +1886,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[17]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +1899,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{17}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *File) GetName() string {
@@ -1859,7 +1938,7 @@ type ListSuggestionsRequest struct {
 
 func (x *ListSuggestionsRequest) Reset() {
 	*x = ListSuggestionsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[18]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1950,7 @@ func (x *ListSuggestionsRequest) String() string {
 func (*ListSuggestionsRequest) ProtoMessage() {}
 
 func (x *ListSuggestionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[18]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1963,7 @@ func (x *ListSuggestionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuggestionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSuggestionsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{18}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSuggestionsRequest) GetPageSize() int32 {
@@ -1939,7 +2018,7 @@ type ListSuggestionsResponse struct {
 
 func (x *ListSuggestionsResponse) Reset() {
 	*x = ListSuggestionsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[19]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2030,7 @@ func (x *ListSuggestionsResponse) String() string {
 func (*ListSuggestionsResponse) ProtoMessage() {}
 
 func (x *ListSuggestionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[19]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2043,7 @@ func (x *ListSuggestionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuggestionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSuggestionsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{19}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListSuggestionsResponse) GetSuggestions() []*Mapping {
@@ -1995,7 +2074,7 @@ type AcceptSuggestionRequest struct {
 
 func (x *AcceptSuggestionRequest) Reset() {
 	*x = AcceptSuggestionRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[20]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2086,7 @@ func (x *AcceptSuggestionRequest) String() string {
 func (*AcceptSuggestionRequest) ProtoMessage() {}
 
 func (x *AcceptSuggestionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[20]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2099,7 @@ func (x *AcceptSuggestionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptSuggestionRequest.ProtoReflect.Descriptor instead.
 func (*AcceptSuggestionRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{20}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AcceptSuggestionRequest) GetConnection() string {
@@ -2064,7 +2143,7 @@ type AcceptSuggestionsRequest struct {
 
 func (x *AcceptSuggestionsRequest) Reset() {
 	*x = AcceptSuggestionsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[21]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2155,7 @@ func (x *AcceptSuggestionsRequest) String() string {
 func (*AcceptSuggestionsRequest) ProtoMessage() {}
 
 func (x *AcceptSuggestionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[21]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2168,7 @@ func (x *AcceptSuggestionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptSuggestionsRequest.ProtoReflect.Descriptor instead.
 func (*AcceptSuggestionsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{21}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AcceptSuggestionsRequest) GetConnection() string {
@@ -2124,7 +2203,7 @@ type MapAllRequest struct {
 
 func (x *MapAllRequest) Reset() {
 	*x = MapAllRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[22]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2215,7 @@ func (x *MapAllRequest) String() string {
 func (*MapAllRequest) ProtoMessage() {}
 
 func (x *MapAllRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[22]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2228,7 @@ func (x *MapAllRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapAllRequest.ProtoReflect.Descriptor instead.
 func (*MapAllRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{22}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MapAllRequest) GetConnection() string {
@@ -2185,7 +2264,7 @@ type MappingChanges struct {
 
 func (x *MappingChanges) Reset() {
 	*x = MappingChanges{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[23]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2276,7 @@ func (x *MappingChanges) String() string {
 func (*MappingChanges) ProtoMessage() {}
 
 func (x *MappingChanges) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[23]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2289,7 @@ func (x *MappingChanges) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingChanges.ProtoReflect.Descriptor instead.
 func (*MappingChanges) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{23}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MappingChanges) GetChanges() []*MappingChange {
@@ -2272,7 +2351,7 @@ type MappingChange struct {
 
 func (x *MappingChange) Reset() {
 	*x = MappingChange{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[24]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2363,7 @@ func (x *MappingChange) String() string {
 func (*MappingChange) ProtoMessage() {}
 
 func (x *MappingChange) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[24]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2376,7 @@ func (x *MappingChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingChange.ProtoReflect.Descriptor instead.
 func (*MappingChange) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{24}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MappingChange) GetMexId() string {
@@ -2369,7 +2448,7 @@ type SkippedCustomer struct {
 
 func (x *SkippedCustomer) Reset() {
 	*x = SkippedCustomer{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[25]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2460,7 @@ func (x *SkippedCustomer) String() string {
 func (*SkippedCustomer) ProtoMessage() {}
 
 func (x *SkippedCustomer) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[25]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2473,7 @@ func (x *SkippedCustomer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkippedCustomer.ProtoReflect.Descriptor instead.
 func (*SkippedCustomer) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{25}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SkippedCustomer) GetMexId() string {
@@ -2446,7 +2525,7 @@ type ListHaloCustomersRequest struct {
 
 func (x *ListHaloCustomersRequest) Reset() {
 	*x = ListHaloCustomersRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[26]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2537,7 @@ func (x *ListHaloCustomersRequest) String() string {
 func (*ListHaloCustomersRequest) ProtoMessage() {}
 
 func (x *ListHaloCustomersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[26]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2550,7 @@ func (x *ListHaloCustomersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHaloCustomersRequest.ProtoReflect.Descriptor instead.
 func (*ListHaloCustomersRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{26}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListHaloCustomersRequest) GetPageSize() int32 {
@@ -2519,7 +2598,7 @@ type ListHaloCustomersResponse struct {
 
 func (x *ListHaloCustomersResponse) Reset() {
 	*x = ListHaloCustomersResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[27]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2610,7 @@ func (x *ListHaloCustomersResponse) String() string {
 func (*ListHaloCustomersResponse) ProtoMessage() {}
 
 func (x *ListHaloCustomersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[27]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2623,7 @@ func (x *ListHaloCustomersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHaloCustomersResponse.ProtoReflect.Descriptor instead.
 func (*ListHaloCustomersResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{27}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListHaloCustomersResponse) GetCustomers() []*HaloCustomer {
@@ -2574,7 +2653,7 @@ type HaloCustomer struct {
 
 func (x *HaloCustomer) Reset() {
 	*x = HaloCustomer{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[28]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2665,7 @@ func (x *HaloCustomer) String() string {
 func (*HaloCustomer) ProtoMessage() {}
 
 func (x *HaloCustomer) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[28]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2678,7 @@ func (x *HaloCustomer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaloCustomer.ProtoReflect.Descriptor instead.
 func (*HaloCustomer) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{28}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HaloCustomer) GetId() int64 {
@@ -2639,7 +2718,7 @@ type ListTopLevelsRequest struct {
 
 func (x *ListTopLevelsRequest) Reset() {
 	*x = ListTopLevelsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[29]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2730,7 @@ func (x *ListTopLevelsRequest) String() string {
 func (*ListTopLevelsRequest) ProtoMessage() {}
 
 func (x *ListTopLevelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[29]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2743,7 @@ func (x *ListTopLevelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTopLevelsRequest.ProtoReflect.Descriptor instead.
 func (*ListTopLevelsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{29}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListTopLevelsRequest) GetConnection() string {
@@ -2687,7 +2766,7 @@ type ListTopLevelsResponse struct {
 
 func (x *ListTopLevelsResponse) Reset() {
 	*x = ListTopLevelsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[30]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2778,7 @@ func (x *ListTopLevelsResponse) String() string {
 func (*ListTopLevelsResponse) ProtoMessage() {}
 
 func (x *ListTopLevelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[30]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +2791,7 @@ func (x *ListTopLevelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTopLevelsResponse.ProtoReflect.Descriptor instead.
 func (*ListTopLevelsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{30}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListTopLevelsResponse) GetTopLevels() []*TopLevel {
@@ -2749,7 +2828,7 @@ type TopLevel struct {
 
 func (x *TopLevel) Reset() {
 	*x = TopLevel{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[31]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +2840,7 @@ func (x *TopLevel) String() string {
 func (*TopLevel) ProtoMessage() {}
 
 func (x *TopLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[31]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +2853,7 @@ func (x *TopLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopLevel.ProtoReflect.Descriptor instead.
 func (*TopLevel) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{31}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TopLevel) GetId() int64 {
@@ -2818,7 +2897,7 @@ type ImportCustomersRequest struct {
 
 func (x *ImportCustomersRequest) Reset() {
 	*x = ImportCustomersRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[32]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +2909,7 @@ func (x *ImportCustomersRequest) String() string {
 func (*ImportCustomersRequest) ProtoMessage() {}
 
 func (x *ImportCustomersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[32]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +2922,7 @@ func (x *ImportCustomersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportCustomersRequest.ProtoReflect.Descriptor instead.
 func (*ImportCustomersRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{32}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ImportCustomersRequest) GetConnection() string {
@@ -2882,7 +2961,7 @@ type ImportAnswer struct {
 
 func (x *ImportAnswer) Reset() {
 	*x = ImportAnswer{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[33]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2894,7 +2973,7 @@ func (x *ImportAnswer) String() string {
 func (*ImportAnswer) ProtoMessage() {}
 
 func (x *ImportAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[33]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2907,7 +2986,7 @@ func (x *ImportAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportAnswer.ProtoReflect.Descriptor instead.
 func (*ImportAnswer) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{33}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ImportAnswer) GetMexId() string {
@@ -3017,7 +3096,7 @@ type CustomerImport struct {
 
 func (x *CustomerImport) Reset() {
 	*x = CustomerImport{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[34]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3108,7 @@ func (x *CustomerImport) String() string {
 func (*CustomerImport) ProtoMessage() {}
 
 func (x *CustomerImport) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[34]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3042,7 +3121,7 @@ func (x *CustomerImport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerImport.ProtoReflect.Descriptor instead.
 func (*CustomerImport) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{34}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CustomerImport) GetId() string {
@@ -3218,7 +3297,7 @@ type CustomerImportRow struct {
 
 func (x *CustomerImportRow) Reset() {
 	*x = CustomerImportRow{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[35]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3309,7 @@ func (x *CustomerImportRow) String() string {
 func (*CustomerImportRow) ProtoMessage() {}
 
 func (x *CustomerImportRow) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[35]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3322,7 @@ func (x *CustomerImportRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerImportRow.ProtoReflect.Descriptor instead.
 func (*CustomerImportRow) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{35}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CustomerImportRow) GetMexId() string {
@@ -3318,7 +3397,7 @@ type GetCustomerImportReportRequest struct {
 
 func (x *GetCustomerImportReportRequest) Reset() {
 	*x = GetCustomerImportReportRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[36]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3409,7 @@ func (x *GetCustomerImportReportRequest) String() string {
 func (*GetCustomerImportReportRequest) ProtoMessage() {}
 
 func (x *GetCustomerImportReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[36]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3422,7 @@ func (x *GetCustomerImportReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCustomerImportReportRequest.ProtoReflect.Descriptor instead.
 func (*GetCustomerImportReportRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{36}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetCustomerImportReportRequest) GetId() string {
@@ -3366,7 +3445,7 @@ type ListCustomerImportsRequest struct {
 
 func (x *ListCustomerImportsRequest) Reset() {
 	*x = ListCustomerImportsRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[37]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +3457,7 @@ func (x *ListCustomerImportsRequest) String() string {
 func (*ListCustomerImportsRequest) ProtoMessage() {}
 
 func (x *ListCustomerImportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[37]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3391,7 +3470,7 @@ func (x *ListCustomerImportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCustomerImportsRequest.ProtoReflect.Descriptor instead.
 func (*ListCustomerImportsRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{37}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListCustomerImportsRequest) GetPageSize() int32 {
@@ -3432,7 +3511,7 @@ type ListCustomerImportsResponse struct {
 
 func (x *ListCustomerImportsResponse) Reset() {
 	*x = ListCustomerImportsResponse{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[38]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3523,7 @@ func (x *ListCustomerImportsResponse) String() string {
 func (*ListCustomerImportsResponse) ProtoMessage() {}
 
 func (x *ListCustomerImportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[38]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3536,7 @@ func (x *ListCustomerImportsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCustomerImportsResponse.ProtoReflect.Descriptor instead.
 func (*ListCustomerImportsResponse) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{38}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListCustomerImportsResponse) GetImports() []*CustomerImport {
@@ -3484,7 +3563,7 @@ type GetCustomerImportFileRequest struct {
 
 func (x *GetCustomerImportFileRequest) Reset() {
 	*x = GetCustomerImportFileRequest{}
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[39]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3575,7 @@ func (x *GetCustomerImportFileRequest) String() string {
 func (*GetCustomerImportFileRequest) ProtoMessage() {}
 
 func (x *GetCustomerImportFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[39]
+	mi := &file_seatline_mapping_v1_mapping_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3588,7 @@ func (x *GetCustomerImportFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCustomerImportFileRequest.ProtoReflect.Descriptor instead.
 func (*GetCustomerImportFileRequest) Descriptor() ([]byte, []int) {
-	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{39}
+	return file_seatline_mapping_v1_mapping_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetCustomerImportFileRequest) GetId() string {
@@ -3530,7 +3609,7 @@ var File_seatline_mapping_v1_mapping_proto protoreflect.FileDescriptor
 
 const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"\n" +
-	"!seatline/mapping/v1/mapping.proto\x12\x13seatline.mapping.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bseatline/item/v1/item.proto\x1a\x1dseatline/money/v1/money.proto\"\xd9\a\n" +
+	"!seatline/mapping/v1/mapping.proto\x12\x13seatline.mapping.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bseatline/item/v1/item.proto\x1a\x1dseatline/money/v1/money.proto\"\x94\b\n" +
 	"\aMapping\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -3550,6 +3629,7 @@ const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"updateTime\x12\x12\n" +
 	"\x04etag\x18\f \x01(\tR\x04etag\x12\x10\n" +
 	"\x03who\x18\r \x01(\tR\x03who\x129\n" +
+	"\bdecision\x18\x18 \x01(\v2\x1d.seatline.mapping.v1.DecisionR\bdecision\x129\n" +
 	"\bstanding\x18\x0e \x01(\x0e2\x1d.seatline.mapping.v1.StandingR\bstanding\x122\n" +
 	"\amonthly\x18\x0f \x03(\v2\x18.seatline.money.v1.MoneyR\amonthly\x12\x1a\n" +
 	"\bunpriced\x18\x10 \x01(\x05R\bunpriced\x120\n" +
@@ -3563,7 +3643,12 @@ const file_seatline_mapping_v1_mapping_proto_rawDesc = "" +
 	"\x0eunmapped_since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\runmappedSince\x12\x18\n" +
 	"\aoverdue\x18\x16 \x01(\bR\aoverdue\x12\x1d\n" +
 	"\n" +
-	"changed_by\x18\x17 \x01(\tR\tchangedBy\"\x8b\x01\n" +
+	"changed_by\x18\x17 \x01(\tR\tchangedBy\"\xaf\x01\n" +
+	"\bDecision\x120\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1a.seatline.mapping.v1.StateR\x05state\x12$\n" +
+	"\x0ehalo_client_id\x18\x02 \x01(\x03R\fhaloClientId\x123\n" +
+	"\x06origin\x18\x03 \x01(\x0e2\x1b.seatline.mapping.v1.OriginR\x06origin\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x8b\x01\n" +
 	"\tCandidate\x12$\n" +
 	"\x0ehalo_client_id\x18\x01 \x01(\x03R\fhaloClientId\x12(\n" +
 	"\x10halo_client_name\x18\x02 \x01(\tR\x0ehaloClientName\x12\x14\n" +
@@ -3911,7 +3996,7 @@ func file_seatline_mapping_v1_mapping_proto_rawDescGZIP() []byte {
 }
 
 var file_seatline_mapping_v1_mapping_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_seatline_mapping_v1_mapping_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_seatline_mapping_v1_mapping_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_seatline_mapping_v1_mapping_proto_goTypes = []any{
 	(State)(0),                             // 0: seatline.mapping.v1.State
 	(Origin)(0),                            // 1: seatline.mapping.v1.Origin
@@ -3920,151 +4005,155 @@ var file_seatline_mapping_v1_mapping_proto_goTypes = []any{
 	(ImportOutcome)(0),                     // 4: seatline.mapping.v1.ImportOutcome
 	(FileFormat)(0),                        // 5: seatline.mapping.v1.FileFormat
 	(*Mapping)(nil),                        // 6: seatline.mapping.v1.Mapping
-	(*Candidate)(nil),                      // 7: seatline.mapping.v1.Candidate
-	(*ListMappingsRequest)(nil),            // 8: seatline.mapping.v1.ListMappingsRequest
-	(*ListMappingsResponse)(nil),           // 9: seatline.mapping.v1.ListMappingsResponse
-	(*GetMappingRequest)(nil),              // 10: seatline.mapping.v1.GetMappingRequest
-	(*GetMappingSummaryRequest)(nil),       // 11: seatline.mapping.v1.GetMappingSummaryRequest
-	(*MappingSummary)(nil),                 // 12: seatline.mapping.v1.MappingSummary
-	(*UnmappedAlert)(nil),                  // 13: seatline.mapping.v1.UnmappedAlert
-	(*SetMappingRequest)(nil),              // 14: seatline.mapping.v1.SetMappingRequest
-	(*IgnoreCustomerRequest)(nil),          // 15: seatline.mapping.v1.IgnoreCustomerRequest
-	(*ImportMappingsRequest)(nil),          // 16: seatline.mapping.v1.ImportMappingsRequest
-	(*ImportRow)(nil),                      // 17: seatline.mapping.v1.ImportRow
-	(*ImportMappingsResponse)(nil),         // 18: seatline.mapping.v1.ImportMappingsResponse
-	(*RowError)(nil),                       // 19: seatline.mapping.v1.RowError
-	(*RefreshMappingsRequest)(nil),         // 20: seatline.mapping.v1.RefreshMappingsRequest
-	(*RefreshMappingsResponse)(nil),        // 21: seatline.mapping.v1.RefreshMappingsResponse
-	(*GetMappingsFileRequest)(nil),         // 22: seatline.mapping.v1.GetMappingsFileRequest
-	(*File)(nil),                           // 23: seatline.mapping.v1.File
-	(*ListSuggestionsRequest)(nil),         // 24: seatline.mapping.v1.ListSuggestionsRequest
-	(*ListSuggestionsResponse)(nil),        // 25: seatline.mapping.v1.ListSuggestionsResponse
-	(*AcceptSuggestionRequest)(nil),        // 26: seatline.mapping.v1.AcceptSuggestionRequest
-	(*AcceptSuggestionsRequest)(nil),       // 27: seatline.mapping.v1.AcceptSuggestionsRequest
-	(*MapAllRequest)(nil),                  // 28: seatline.mapping.v1.MapAllRequest
-	(*MappingChanges)(nil),                 // 29: seatline.mapping.v1.MappingChanges
-	(*MappingChange)(nil),                  // 30: seatline.mapping.v1.MappingChange
-	(*SkippedCustomer)(nil),                // 31: seatline.mapping.v1.SkippedCustomer
-	(*ListHaloCustomersRequest)(nil),       // 32: seatline.mapping.v1.ListHaloCustomersRequest
-	(*ListHaloCustomersResponse)(nil),      // 33: seatline.mapping.v1.ListHaloCustomersResponse
-	(*HaloCustomer)(nil),                   // 34: seatline.mapping.v1.HaloCustomer
-	(*ListTopLevelsRequest)(nil),           // 35: seatline.mapping.v1.ListTopLevelsRequest
-	(*ListTopLevelsResponse)(nil),          // 36: seatline.mapping.v1.ListTopLevelsResponse
-	(*TopLevel)(nil),                       // 37: seatline.mapping.v1.TopLevel
-	(*ImportCustomersRequest)(nil),         // 38: seatline.mapping.v1.ImportCustomersRequest
-	(*ImportAnswer)(nil),                   // 39: seatline.mapping.v1.ImportAnswer
-	(*CustomerImport)(nil),                 // 40: seatline.mapping.v1.CustomerImport
-	(*CustomerImportRow)(nil),              // 41: seatline.mapping.v1.CustomerImportRow
-	(*GetCustomerImportReportRequest)(nil), // 42: seatline.mapping.v1.GetCustomerImportReportRequest
-	(*ListCustomerImportsRequest)(nil),     // 43: seatline.mapping.v1.ListCustomerImportsRequest
-	(*ListCustomerImportsResponse)(nil),    // 44: seatline.mapping.v1.ListCustomerImportsResponse
-	(*GetCustomerImportFileRequest)(nil),   // 45: seatline.mapping.v1.GetCustomerImportFileRequest
-	(*v1.Reason)(nil),                      // 46: seatline.item.v1.Reason
-	(*v1.Status)(nil),                      // 47: seatline.item.v1.Status
-	(*timestamppb.Timestamp)(nil),          // 48: google.protobuf.Timestamp
-	(*v11.Money)(nil),                      // 49: seatline.money.v1.Money
-	(*durationpb.Duration)(nil),            // 50: google.protobuf.Duration
+	(*Decision)(nil),                       // 7: seatline.mapping.v1.Decision
+	(*Candidate)(nil),                      // 8: seatline.mapping.v1.Candidate
+	(*ListMappingsRequest)(nil),            // 9: seatline.mapping.v1.ListMappingsRequest
+	(*ListMappingsResponse)(nil),           // 10: seatline.mapping.v1.ListMappingsResponse
+	(*GetMappingRequest)(nil),              // 11: seatline.mapping.v1.GetMappingRequest
+	(*GetMappingSummaryRequest)(nil),       // 12: seatline.mapping.v1.GetMappingSummaryRequest
+	(*MappingSummary)(nil),                 // 13: seatline.mapping.v1.MappingSummary
+	(*UnmappedAlert)(nil),                  // 14: seatline.mapping.v1.UnmappedAlert
+	(*SetMappingRequest)(nil),              // 15: seatline.mapping.v1.SetMappingRequest
+	(*IgnoreCustomerRequest)(nil),          // 16: seatline.mapping.v1.IgnoreCustomerRequest
+	(*ImportMappingsRequest)(nil),          // 17: seatline.mapping.v1.ImportMappingsRequest
+	(*ImportRow)(nil),                      // 18: seatline.mapping.v1.ImportRow
+	(*ImportMappingsResponse)(nil),         // 19: seatline.mapping.v1.ImportMappingsResponse
+	(*RowError)(nil),                       // 20: seatline.mapping.v1.RowError
+	(*RefreshMappingsRequest)(nil),         // 21: seatline.mapping.v1.RefreshMappingsRequest
+	(*RefreshMappingsResponse)(nil),        // 22: seatline.mapping.v1.RefreshMappingsResponse
+	(*GetMappingsFileRequest)(nil),         // 23: seatline.mapping.v1.GetMappingsFileRequest
+	(*File)(nil),                           // 24: seatline.mapping.v1.File
+	(*ListSuggestionsRequest)(nil),         // 25: seatline.mapping.v1.ListSuggestionsRequest
+	(*ListSuggestionsResponse)(nil),        // 26: seatline.mapping.v1.ListSuggestionsResponse
+	(*AcceptSuggestionRequest)(nil),        // 27: seatline.mapping.v1.AcceptSuggestionRequest
+	(*AcceptSuggestionsRequest)(nil),       // 28: seatline.mapping.v1.AcceptSuggestionsRequest
+	(*MapAllRequest)(nil),                  // 29: seatline.mapping.v1.MapAllRequest
+	(*MappingChanges)(nil),                 // 30: seatline.mapping.v1.MappingChanges
+	(*MappingChange)(nil),                  // 31: seatline.mapping.v1.MappingChange
+	(*SkippedCustomer)(nil),                // 32: seatline.mapping.v1.SkippedCustomer
+	(*ListHaloCustomersRequest)(nil),       // 33: seatline.mapping.v1.ListHaloCustomersRequest
+	(*ListHaloCustomersResponse)(nil),      // 34: seatline.mapping.v1.ListHaloCustomersResponse
+	(*HaloCustomer)(nil),                   // 35: seatline.mapping.v1.HaloCustomer
+	(*ListTopLevelsRequest)(nil),           // 36: seatline.mapping.v1.ListTopLevelsRequest
+	(*ListTopLevelsResponse)(nil),          // 37: seatline.mapping.v1.ListTopLevelsResponse
+	(*TopLevel)(nil),                       // 38: seatline.mapping.v1.TopLevel
+	(*ImportCustomersRequest)(nil),         // 39: seatline.mapping.v1.ImportCustomersRequest
+	(*ImportAnswer)(nil),                   // 40: seatline.mapping.v1.ImportAnswer
+	(*CustomerImport)(nil),                 // 41: seatline.mapping.v1.CustomerImport
+	(*CustomerImportRow)(nil),              // 42: seatline.mapping.v1.CustomerImportRow
+	(*GetCustomerImportReportRequest)(nil), // 43: seatline.mapping.v1.GetCustomerImportReportRequest
+	(*ListCustomerImportsRequest)(nil),     // 44: seatline.mapping.v1.ListCustomerImportsRequest
+	(*ListCustomerImportsResponse)(nil),    // 45: seatline.mapping.v1.ListCustomerImportsResponse
+	(*GetCustomerImportFileRequest)(nil),   // 46: seatline.mapping.v1.GetCustomerImportFileRequest
+	(*v1.Reason)(nil),                      // 47: seatline.item.v1.Reason
+	(*v1.Status)(nil),                      // 48: seatline.item.v1.Status
+	(*timestamppb.Timestamp)(nil),          // 49: google.protobuf.Timestamp
+	(*v11.Money)(nil),                      // 50: seatline.money.v1.Money
+	(*durationpb.Duration)(nil),            // 51: google.protobuf.Duration
 }
 var file_seatline_mapping_v1_mapping_proto_depIdxs = []int32{
 	0,  // 0: seatline.mapping.v1.Mapping.state:type_name -> seatline.mapping.v1.State
 	1,  // 1: seatline.mapping.v1.Mapping.origin:type_name -> seatline.mapping.v1.Origin
-	46, // 2: seatline.mapping.v1.Mapping.reason:type_name -> seatline.item.v1.Reason
-	47, // 3: seatline.mapping.v1.Mapping.status:type_name -> seatline.item.v1.Status
-	48, // 4: seatline.mapping.v1.Mapping.update_time:type_name -> google.protobuf.Timestamp
-	2,  // 5: seatline.mapping.v1.Mapping.standing:type_name -> seatline.mapping.v1.Standing
-	49, // 6: seatline.mapping.v1.Mapping.monthly:type_name -> seatline.money.v1.Money
-	48, // 7: seatline.mapping.v1.Mapping.rename_time:type_name -> google.protobuf.Timestamp
-	7,  // 8: seatline.mapping.v1.Mapping.candidates:type_name -> seatline.mapping.v1.Candidate
-	48, // 9: seatline.mapping.v1.Mapping.unmapped_since:type_name -> google.protobuf.Timestamp
-	6,  // 10: seatline.mapping.v1.ListMappingsResponse.mappings:type_name -> seatline.mapping.v1.Mapping
-	49, // 11: seatline.mapping.v1.MappingSummary.monthly_unmapped:type_name -> seatline.money.v1.Money
-	49, // 12: seatline.mapping.v1.MappingSummary.monthly_mapped:type_name -> seatline.money.v1.Money
-	49, // 13: seatline.mapping.v1.MappingSummary.monthly_ignored:type_name -> seatline.money.v1.Money
-	49, // 14: seatline.mapping.v1.MappingSummary.monthly_remap:type_name -> seatline.money.v1.Money
-	13, // 15: seatline.mapping.v1.MappingSummary.alert:type_name -> seatline.mapping.v1.UnmappedAlert
-	48, // 16: seatline.mapping.v1.MappingSummary.halo_read_time:type_name -> google.protobuf.Timestamp
-	49, // 17: seatline.mapping.v1.UnmappedAlert.monthly:type_name -> seatline.money.v1.Money
-	48, // 18: seatline.mapping.v1.UnmappedAlert.since:type_name -> google.protobuf.Timestamp
-	50, // 19: seatline.mapping.v1.UnmappedAlert.after:type_name -> google.protobuf.Duration
-	17, // 20: seatline.mapping.v1.ImportMappingsRequest.rows:type_name -> seatline.mapping.v1.ImportRow
-	19, // 21: seatline.mapping.v1.ImportMappingsResponse.errors:type_name -> seatline.mapping.v1.RowError
-	6,  // 22: seatline.mapping.v1.ListSuggestionsResponse.suggestions:type_name -> seatline.mapping.v1.Mapping
-	30, // 23: seatline.mapping.v1.MappingChanges.changes:type_name -> seatline.mapping.v1.MappingChange
-	31, // 24: seatline.mapping.v1.MappingChanges.skipped:type_name -> seatline.mapping.v1.SkippedCustomer
-	49, // 25: seatline.mapping.v1.MappingChanges.monthly:type_name -> seatline.money.v1.Money
-	49, // 26: seatline.mapping.v1.MappingChange.monthly:type_name -> seatline.money.v1.Money
-	46, // 27: seatline.mapping.v1.SkippedCustomer.reason:type_name -> seatline.item.v1.Reason
-	49, // 28: seatline.mapping.v1.SkippedCustomer.monthly:type_name -> seatline.money.v1.Money
-	34, // 29: seatline.mapping.v1.ListHaloCustomersResponse.customers:type_name -> seatline.mapping.v1.HaloCustomer
-	37, // 30: seatline.mapping.v1.ListTopLevelsResponse.top_levels:type_name -> seatline.mapping.v1.TopLevel
-	39, // 31: seatline.mapping.v1.ImportCustomersRequest.answers:type_name -> seatline.mapping.v1.ImportAnswer
-	48, // 32: seatline.mapping.v1.CustomerImport.start_time:type_name -> google.protobuf.Timestamp
-	48, // 33: seatline.mapping.v1.CustomerImport.end_time:type_name -> google.protobuf.Timestamp
-	41, // 34: seatline.mapping.v1.CustomerImport.rows:type_name -> seatline.mapping.v1.CustomerImportRow
-	46, // 35: seatline.mapping.v1.CustomerImport.blocked:type_name -> seatline.item.v1.Reason
-	3,  // 36: seatline.mapping.v1.CustomerImportRow.action:type_name -> seatline.mapping.v1.ImportAction
-	4,  // 37: seatline.mapping.v1.CustomerImportRow.outcome:type_name -> seatline.mapping.v1.ImportOutcome
-	46, // 38: seatline.mapping.v1.CustomerImportRow.reason:type_name -> seatline.item.v1.Reason
-	7,  // 39: seatline.mapping.v1.CustomerImportRow.candidates:type_name -> seatline.mapping.v1.Candidate
-	40, // 40: seatline.mapping.v1.ListCustomerImportsResponse.imports:type_name -> seatline.mapping.v1.CustomerImport
-	5,  // 41: seatline.mapping.v1.GetCustomerImportFileRequest.format:type_name -> seatline.mapping.v1.FileFormat
-	8,  // 42: seatline.mapping.v1.MappingService.ListMappings:input_type -> seatline.mapping.v1.ListMappingsRequest
-	10, // 43: seatline.mapping.v1.MappingService.GetMapping:input_type -> seatline.mapping.v1.GetMappingRequest
-	11, // 44: seatline.mapping.v1.MappingService.GetMappingSummary:input_type -> seatline.mapping.v1.GetMappingSummaryRequest
-	14, // 45: seatline.mapping.v1.MappingService.SetMapping:input_type -> seatline.mapping.v1.SetMappingRequest
-	10, // 46: seatline.mapping.v1.MappingService.CreateCustomer:input_type -> seatline.mapping.v1.GetMappingRequest
-	10, // 47: seatline.mapping.v1.MappingService.RemoveMapping:input_type -> seatline.mapping.v1.GetMappingRequest
-	15, // 48: seatline.mapping.v1.MappingService.IgnoreCustomer:input_type -> seatline.mapping.v1.IgnoreCustomerRequest
-	16, // 49: seatline.mapping.v1.MappingService.ImportMappings:input_type -> seatline.mapping.v1.ImportMappingsRequest
-	22, // 50: seatline.mapping.v1.MappingService.GetMappingsFile:input_type -> seatline.mapping.v1.GetMappingsFileRequest
-	20, // 51: seatline.mapping.v1.MappingService.RefreshMappings:input_type -> seatline.mapping.v1.RefreshMappingsRequest
-	24, // 52: seatline.mapping.v1.MappingService.ListSuggestions:input_type -> seatline.mapping.v1.ListSuggestionsRequest
-	26, // 53: seatline.mapping.v1.MappingService.AcceptSuggestion:input_type -> seatline.mapping.v1.AcceptSuggestionRequest
-	27, // 54: seatline.mapping.v1.MappingService.GetAcceptableSuggestions:input_type -> seatline.mapping.v1.AcceptSuggestionsRequest
-	27, // 55: seatline.mapping.v1.MappingService.AcceptSuggestions:input_type -> seatline.mapping.v1.AcceptSuggestionsRequest
-	28, // 56: seatline.mapping.v1.MappingService.GetGeneratedMappings:input_type -> seatline.mapping.v1.MapAllRequest
-	28, // 57: seatline.mapping.v1.MappingService.GenerateMappings:input_type -> seatline.mapping.v1.MapAllRequest
-	28, // 58: seatline.mapping.v1.MappingService.GetNativeMappings:input_type -> seatline.mapping.v1.MapAllRequest
-	28, // 59: seatline.mapping.v1.MappingService.TakeOverMappings:input_type -> seatline.mapping.v1.MapAllRequest
-	32, // 60: seatline.mapping.v1.MappingService.ListHaloCustomers:input_type -> seatline.mapping.v1.ListHaloCustomersRequest
-	35, // 61: seatline.mapping.v1.MappingService.ListTopLevels:input_type -> seatline.mapping.v1.ListTopLevelsRequest
-	38, // 62: seatline.mapping.v1.MappingService.GetCustomerImport:input_type -> seatline.mapping.v1.ImportCustomersRequest
-	38, // 63: seatline.mapping.v1.MappingService.ImportCustomers:input_type -> seatline.mapping.v1.ImportCustomersRequest
-	42, // 64: seatline.mapping.v1.MappingService.WatchCustomerImport:input_type -> seatline.mapping.v1.GetCustomerImportReportRequest
-	42, // 65: seatline.mapping.v1.MappingService.GetCustomerImportReport:input_type -> seatline.mapping.v1.GetCustomerImportReportRequest
-	43, // 66: seatline.mapping.v1.MappingService.ListCustomerImports:input_type -> seatline.mapping.v1.ListCustomerImportsRequest
-	45, // 67: seatline.mapping.v1.MappingService.GetCustomerImportFile:input_type -> seatline.mapping.v1.GetCustomerImportFileRequest
-	9,  // 68: seatline.mapping.v1.MappingService.ListMappings:output_type -> seatline.mapping.v1.ListMappingsResponse
-	6,  // 69: seatline.mapping.v1.MappingService.GetMapping:output_type -> seatline.mapping.v1.Mapping
-	12, // 70: seatline.mapping.v1.MappingService.GetMappingSummary:output_type -> seatline.mapping.v1.MappingSummary
-	6,  // 71: seatline.mapping.v1.MappingService.SetMapping:output_type -> seatline.mapping.v1.Mapping
-	6,  // 72: seatline.mapping.v1.MappingService.CreateCustomer:output_type -> seatline.mapping.v1.Mapping
-	6,  // 73: seatline.mapping.v1.MappingService.RemoveMapping:output_type -> seatline.mapping.v1.Mapping
-	6,  // 74: seatline.mapping.v1.MappingService.IgnoreCustomer:output_type -> seatline.mapping.v1.Mapping
-	18, // 75: seatline.mapping.v1.MappingService.ImportMappings:output_type -> seatline.mapping.v1.ImportMappingsResponse
-	23, // 76: seatline.mapping.v1.MappingService.GetMappingsFile:output_type -> seatline.mapping.v1.File
-	21, // 77: seatline.mapping.v1.MappingService.RefreshMappings:output_type -> seatline.mapping.v1.RefreshMappingsResponse
-	25, // 78: seatline.mapping.v1.MappingService.ListSuggestions:output_type -> seatline.mapping.v1.ListSuggestionsResponse
-	6,  // 79: seatline.mapping.v1.MappingService.AcceptSuggestion:output_type -> seatline.mapping.v1.Mapping
-	29, // 80: seatline.mapping.v1.MappingService.GetAcceptableSuggestions:output_type -> seatline.mapping.v1.MappingChanges
-	29, // 81: seatline.mapping.v1.MappingService.AcceptSuggestions:output_type -> seatline.mapping.v1.MappingChanges
-	29, // 82: seatline.mapping.v1.MappingService.GetGeneratedMappings:output_type -> seatline.mapping.v1.MappingChanges
-	29, // 83: seatline.mapping.v1.MappingService.GenerateMappings:output_type -> seatline.mapping.v1.MappingChanges
-	29, // 84: seatline.mapping.v1.MappingService.GetNativeMappings:output_type -> seatline.mapping.v1.MappingChanges
-	29, // 85: seatline.mapping.v1.MappingService.TakeOverMappings:output_type -> seatline.mapping.v1.MappingChanges
-	33, // 86: seatline.mapping.v1.MappingService.ListHaloCustomers:output_type -> seatline.mapping.v1.ListHaloCustomersResponse
-	36, // 87: seatline.mapping.v1.MappingService.ListTopLevels:output_type -> seatline.mapping.v1.ListTopLevelsResponse
-	40, // 88: seatline.mapping.v1.MappingService.GetCustomerImport:output_type -> seatline.mapping.v1.CustomerImport
-	40, // 89: seatline.mapping.v1.MappingService.ImportCustomers:output_type -> seatline.mapping.v1.CustomerImport
-	40, // 90: seatline.mapping.v1.MappingService.WatchCustomerImport:output_type -> seatline.mapping.v1.CustomerImport
-	40, // 91: seatline.mapping.v1.MappingService.GetCustomerImportReport:output_type -> seatline.mapping.v1.CustomerImport
-	44, // 92: seatline.mapping.v1.MappingService.ListCustomerImports:output_type -> seatline.mapping.v1.ListCustomerImportsResponse
-	23, // 93: seatline.mapping.v1.MappingService.GetCustomerImportFile:output_type -> seatline.mapping.v1.File
-	68, // [68:94] is the sub-list for method output_type
-	42, // [42:68] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	47, // 2: seatline.mapping.v1.Mapping.reason:type_name -> seatline.item.v1.Reason
+	48, // 3: seatline.mapping.v1.Mapping.status:type_name -> seatline.item.v1.Status
+	49, // 4: seatline.mapping.v1.Mapping.update_time:type_name -> google.protobuf.Timestamp
+	7,  // 5: seatline.mapping.v1.Mapping.decision:type_name -> seatline.mapping.v1.Decision
+	2,  // 6: seatline.mapping.v1.Mapping.standing:type_name -> seatline.mapping.v1.Standing
+	50, // 7: seatline.mapping.v1.Mapping.monthly:type_name -> seatline.money.v1.Money
+	49, // 8: seatline.mapping.v1.Mapping.rename_time:type_name -> google.protobuf.Timestamp
+	8,  // 9: seatline.mapping.v1.Mapping.candidates:type_name -> seatline.mapping.v1.Candidate
+	49, // 10: seatline.mapping.v1.Mapping.unmapped_since:type_name -> google.protobuf.Timestamp
+	0,  // 11: seatline.mapping.v1.Decision.state:type_name -> seatline.mapping.v1.State
+	1,  // 12: seatline.mapping.v1.Decision.origin:type_name -> seatline.mapping.v1.Origin
+	6,  // 13: seatline.mapping.v1.ListMappingsResponse.mappings:type_name -> seatline.mapping.v1.Mapping
+	50, // 14: seatline.mapping.v1.MappingSummary.monthly_unmapped:type_name -> seatline.money.v1.Money
+	50, // 15: seatline.mapping.v1.MappingSummary.monthly_mapped:type_name -> seatline.money.v1.Money
+	50, // 16: seatline.mapping.v1.MappingSummary.monthly_ignored:type_name -> seatline.money.v1.Money
+	50, // 17: seatline.mapping.v1.MappingSummary.monthly_remap:type_name -> seatline.money.v1.Money
+	14, // 18: seatline.mapping.v1.MappingSummary.alert:type_name -> seatline.mapping.v1.UnmappedAlert
+	49, // 19: seatline.mapping.v1.MappingSummary.halo_read_time:type_name -> google.protobuf.Timestamp
+	50, // 20: seatline.mapping.v1.UnmappedAlert.monthly:type_name -> seatline.money.v1.Money
+	49, // 21: seatline.mapping.v1.UnmappedAlert.since:type_name -> google.protobuf.Timestamp
+	51, // 22: seatline.mapping.v1.UnmappedAlert.after:type_name -> google.protobuf.Duration
+	18, // 23: seatline.mapping.v1.ImportMappingsRequest.rows:type_name -> seatline.mapping.v1.ImportRow
+	20, // 24: seatline.mapping.v1.ImportMappingsResponse.errors:type_name -> seatline.mapping.v1.RowError
+	6,  // 25: seatline.mapping.v1.ListSuggestionsResponse.suggestions:type_name -> seatline.mapping.v1.Mapping
+	31, // 26: seatline.mapping.v1.MappingChanges.changes:type_name -> seatline.mapping.v1.MappingChange
+	32, // 27: seatline.mapping.v1.MappingChanges.skipped:type_name -> seatline.mapping.v1.SkippedCustomer
+	50, // 28: seatline.mapping.v1.MappingChanges.monthly:type_name -> seatline.money.v1.Money
+	50, // 29: seatline.mapping.v1.MappingChange.monthly:type_name -> seatline.money.v1.Money
+	47, // 30: seatline.mapping.v1.SkippedCustomer.reason:type_name -> seatline.item.v1.Reason
+	50, // 31: seatline.mapping.v1.SkippedCustomer.monthly:type_name -> seatline.money.v1.Money
+	35, // 32: seatline.mapping.v1.ListHaloCustomersResponse.customers:type_name -> seatline.mapping.v1.HaloCustomer
+	38, // 33: seatline.mapping.v1.ListTopLevelsResponse.top_levels:type_name -> seatline.mapping.v1.TopLevel
+	40, // 34: seatline.mapping.v1.ImportCustomersRequest.answers:type_name -> seatline.mapping.v1.ImportAnswer
+	49, // 35: seatline.mapping.v1.CustomerImport.start_time:type_name -> google.protobuf.Timestamp
+	49, // 36: seatline.mapping.v1.CustomerImport.end_time:type_name -> google.protobuf.Timestamp
+	42, // 37: seatline.mapping.v1.CustomerImport.rows:type_name -> seatline.mapping.v1.CustomerImportRow
+	47, // 38: seatline.mapping.v1.CustomerImport.blocked:type_name -> seatline.item.v1.Reason
+	3,  // 39: seatline.mapping.v1.CustomerImportRow.action:type_name -> seatline.mapping.v1.ImportAction
+	4,  // 40: seatline.mapping.v1.CustomerImportRow.outcome:type_name -> seatline.mapping.v1.ImportOutcome
+	47, // 41: seatline.mapping.v1.CustomerImportRow.reason:type_name -> seatline.item.v1.Reason
+	8,  // 42: seatline.mapping.v1.CustomerImportRow.candidates:type_name -> seatline.mapping.v1.Candidate
+	41, // 43: seatline.mapping.v1.ListCustomerImportsResponse.imports:type_name -> seatline.mapping.v1.CustomerImport
+	5,  // 44: seatline.mapping.v1.GetCustomerImportFileRequest.format:type_name -> seatline.mapping.v1.FileFormat
+	9,  // 45: seatline.mapping.v1.MappingService.ListMappings:input_type -> seatline.mapping.v1.ListMappingsRequest
+	11, // 46: seatline.mapping.v1.MappingService.GetMapping:input_type -> seatline.mapping.v1.GetMappingRequest
+	12, // 47: seatline.mapping.v1.MappingService.GetMappingSummary:input_type -> seatline.mapping.v1.GetMappingSummaryRequest
+	15, // 48: seatline.mapping.v1.MappingService.SetMapping:input_type -> seatline.mapping.v1.SetMappingRequest
+	11, // 49: seatline.mapping.v1.MappingService.CreateCustomer:input_type -> seatline.mapping.v1.GetMappingRequest
+	11, // 50: seatline.mapping.v1.MappingService.RemoveMapping:input_type -> seatline.mapping.v1.GetMappingRequest
+	16, // 51: seatline.mapping.v1.MappingService.IgnoreCustomer:input_type -> seatline.mapping.v1.IgnoreCustomerRequest
+	17, // 52: seatline.mapping.v1.MappingService.ImportMappings:input_type -> seatline.mapping.v1.ImportMappingsRequest
+	23, // 53: seatline.mapping.v1.MappingService.GetMappingsFile:input_type -> seatline.mapping.v1.GetMappingsFileRequest
+	21, // 54: seatline.mapping.v1.MappingService.RefreshMappings:input_type -> seatline.mapping.v1.RefreshMappingsRequest
+	25, // 55: seatline.mapping.v1.MappingService.ListSuggestions:input_type -> seatline.mapping.v1.ListSuggestionsRequest
+	27, // 56: seatline.mapping.v1.MappingService.AcceptSuggestion:input_type -> seatline.mapping.v1.AcceptSuggestionRequest
+	28, // 57: seatline.mapping.v1.MappingService.GetAcceptableSuggestions:input_type -> seatline.mapping.v1.AcceptSuggestionsRequest
+	28, // 58: seatline.mapping.v1.MappingService.AcceptSuggestions:input_type -> seatline.mapping.v1.AcceptSuggestionsRequest
+	29, // 59: seatline.mapping.v1.MappingService.GetGeneratedMappings:input_type -> seatline.mapping.v1.MapAllRequest
+	29, // 60: seatline.mapping.v1.MappingService.GenerateMappings:input_type -> seatline.mapping.v1.MapAllRequest
+	29, // 61: seatline.mapping.v1.MappingService.GetNativeMappings:input_type -> seatline.mapping.v1.MapAllRequest
+	29, // 62: seatline.mapping.v1.MappingService.TakeOverMappings:input_type -> seatline.mapping.v1.MapAllRequest
+	33, // 63: seatline.mapping.v1.MappingService.ListHaloCustomers:input_type -> seatline.mapping.v1.ListHaloCustomersRequest
+	36, // 64: seatline.mapping.v1.MappingService.ListTopLevels:input_type -> seatline.mapping.v1.ListTopLevelsRequest
+	39, // 65: seatline.mapping.v1.MappingService.GetCustomerImport:input_type -> seatline.mapping.v1.ImportCustomersRequest
+	39, // 66: seatline.mapping.v1.MappingService.ImportCustomers:input_type -> seatline.mapping.v1.ImportCustomersRequest
+	43, // 67: seatline.mapping.v1.MappingService.WatchCustomerImport:input_type -> seatline.mapping.v1.GetCustomerImportReportRequest
+	43, // 68: seatline.mapping.v1.MappingService.GetCustomerImportReport:input_type -> seatline.mapping.v1.GetCustomerImportReportRequest
+	44, // 69: seatline.mapping.v1.MappingService.ListCustomerImports:input_type -> seatline.mapping.v1.ListCustomerImportsRequest
+	46, // 70: seatline.mapping.v1.MappingService.GetCustomerImportFile:input_type -> seatline.mapping.v1.GetCustomerImportFileRequest
+	10, // 71: seatline.mapping.v1.MappingService.ListMappings:output_type -> seatline.mapping.v1.ListMappingsResponse
+	6,  // 72: seatline.mapping.v1.MappingService.GetMapping:output_type -> seatline.mapping.v1.Mapping
+	13, // 73: seatline.mapping.v1.MappingService.GetMappingSummary:output_type -> seatline.mapping.v1.MappingSummary
+	6,  // 74: seatline.mapping.v1.MappingService.SetMapping:output_type -> seatline.mapping.v1.Mapping
+	6,  // 75: seatline.mapping.v1.MappingService.CreateCustomer:output_type -> seatline.mapping.v1.Mapping
+	6,  // 76: seatline.mapping.v1.MappingService.RemoveMapping:output_type -> seatline.mapping.v1.Mapping
+	6,  // 77: seatline.mapping.v1.MappingService.IgnoreCustomer:output_type -> seatline.mapping.v1.Mapping
+	19, // 78: seatline.mapping.v1.MappingService.ImportMappings:output_type -> seatline.mapping.v1.ImportMappingsResponse
+	24, // 79: seatline.mapping.v1.MappingService.GetMappingsFile:output_type -> seatline.mapping.v1.File
+	22, // 80: seatline.mapping.v1.MappingService.RefreshMappings:output_type -> seatline.mapping.v1.RefreshMappingsResponse
+	26, // 81: seatline.mapping.v1.MappingService.ListSuggestions:output_type -> seatline.mapping.v1.ListSuggestionsResponse
+	6,  // 82: seatline.mapping.v1.MappingService.AcceptSuggestion:output_type -> seatline.mapping.v1.Mapping
+	30, // 83: seatline.mapping.v1.MappingService.GetAcceptableSuggestions:output_type -> seatline.mapping.v1.MappingChanges
+	30, // 84: seatline.mapping.v1.MappingService.AcceptSuggestions:output_type -> seatline.mapping.v1.MappingChanges
+	30, // 85: seatline.mapping.v1.MappingService.GetGeneratedMappings:output_type -> seatline.mapping.v1.MappingChanges
+	30, // 86: seatline.mapping.v1.MappingService.GenerateMappings:output_type -> seatline.mapping.v1.MappingChanges
+	30, // 87: seatline.mapping.v1.MappingService.GetNativeMappings:output_type -> seatline.mapping.v1.MappingChanges
+	30, // 88: seatline.mapping.v1.MappingService.TakeOverMappings:output_type -> seatline.mapping.v1.MappingChanges
+	34, // 89: seatline.mapping.v1.MappingService.ListHaloCustomers:output_type -> seatline.mapping.v1.ListHaloCustomersResponse
+	37, // 90: seatline.mapping.v1.MappingService.ListTopLevels:output_type -> seatline.mapping.v1.ListTopLevelsResponse
+	41, // 91: seatline.mapping.v1.MappingService.GetCustomerImport:output_type -> seatline.mapping.v1.CustomerImport
+	41, // 92: seatline.mapping.v1.MappingService.ImportCustomers:output_type -> seatline.mapping.v1.CustomerImport
+	41, // 93: seatline.mapping.v1.MappingService.WatchCustomerImport:output_type -> seatline.mapping.v1.CustomerImport
+	41, // 94: seatline.mapping.v1.MappingService.GetCustomerImportReport:output_type -> seatline.mapping.v1.CustomerImport
+	45, // 95: seatline.mapping.v1.MappingService.ListCustomerImports:output_type -> seatline.mapping.v1.ListCustomerImportsResponse
+	24, // 96: seatline.mapping.v1.MappingService.GetCustomerImportFile:output_type -> seatline.mapping.v1.File
+	71, // [71:97] is the sub-list for method output_type
+	45, // [45:71] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_seatline_mapping_v1_mapping_proto_init() }
@@ -4072,7 +4161,7 @@ func file_seatline_mapping_v1_mapping_proto_init() {
 	if File_seatline_mapping_v1_mapping_proto != nil {
 		return
 	}
-	file_seatline_mapping_v1_mapping_proto_msgTypes[33].OneofWrappers = []any{
+	file_seatline_mapping_v1_mapping_proto_msgTypes[34].OneofWrappers = []any{
 		(*ImportAnswer_Link)(nil),
 		(*ImportAnswer_Create)(nil),
 		(*ImportAnswer_Skip)(nil),
@@ -4083,7 +4172,7 @@ func file_seatline_mapping_v1_mapping_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_seatline_mapping_v1_mapping_proto_rawDesc), len(file_seatline_mapping_v1_mapping_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

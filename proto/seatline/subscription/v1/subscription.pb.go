@@ -220,10 +220,11 @@ type Decision struct {
 	State          State  `protobuf:"varint,1,opt,name=state,proto3,enum=seatline.subscription.v1.State" json:"state,omitempty"`
 	HaloClientId   int64  `protobuf:"varint,2,opt,name=halo_client_id,json=haloClientId,proto3" json:"halo_client_id,omitempty"`
 	HaloClientName string `protobuf:"bytes,3,opt,name=halo_client_name,json=haloClientName,proto3" json:"halo_client_name,omitempty"`
-	Reason         string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	Who            string `protobuf:"bytes,5,opt,name=who,proto3" json:"who,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Why it is left unbilled; or why it cannot be billed to halo_client_id at present.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Who           string `protobuf:"bytes,5,opt,name=who,proto3" json:"who,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
