@@ -224,16 +224,21 @@ func (e *Engine[D]) claim(ctx context.Context, tx pgx.Tx, claim, instance string
 		connections, keys = append(connections, x.Connection), append(keys, x.Key)
 	}
 	// Nor is it taken where it was decided otherwise, moved elsewhere or claimed by somebody else since it was found ready.
+	// What changes at this moment, because its lease is extended, is left: its place is another then.
 	rows, err = tx.Query(ctx, `
+		with taken as (
+			select x.place, i.desired from unnest($1::text[], $2::text[]) t(connection, key)
+			cross join lateral ( -- each by its key, however little is known of a table that just filled
+				select ctid as place, ready_at, instance, grp from work where connection = t.connection and key = t.key limit 1
+			) x
+			cross join lateral (select desired from items where connection = t.connection and key = t.key limit 1) i
+			where (x.ready_at <= $5 and x.instance = $6 and ($7::text[] is null or x.grp = any($7))) is true
+		)
 		update work w set claim = $3, unclear = w.unclear or w.claim <> '', attempts = w.attempts + 1, ready_at = $4,
 			since = case when w.unclear or w.claim <> '' then w.since else $5 end,
 			-- what may have landed stays on record, whatever is wanted by now, until somebody has looked
-			claimed = case when w.unclear or w.claim <> '' then coalesce(w.claimed, i.desired) else i.desired end
-		from unnest($1::text[], $2::text[]) t(connection, key) cross join lateral ( -- each by its key, however little is known of a table that just filled
-			select desired from items i where i.connection = t.connection and i.key = t.key limit 1
-		) i
-		where w.connection = t.connection and w.key = t.key
-			and (w.ready_at <= $5 and w.instance = $6 and ($7::text[] is null or w.grp = any($7))) is true -- no index is to be used for that
+			claimed = case when w.unclear or w.claim <> '' then coalesce(w.claimed, t.desired) else t.desired end
+		from taken t where w.ctid = t.place
 		returning w.connection, w.key, w.since, w.unclear, w.attempts, case when w.unclear then w.claimed end`, connections, keys, claim, lease, now, instance, groups)
 	if err != nil {
 		return nil, err
