@@ -71,7 +71,9 @@ func unknownMarks(ctx context.Context, q querier, instance string, customers, be
 				and not exists (select from items i where i.instance = h.instance and i.halo_id = h.halo_id and i.halo_id <> 0 and i.state <> 7)
 				and h.client_id in (
 					select unnest($2::bigint[]) union all
-					select s.client_id from subscriptions s left join items i using (connection, key)
+					select s.client_id from subscriptions s left join lateral ( -- each by its key, however little is known of a table that just filled
+						select halo_id from items where connection = s.connection and key = s.key limit 1
+					) i on true
 					where $2::bigint[] is null and not s.removed and coalesce(i.halo_id, 0) = 0))
 		select halo_id from unknown order by random() limit greatest($4, (select count(*) / 50 from unknown))`,
 		instance, customers, besides, marksAtOnce)
