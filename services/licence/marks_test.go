@@ -21,8 +21,8 @@ import (
 	"seatline.dev/services/servicetest"
 )
 
-// Two batches that look at the same time for what both of them created share the reading, and neither waits for one
-// answer before it asks for the next.
+// Two batches that look at the same time for what both of them created share the reading: none is read twice, and
+// nobody waits for one answer before asking for the next.
 func TestMarksAreReadTogether(t *testing.T) {
 	t.Parallel()
 	const licences, readers = 300, 2
@@ -80,11 +80,11 @@ func TestMarksAreReadTogether(t *testing.T) {
 	if known != licences {
 		t.Errorf("%d marks are known, want %d", known, licences)
 	}
-	if n := sim.Requests()["GET /SoftwareLicence/{id}"]; n > licences*5/4 {
+	if n := sim.Requests()["GET /SoftwareLicence/{id}"]; n != licences {
 		t.Errorf("%d licences were read %d times", licences, n)
 	}
-	if n := most.Load(); n <= readers {
-		t.Errorf("at most %d licences were read at the same time by %d readers", n, readers)
+	if n := most.Load(); n < marksAtOnce/2 {
+		t.Errorf("at most %d licences were read at the same time", n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -53,6 +54,8 @@ type service struct {
 	wake   chassis.Wake // there may be licences to decide anew
 	// began: what is known of Halo from before may be of a database that has been set back to an older dump.
 	began time.Time
+	// learning has the turn of each instance whose marks are being learnt.
+	learning sync.Map // string to chan struct{}
 	licencev1.UnimplementedLicenceServiceServer
 }
 
