@@ -19,6 +19,12 @@ const marksAtOnce = 4
 // side by side look at the same time, each for what all of them created: so they take turns, and what one has learnt
 // nobody else reads again. Those of another replica take others, chosen at random.
 func (s *service) learnMarks(ctx context.Context, client *halo.Client, instance string, customers []int64) error {
+	if customers == nil {
+		var err error
+		if customers, err = lackingLicences(ctx, s.Pool); err != nil {
+			return err
+		}
+	}
 	lost := []int64{} // listed, and gone since
 	for {
 		pass, err := s.marksTurn(ctx, instance)
@@ -84,6 +90,23 @@ func (s *service) learnSome(ctx context.Context, client *halo.Client, instance s
 	return true, failed // what was read until then is known
 }
 
+// lackingLicences gives the customers, of any Halo, with subscriptions that have no licence yet.
+func lackingLicences(ctx context.Context, q querier) ([]int64, error) {
+	rows, err := q.Query(ctx, `
+		select distinct s.client_id from subscriptions s left join lateral ( -- each by its key, however little is known of a table that just filled
+			select halo_id from items where connection = s.connection and key = s.key limit 1
+		) i on true
+		where not s.removed and coalesce(i.halo_id, 0) = 0`)
+	if err != nil {
+		return nil, fmt.Errorf("look for customers that lack licences: %w", err)
+	}
+	customers, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("look for customers that lack licences: %w", err)
+	}
+	return customers, nil
+}
+
 // unknownMarks gives some of the licences whose mark is to be learnt: a fiftieth, so that two replicas that do this at once
 // read few of them twice.
 func unknownMarks(ctx context.Context, q querier, instance string, customers, besides []int64) ([]int64, error) {
@@ -92,12 +115,7 @@ func unknownMarks(ctx context.Context, q querier, instance string, customers, be
 			select h.halo_id from halo_licences h
 			where h.instance = $1 and not h.mark_known and not h.halo_id = any($3)
 				and not exists (select from items i where i.instance = h.instance and i.halo_id = h.halo_id and i.halo_id <> 0 and i.state <> 7)
-				and h.client_id in (
-					select unnest($2::bigint[]) union all
-					select s.client_id from subscriptions s left join lateral ( -- each by its key, however little is known of a table that just filled
-						select halo_id from items where connection = s.connection and key = s.key limit 1
-					) i on true
-					where $2::bigint[] is null and not s.removed and coalesce(i.halo_id, 0) = 0))
+				and h.client_id = any($2))
 		select halo_id from unknown order by random() limit greatest($4, (select count(*) / 50 from unknown))`,
 		instance, customers, besides, marksAtOnce)
 	if err != nil {
