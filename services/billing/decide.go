@@ -70,7 +70,7 @@ func (s *service) decideAt(ctx context.Context, instance string) (n int, err err
 					where w.instance = d.instance and v.client_id = d.client_id and w.lease_until > $2))
 				limit $4
 			), taken as (
-				delete from dirty where instance = $1 and client_id in (select client_id from due) returning client_id
+				delete from dirty where instance = $1 and client_id = any(array(select client_id from due)) returning client_id
 			)
 			select distinct client_id from taken order by 1`, instance, now, now.Add(-writing), customersAtOnce)
 		if err != nil {
