@@ -82,6 +82,9 @@ func measure(ctx context.Context, m measurement) (s Size, err error) {
 	if s.UnchangedPoll, err = unchanged(ctx, w, m.subscriptions); err != nil {
 		return s, err
 	}
+	if err := resting(ctx, w.Database); err != nil {
+		return s, err
+	}
 	if s.LicencePage, err = licencePage(ctx, w); err != nil {
 		return s, err
 	}
@@ -173,6 +176,30 @@ func pull(ctx context.Context, w *world.World, into giacom.Sink) error {
 	}
 	_, err = client.Import(ctx, giacom.Want{Customers: true, Subscriptions: true}, into)
 	return err
+}
+
+// resting waits until PostgreSQL has tidied up after the import, which a page of licences would else be measured beside.
+func resting(ctx context.Context, database string) error {
+	const still, patience = 3, 2 * time.Minute
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	for seen, end := 0, time.Now().Add(patience); seen < still && time.Now().Before(end); seen++ {
+		<-every.C
+		var busy bool
+		err := conn.QueryRow(ctx, `select exists (select from pg_stat_activity where backend_type = 'autovacuum worker')`).Scan(&busy)
+		if err != nil {
+			return err
+		}
+		if busy {
+			seen = -1
+		}
+	}
+	return nil
 }
 
 func median(x []float64) float64 {
