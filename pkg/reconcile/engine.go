@@ -235,7 +235,9 @@ const tellSize = 1000
 func (e *Engine[D]) Tell(ctx context.Context) (n int, err error) {
 	err = postgres.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
 		now := e.Clock.Now()
-		rows, err := lock[D](ctx, tx, `revision = 0 and updated <= $1 order by connection, key limit $2`, now.Add(-e.TellAfter), tellSize)
+		// Those that wait longest, by their index; asked for in the order of locking, PostgreSQL goes through all items.
+		rows, err := lock[D](ctx, tx, `(connection, key) in (select connection, key from items where revision = 0 and updated <= $1 order by updated limit $2)
+			and revision = 0 order by connection, key`, now.Add(-e.TellAfter), tellSize)
 		if err != nil {
 			return err
 		}

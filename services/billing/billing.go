@@ -56,7 +56,7 @@ func (cfg Config) withDefaults() Config {
 const invoicesAtOnce = 16
 
 // tellAfter is how long an addition goes untold: most are lines by then, and told as such.
-const tellAfter = 10 * time.Second
+const tellAfter = 30 * time.Second
 
 //go:embed migrations/*.sql
 var files embed.FS

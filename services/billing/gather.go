@@ -47,7 +47,10 @@ func (s *service) gather(ctx context.Context, q reader, instance string, clients
 	}
 	// Invoices of others may bill these licences, a parent's for example: their customers come along.
 	followed := haloIDs(licences)
-	more, err := column[int64](ctx, q, `select distinct client_id from invoices, unnest(licence_ids) l where instance = $1 and not gone and l = any($2)`, instance, followed)
+	more, err := column[int64](ctx, q, `
+		select distinct v.client_id from unnest($2::bigint[]) l cross join lateral ( -- each by its index: all links of an instance are many more
+			select client_id from invoices where instance = $1 and not gone and licence_ids @> array[l] offset 0
+		) v`, instance, followed)
 	if err != nil {
 		return nil, err
 	}
