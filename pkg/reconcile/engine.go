@@ -138,6 +138,9 @@ func (e *Engine[D]) desire(x *row[D], w Want[D], now time.Time) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("item %s/%s: %w", w.Connection, w.Key, err)
 	}
+	if w.LetGo && x.State != Applying && !x.Unclear {
+		x.HaloID, x.Applied, x.Drifted = 0, nil, nil
+	}
 	if x.HaloID == 0 && w.HaloID != 0 {
 		x.HaloID, x.Applied = w.HaloID, w.Applied
 	}

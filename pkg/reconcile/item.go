@@ -131,6 +131,8 @@ type Want[D any] struct {
 	// found on an invoice, for example. They are taken for items that have none.
 	HaloID  int64
 	Applied *D
+	// LetGo: what the item was to take over, and has never written to, is not its own after all.
+	LetGo bool
 	// Doubt: somebody who is known no more may have created it. Apply is to look for it first, once that cannot land any more.
 	Doubt bool
 

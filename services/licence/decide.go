@@ -3,6 +3,8 @@ package licence
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/shopspring/decimal"
 
@@ -36,7 +38,21 @@ type decision struct {
 }
 
 // exists tells whether there is, or may be, a licence of ours in Halo.
-func (s situation) exists() bool { return s.Item != nil && (s.Item.HaloID != 0 || s.inFlight()) }
+func (s situation) exists() bool {
+	return s.Item != nil && (s.Item.HaloID != 0 && !s.letsGo() || s.inFlight())
+}
+
+// letsGo tells whether a licence that somebody else made is not taken over after all: nothing of ours has been written to it
+// yet, and the subscription has turned out to be another customer's, or is gone. Whoever observes looks for wrong mappings,
+// and putting one right must not move licences of the customer that it was wrong about.
+func (s situation) letsGo() bool {
+	x := s.Item
+	if x == nil || x.HaloID == 0 || x.Applied == nil || s.inFlight() || slices.Contains(x.Drifted, markField) || strings.HasPrefix(x.Applied.Mark, s.Settings.Mark("")) {
+		return false
+	}
+	removed, _ := removalOf(s.Sub)
+	return removed || s.Sub.GetState() == subscriptionv1.State_STATE_RESOLVED && s.Sub.GetHaloClientId() != x.Applied.ClientID
+}
 
 // inFlight tells whether a write is under way or its outcome is unclear.
 func (s situation) inFlight() bool {

@@ -142,6 +142,9 @@ func requeueNeighbours(ctx context.Context, tx pgx.Tx, connection string, situat
 		if was := x.wantedAt(); was != 0 && (was != x.Sub.GetHaloClientId() || !x.needsMatch()) {
 			keys, clients = append(keys, x.Sub.GetKey()), append(clients, was)
 		}
+		if x.letsGo() {
+			keys, clients = append(keys, x.Sub.GetKey()), append(clients, x.Item.Applied.ClientID)
+		}
 		removed, _ := removalOf(x.Sub)
 		if decisions[i].Adopt == nil && !removed {
 			continue

@@ -231,6 +231,9 @@ func superseded(sub *subscriptionv1.Subscription) bool {
 	return sub.GetGiacom().GetRemoval().GetProof() == giacomv1.Removal_PROOF_METHOD
 }
 
+// markField is how changes name the mark.
+const markField = "snowid"
+
 // diff lists the fields in which Halo would have to change. Fields that after leaves out are not ours.
 func diff(before, after *Fields) []reconcile.Field {
 	if after == nil {
@@ -256,7 +259,7 @@ func diff(before, after *Fields) []reconcile.Field {
 	add("end_date", old.End, after.End)
 	add("billing_cycle", old.Cycle, after.Cycle)
 	add("term_duration", old.Term, after.Term)
-	add("snowid", old.Mark, after.Mark)
+	add(markField, old.Mark, after.Mark)
 	if before == nil || old.Active != after.Active {
 		b := strconv.FormatBool(old.Active)
 		if before == nil {

@@ -111,12 +111,12 @@ func want(x situation, d decision, sub subscription) (reconcile.Want[Fields], er
 	customer := cmp.Or(sub.GetHaloClientName(), g.GetCustomerName())
 	w := reconcile.Want[Fields]{
 		Connection: x.Settings.Connection, Key: sub.GetKey(), Instance: x.Settings.Instance,
-		Desired: d.Desired, Verdict: d.Verdict, Mode: x.Settings.Permit.Mode(customerOf(x, d), g.GetMexId()),
+		Desired: d.Desired, Verdict: d.Verdict, LetGo: x.letsGo(), Mode: x.Settings.Permit.Mode(customerOf(x, d), g.GetMexId()),
 		Facts: body, Title: customer + ": " + g.GetName(), Customer: customer, Currency: x.Settings.Currency,
 		Run: sub.Run, Cause: sub.Cause, Trace: sub.Trace,
 	}
 	var before *Fields
-	if x.Item != nil {
+	if x.Item != nil && !w.LetGo {
 		before = x.Item.Applied
 	}
 	if d.Adopt != nil {

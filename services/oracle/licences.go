@@ -73,6 +73,28 @@ func (o *Oracle) mark(key string) string {
 	return "giacom:" + o.settings.Connection.GetGiacom().GetAccount() + ":" + key
 }
 
+// owner is the mark of the subscription whose licence this is: the one that it carries, or that of the renewal that takes it
+// over as soon as that may be written.
+func (o *Oracle) owner(l halosim.Licence) string {
+	if mark, ok := o.renewed[l.ID]; ok {
+		return mark
+	}
+	return l.SnowID
+}
+
+// renewals notes which licences would have been taken over by renewals if they could have been written: that was decided, and
+// stays so whatever becomes of the mapping. before is what Halo still holds.
+func (o *Oracle) renewals(before []halosim.Licence) map[int64]string {
+	renewed := map[int64]string{}
+	for i, was := range before { // licences are only ever added behind
+		now := o.owner(o.state.Licences[i])
+		if now != was.SnowID && strings.HasPrefix(was.SnowID, o.mark("")) {
+			renewed[was.ID] = now
+		}
+	}
+	return renewed
+}
+
 func (o *Oracle) licenceOf(key string) *halosim.Licence {
 	return o.licenceMarked(o.mark(key))
 }
@@ -98,8 +120,10 @@ func (o *Oracle) reindex() {
 	for i, l := range o.state.Licences {
 		o.index.byID[l.ID] = i
 		o.index.byClient[l.ClientID] = append(o.index.byClient[l.ClientID], i)
-		if _, twice := o.index.byMark[l.SnowID]; !twice && l.SnowID != "" {
-			o.index.byMark[l.SnowID] = i
+		if mark := o.owner(l); mark != "" {
+			if _, twice := o.index.byMark[mark]; !twice {
+				o.index.byMark[mark] = i
+			}
 		}
 	}
 }
@@ -154,6 +178,8 @@ func (o *Oracle) write(l *halosim.Licence, s *subscription, client int64) {
 	if l.ClientID != client {
 		s.left = l.ClientID
 	}
+	l.SnowID = o.mark(s.key)
+	delete(o.renewed, l.ID)
 	l.ClientID, l.Count, l.PurchasePrice = client, s.quantity.Decimal.IntPart(), halosim.Money{Decimal: cost}
 	l.IsActive, l.BillingCycle = true, orKeep(s.cycle, l.BillingCycle)
 	l.TermDuration = orKeep(s.term, l.TermDuration)
@@ -197,12 +223,12 @@ func (o *Oracle) adoptOrCreate(fresh []*subscription) {
 			continue
 		}
 		l := o.licence(candidates[s][0])
-		before, renewal := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]
+		mark := o.owner(*l)
+		before, renewal := o.rows[strings.TrimPrefix(mark, o.mark(""))]
 		switch {
 		case renewal && !before.removed:
 			o.wait("licence", s.key, "renewal")
-		case renewal || l.Count == s.quantity.Decimal.IntPart() && !strings.HasPrefix(l.SnowID, o.mark("")):
-			l.SnowID = o.mark(s.key)
+		case renewal || l.Count == s.quantity.Decimal.IntPart() && !strings.HasPrefix(mark, o.mark("")):
 			o.write(l, s, client)
 		default:
 			o.wait("licence", s.key, "possible_duplicate")
@@ -225,10 +251,11 @@ func (o *Oracle) candidates(s *subscription, client int64) []int64 {
 		} else if !strings.EqualFold(withoutStatus(l.Name), s.name) {
 			continue
 		}
-		if other, ok := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]; ok && l.SnowID != "" && !other.removed && !other.absent() {
+		mark := o.owner(*l)
+		if other, ok := o.rows[strings.TrimPrefix(mark, o.mark(""))]; ok && mark != "" && !other.removed && !other.absent() {
 			continue
 		}
-		if strings.HasPrefix(l.SnowID, "giacom:") && !strings.HasPrefix(l.SnowID, o.mark("")) {
+		if strings.HasPrefix(mark, "giacom:") && !strings.HasPrefix(mark, o.mark("")) {
 			continue // of another Giacom account
 		}
 		out = append(out, l.ID)
@@ -250,7 +277,7 @@ func withoutStatus(name string) string {
 func (o *Oracle) create(s *subscription, client int64) {
 	l := halosim.Licence{
 		ID: o.id(), Type: 1, Name: s.name, ProductSKU: s.sku, Distributor: "Giacom", TenantID: s.tenant,
-		ThirdPartyID: s.mexID, SnowID: o.mark(s.key),
+		ThirdPartyID: s.mexID,
 	}
 	if s.microsoft {
 		l.Vendor = "Microsoft"

@@ -36,7 +36,8 @@ func (o *Oracle) lines() {
 func (o *Oracle) ours() map[int64]*subscription {
 	m := map[int64]*subscription{}
 	for _, l := range o.state.Licences {
-		if s, ok := o.rows[strings.TrimPrefix(l.SnowID, o.mark(""))]; ok && l.SnowID != "" {
+		mark := o.owner(l)
+		if s, ok := o.rows[strings.TrimPrefix(mark, o.mark(""))]; ok && mark != "" {
 			if client, _ := o.resolve(s); client != 0 {
 				m[l.ID] = s
 			}

@@ -51,6 +51,7 @@ type Oracle struct {
 	clients  map[string]int64  // mapped Halo client, by Giacom customer id
 	created  map[string]bool   // Giacom customers whose Halo client Seatline made
 	fixed    map[int64]string  // fixed lines and the subscription they bill
+	renewed  map[int64]string  // licences that renewals take over as soon as that may be written, and their marks
 	nextID   int64
 	now      time.Time // of the last run: what the quiet before an invoice run depends on
 	waiting  []Waiting
@@ -81,7 +82,7 @@ const firstOwnID = 1 << 40
 func New(initial halosim.State, settings Settings) *Oracle {
 	return &Oracle{
 		settings: settings, state: clone(initial), rows: map[string]*subscription{}, names: map[string]string{},
-		clients: map[string]int64{}, created: map[string]bool{}, fixed: map[int64]string{}, nextID: firstOwnID,
+		clients: map[string]int64{}, created: map[string]bool{}, fixed: map[int64]string{}, renewed: map[int64]string{}, nextID: firstOwnID,
 	}
 }
 
@@ -204,6 +205,7 @@ func (o *Oracle) Settle(now time.Time) {
 	o.haloFollows(before.state.Licences)
 	o.lines()
 	if o.settings.Connection.GetMode() == connectionv1.Mode_MODE_OBSERVE { // everything is shown, nothing is written
+		o.renewed = o.renewals(before.state.Licences)
 		o.state, o.clients, o.created, o.fixed = before.state, before.clients, before.created, before.fixed
 		for _, s := range o.rows {
 			s.left = 0

@@ -436,3 +436,22 @@ func TestGuards(t *testing.T) {
 		t.Error("a cancelled subscription is held as a customer that vanished")
 	}
 }
+
+// What a renewal takes over while nothing may be written is its own, wherever its customer is mapped to by the time it may.
+func TestARenewalThatIsOnlyObservedKeepsItsLicence(t *testing.T) {
+	w := newWorld(t)
+	w.halo.Invoices = nil // which would hold the licence where it is
+	w.run()
+	w.settings.Connection.Mode = connectionv1.Mode_MODE_OBSERVE
+	w.sub().GUID, w.sub().ID = "g-2", "1002"
+	w.run() // missing once, then proven gone
+	held := w.run()
+	w.settings.Mapped = map[string]int64{"MEX1": 40}
+	w.oracle.SetSettings(w.settings)
+	w.same(held, w.run())
+	w.settings.Connection.Mode = connectionv1.Mode_MODE_AUTO
+	got := w.run()
+	if l := got.Licences[0]; len(got.Licences) != 1 || !l.IsActive || l.ClientID != 40 || l.SnowID != "giacom:demo:microsoft/g-2" {
+		t.Errorf("%+v", got.Licences)
+	}
+}
