@@ -47,7 +47,7 @@ func (s situation) exists() bool {
 // and putting one right must not move licences of the customer that it was wrong about.
 func (s situation) letsGo() bool {
 	x := s.Item
-	if x == nil || x.HaloID == 0 || x.Applied == nil || s.inFlight() || slices.Contains(x.Drifted, markField) || strings.HasPrefix(x.Applied.Mark, s.Settings.Mark("")) {
+	if x == nil || x.HaloID == 0 || x.Applied == nil || s.inFlight() || slices.Contains(x.Drifted, markField) || strings.HasPrefix(x.Applied.Mark, "giacom:") {
 		return false
 	}
 	removed, _ := removalOf(s.Sub)

@@ -73,10 +73,42 @@ func TestWhatIsHeldAndWhatIsBilled(t *testing.T) {
 	}
 }
 
+// Only what nothing of ours was ever written to is let go, and only when it turns out to be meant for somebody else.
+func TestWhatIsLetGo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		sub    *subscriptionv1.Subscription
+		change func(*reconcile.Item[Fields])
+		want   bool
+	}{
+		"still its customer's":     {sub("giacom/1", 1, 5), nil, false},
+		"another customer's":       {sub("giacom/1", 2, 5), nil, true},
+		"gone":                     {sub("giacom/1", 1, 5, removed), nil, true},
+		"not mapped any more":      {sub("giacom/1", 0, 5, func(s *subscriptionv1.Subscription) { s.State = subscriptionv1.State_STATE_UNRESOLVED }), nil, false},
+		"written":                  {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.Applied.Mark = "giacom:acct:giacom/1" }, false},
+		"of another id of ours":    {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.Applied.Mark = "giacom:acct:microsoft/a" }, false},
+		"of an account renamed":    {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.Applied.Mark = "giacom:before:giacom/1" }, false},
+		"its mark wiped by hand":   {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.Drifted = []string{markField} }, false},
+		"being written":            {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.State = reconcile.Applying }, false},
+		"nobody knows if written":  {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.Unclear = true }, false},
+		"there is nothing to keep": {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.HaloID, x.Applied = 0, nil }, false},
+	} {
+		five := int64(5)
+		x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.Held, Applied: &Fields{ClientID: 1, Count: &five, Active: true}}
+		if c.change != nil {
+			c.change(x)
+		}
+		s := situation{Sub: c.sub, Settings: Settings{Account: "acct", Currency: "GBP"}, Item: x}
+		if got := s.letsGo(); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 func TestALicenceWaitsForTheLineOfItsOldCustomer(t *testing.T) {
 	t.Parallel()
 	five := int64(5)
-	x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.InSync, Applied: &Fields{ClientID: 1, Count: &five, Active: true}}
+	x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.InSync, Applied: &Fields{ClientID: 1, Count: &five, Active: true, Mark: "giacom:acct:giacom/1"}}
 	s := situation{Sub: sub("giacom/1", 2, 5), Settings: Settings{Account: "acct", Currency: "GBP"}, Item: x, LinkedAt: -94}
 	if d := decide(s); d.Verdict.Reason.Code != "line" || d.Desired.ClientID != 2 {
 		t.Errorf("got %+v, want it parked for the line", d.Verdict)
