@@ -126,7 +126,7 @@ func TestALicenceWaitsForTheLineOfItsOldCustomer(t *testing.T) {
 func TestRemovalChangesNothingButActive(t *testing.T) {
 	t.Parallel()
 	five, cost := int64(5), decimal.NewFromInt(3)
-	x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.InSync, Applied: &Fields{ClientID: 1, Count: &five, PurchasePrice: &cost, Active: true, Mark: "m"}}
+	x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.InSync, Applied: &Fields{ClientID: 1, Count: &five, PurchasePrice: &cost, Active: true, Mark: "giacom:acct:giacom/1"}}
 	s := situation{Sub: sub("giacom/1", 2, 9, removed), Settings: Settings{Deactivate: true}, Item: x}
 	d := decide(s)
 	if f := diff(x.Applied, d.Desired); len(f) != 1 || f[0].Name != "is_active" || d.Verdict.State != reconcile.Pending {
