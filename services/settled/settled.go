@@ -16,11 +16,26 @@ type Look func(context.Context) ([]*opsv1.Progress, error)
 // Every is how often Wait looks.
 const Every = 150 * time.Millisecond
 
-// Wait returns when all services are at rest at the same time. They are asked one after the other, so
-// an event may hide between two of them: only two rounds without any activity between prove rest.
+// proven tells whether two looks, one after the other, prove that everything is at rest. The services are asked one after
+// the other, so an event may hide between two of them: only two looks without any activity between prove it.
+func proven(before, now []*opsv1.Progress) bool {
+	return atRest(before) && atRest(now) && len(before) == len(now) && activity(before) == activity(now)
+}
+
+// Now looks once, and where everything seems to be at rest once more. It gives what it saw at last, and whether rest is proven.
+func Now(ctx context.Context, look Look) (all []*opsv1.Progress, rest bool, err error) {
+	before, err := look(ctx)
+	if err != nil || !atRest(before) {
+		return before, false, err
+	}
+	all, err = look(ctx)
+	return all, err == nil && proven(before, all), err
+}
+
+// Wait returns when all services are at rest at the same time.
 // seen, if not nil, is told of each round.
 func Wait(ctx context.Context, look Look, seen func([]*opsv1.Progress)) error {
-	before := int64(-1)
+	var before []*opsv1.Progress
 	for failures := 0; ; {
 		began := time.Now()
 		all, err := look(ctx)
@@ -31,20 +46,16 @@ func Wait(ctx context.Context, look Look, seen func([]*opsv1.Progress)) error {
 			if failures++; failures > 100 {
 				return err
 			}
-			before = -1
+			before = nil
 		default:
 			failures = 0
 			if seen != nil {
 				seen(all)
 			}
-			now := int64(-1)
-			if atRest(all) {
-				now = activity(all)
-				if now == before {
-					return nil
-				}
+			if before != nil && proven(before, all) {
+				return nil
 			}
-			before = now
+			before = all
 		}
 		select {
 		case <-ctx.Done():

@@ -72,3 +72,29 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestNowLooksTwiceBeforeItSpeaksOfRest(t *testing.T) {
+	quiet, busy := &opsv1.Progress{Activity: 1}, &opsv1.Progress{Activity: 1, Outbox: 5}
+	for _, c := range []struct {
+		name  string
+		looks [][]*opsv1.Progress
+		rest  bool
+	}{
+		{"at rest", [][]*opsv1.Progress{{quiet}, {quiet}}, true},
+		{"busy", [][]*opsv1.Progress{{busy}}, false},
+		{"busy right after", [][]*opsv1.Progress{{quiet}, {busy}}, false},
+		{"something happened in between", [][]*opsv1.Progress{{quiet}, {{Activity: 2}}}, false},
+		{"one does not answer any more", [][]*opsv1.Progress{{quiet, {}}, {quiet}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := 0
+			all, rest, err := Now(t.Context(), func(context.Context) ([]*opsv1.Progress, error) {
+				n++
+				return c.looks[n-1], nil
+			})
+			if err != nil || rest != c.rest || n != len(c.looks) || len(all) != len(c.looks[n-1]) {
+				t.Errorf("rest %t after %d looks: %v, %v", rest, n, all, err)
+			}
+		})
+	}
+}

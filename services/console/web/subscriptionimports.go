@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	connectionv1 "seatline.dev/proto/seatline/connection/v1"
@@ -117,19 +118,12 @@ func streamSubscriptionReport(v *visit) error {
 	if _, err := v.readRun(); err != nil {
 		return err
 	}
-	calm := 0
 	return v.stream(every(streamEvery), func(ctx context.Context) ([]ui.Block, bool, error) {
 		r, err := v.readRun()
 		if err != nil {
 			return nil, true, err
 		}
-		blocks, last, err := v.subscriptionReport(ctx, r)
-		if !last {
-			calm = 0
-			return blocks, false, err
-		}
-		calm++ // what one service has just published, the next may not have seen yet
-		return blocks, calm > 2, err
+		return v.subscriptionReport(ctx, r)
 	})
 }
 
@@ -143,11 +137,11 @@ func (v *visit) subscriptionReport(ctx context.Context, r *runv1.Run) (blocks []
 	if !imported(r.GetOutcome()) {
 		return v.runBlocks(r), finished(r), nil
 	}
-	report, err := v.Integrator().GetRunReport(ctx, &runv1.GetRunReportRequest{Id: r.GetId(), Limit: shownChanges})
+	stages, last := v.afterRun(ctx)
+	report, err := v.Integrator().GetRunReport(ctx, &runv1.GetRunReportRequest{Id: r.GetId(), Limit: shownChanges}) // once all is at rest, all of it
 	if err != nil {
 		return nil, true, err
 	}
-	stages, last := v.afterRun(ctx)
 	if !last {
 		blocks = append(blocks, stages)
 	}
@@ -175,17 +169,17 @@ func reportLead(c *connectionv1.Connection, last bool) string {
 	return "Everything that could happen by itself has happened. What waits for a person is in the plan."
 }
 
-// afterRun is how far the services are that follow the fetcher, and whether all of them are at rest.
+// afterRun is how far the services are that follow the fetcher, and whether everything is at rest.
 func (v *visit) afterRun(ctx context.Context) (ui.Block, bool) {
-	rest := true
+	all, rest, _ := settled.Now(ctx, v.progress)
 	var bars []ui.Block
 	for _, w := range v.Writers() {
-		p, err := w.Ops.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: v.connection.GetSlug()})
-		if err != nil { // the report says which service does not answer
+		at := slices.IndexFunc(all, func(p *opsv1.Progress) bool { return p.GetService() == w.Service })
+		if at < 0 { // the report says which service does not answer
 			continue
 		}
-		bar := ui.Progress{Label: stageOf(w.Kind)}
-		for _, c := range p.GetItems() {
+		bar := ui.Progress{Label: stageOf(w.Kind), Note: settled.Busy(all[at])}
+		for _, c := range all[at].GetItems() {
 			if c.GetKind() != w.Kind {
 				continue
 			}
@@ -194,15 +188,26 @@ func (v *visit) afterRun(ctx context.Context) (ui.Block, bool) {
 				bar.Done += c.GetCount()
 			}
 		}
-		switch busy := settled.Busy(p); {
-		case busy != "":
-			rest, bar.Note = false, busy
-		case bar.Total == 0: // nothing of that kind: not a bar that runs for ever
-			continue
+		if bar.Note != "" || bar.Total != 0 { // nothing of that kind: not a bar that runs for ever
+			bars = append(bars, bar)
 		}
-		bars = append(bars, bar)
 	}
 	return ui.Section{Title: "Passing it on", Blocks: bars}, rest
+}
+
+// progress asks the fetcher, which may not have published yet what it found, and those who follow it how far they are. Who
+// does not answer is left out.
+func (v *visit) progress(ctx context.Context) (all []*opsv1.Progress, err error) {
+	followed := []opsv1.OpsServiceClient{opsv1.NewOpsServiceClient(v.Fetcher)}
+	for _, w := range v.Writers() {
+		followed = append(followed, w.Ops)
+	}
+	for _, ops := range followed {
+		if p, err := ops.GetProgress(ctx, &opsv1.GetProgressRequest{Connection: v.connection.GetSlug()}); err == nil {
+			all = append(all, p)
+		}
+	}
+	return all, ctx.Err()
 }
 
 func stageOf(kind string) string {
