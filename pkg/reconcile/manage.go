@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,7 +60,12 @@ func (e *Engine[D]) Observe(ctx context.Context, tx pgx.Tx, seen ...Seen[D]) err
 		c := e.entry(x, "drifted", now)
 		c.fields, c.action = drift, "none"
 		logged = append(logged, c)
-		x.Applied, x.Drifted = s.Observed, names(drift)
+		x.Applied = s.Observed
+		for _, name := range names(drift) { // since the last write, however often Halo was looked at
+			if !slices.Contains(x.Drifted, name) {
+				x.Drifted = append(x.Drifted, name)
+			}
+		}
 		if s.Observed == nil {
 			x.HaloID = 0
 		}

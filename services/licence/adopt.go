@@ -147,7 +147,8 @@ func certainly(n newcomer, rows []found) (match, bool) {
 		return match{Verdict: reconcile.Go()}, true
 	}
 	for _, r := range rows {
-		if n.Adopt != 0 && r.HaloID == n.Adopt {
+		taken := r.Owner == ownedByLive && r.OwnerKey != n.Key // by another since that was decided
+		if n.Adopt != 0 && r.HaloID == n.Adopt && !taken {
 			return match{Adopt: &r, Replaces: r.OwnerKey, Verdict: reconcile.Go()}, true
 		}
 	}

@@ -43,15 +43,19 @@ func (s situation) exists() bool {
 }
 
 // letsGo tells whether a licence that somebody else made is not taken over after all: nothing of ours has been written to it
-// yet, and the subscription has turned out to be another customer's, or is gone. Whoever observes looks for wrong mappings,
-// and putting one right must not move licences of the customer that it was wrong about.
+// yet, and the subscription has been mapped to another customer. Whoever observes looks for wrong mappings, and putting one
+// right must not move licences of the customer that it was wrong about.
 func (s situation) letsGo() bool {
 	x := s.Item
-	if x == nil || x.HaloID == 0 || x.Applied == nil || s.inFlight() || slices.Contains(x.Drifted, markField) || strings.HasPrefix(x.Applied.Mark, "giacom:") {
+	if x == nil || x.HaloID == 0 || x.Applied == nil || x.Desired == nil || s.inFlight() || s.Sub.GetState() != subscriptionv1.State_STATE_RESOLVED {
 		return false
 	}
-	removed, _ := removalOf(s.Sub)
-	return removed || s.Sub.GetState() == subscriptionv1.State_STATE_RESOLVED && s.Sub.GetHaloClientId() != x.Applied.ClientID
+	if removed, _ := removalOf(s.Sub); removed {
+		return false
+	}
+	ours := strings.HasPrefix(x.Applied.Mark, "giacom:") || slices.Contains(x.Drifted, markField) || len(s.Marked) > 0
+	client := s.Sub.GetHaloClientId() // and not the licence, moved by hand
+	return !ours && client != x.Applied.ClientID && client != x.Desired.ClientID
 }
 
 // inFlight tells whether a write is under way or its outcome is unclear.

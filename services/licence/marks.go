@@ -27,12 +27,7 @@ func (s *service) learnMarks(ctx context.Context, client *halo.Client, instance 
 	}
 	lost := []int64{} // listed, and gone since
 	for {
-		pass, err := s.marksTurn(ctx, instance)
-		if err != nil {
-			return err
-		}
 		more, err := s.learnSome(ctx, client, instance, customers, &lost)
-		pass()
 		if err != nil || !more {
 			return err
 		}
@@ -53,6 +48,11 @@ func (s *service) marksTurn(ctx context.Context, instance string) (pass func(), 
 
 // learnSome learns a few marks, and tells whether there were any to learn.
 func (s *service) learnSome(ctx context.Context, client *halo.Client, instance string, customers []int64, lost *[]int64) (more bool, err error) {
+	pass, err := s.marksTurn(ctx, instance)
+	if err != nil {
+		return false, err
+	}
+	defer pass()
 	ids, err := unknownMarks(ctx, s.Pool, instance, customers, *lost)
 	if err != nil || len(ids) == 0 {
 		return false, err
@@ -108,7 +108,7 @@ func lackingLicences(ctx context.Context, q querier) ([]int64, error) {
 }
 
 // unknownMarks gives some of the licences whose mark is to be learnt: a fiftieth, so that two replicas that do this at once
-// read few of them twice.
+// read few of them twice, and a few at most, so that nobody waits long for the turn.
 func unknownMarks(ctx context.Context, q querier, instance string, customers, besides []int64) ([]int64, error) {
 	rows, err := q.Query(ctx, `
 		with unknown as materialized (
@@ -116,7 +116,7 @@ func unknownMarks(ctx context.Context, q querier, instance string, customers, be
 			where h.instance = $1 and not h.mark_known and not h.halo_id = any($3)
 				and not exists (select from items i where i.instance = h.instance and i.halo_id = h.halo_id and i.halo_id <> 0 and i.state <> 7)
 				and h.client_id = any($2))
-		select halo_id from unknown order by random() limit greatest($4, (select count(*) / 50 from unknown))`,
+		select halo_id from unknown order by random() limit least(4 * $4, greatest($4, (select count(*) / 50 from unknown)))`,
 		instance, customers, besides, marksAtOnce)
 	if err != nil {
 		return nil, fmt.Errorf("look for licences whose mark is not known: %w", err)

@@ -82,8 +82,9 @@ func TestWhatIsLetGo(t *testing.T) {
 		want   bool
 	}{
 		"still its customer's":     {sub("giacom/1", 1, 5), nil, false},
+		"moved by hand":            {sub("giacom/1", 1, 5), func(x *reconcile.Item[Fields]) { x.Applied.ClientID = 2 }, false},
 		"another customer's":       {sub("giacom/1", 2, 5), nil, true},
-		"gone":                     {sub("giacom/1", 1, 5, removed), nil, true},
+		"gone":                     {sub("giacom/1", 2, 5, removed), nil, false},
 		"not mapped any more":      {sub("giacom/1", 0, 5, func(s *subscriptionv1.Subscription) { s.State = subscriptionv1.State_STATE_UNRESOLVED }), nil, false},
 		"written":                  {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.Applied.Mark = "giacom:acct:giacom/1" }, false},
 		"of another id of ours":    {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.Applied.Mark = "giacom:acct:microsoft/a" }, false},
@@ -94,7 +95,7 @@ func TestWhatIsLetGo(t *testing.T) {
 		"there is nothing to keep": {sub("giacom/1", 2, 5), func(x *reconcile.Item[Fields]) { x.HaloID, x.Applied = 0, nil }, false},
 	} {
 		five := int64(5)
-		x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.Held, Applied: &Fields{ClientID: 1, Count: &five, Active: true}}
+		x := &reconcile.Item[Fields]{HaloID: 9, State: reconcile.Held, Desired: &Fields{ClientID: 1}, Applied: &Fields{ClientID: 1, Count: &five, Active: true}}
 		if c.change != nil {
 			c.change(x)
 		}
@@ -152,5 +153,20 @@ func TestProductsByNameLoseTheirStatus(t *testing.T) {
 		if got := sameProduct(newcomer{Name: c.a}, found{Name: c.b}); got != c.same {
 			t.Errorf("%q and %q: same %v", c.a, c.b, got)
 		}
+	}
+}
+
+// What a person said of a licence does not hold any more once another subscription has it.
+func TestADecisionDoesNotTakeWhatAnotherHasSince(t *testing.T) {
+	t.Parallel()
+	five := int64(5)
+	n := newcomer{Key: "giacom/1", Mark: "giacom:acct:giacom/1", ClientID: 1, Name: "Microsoft 365", SKU: "SKU1", Count: &five, Adopt: 11}
+	r := found{HaloID: 11, ClientID: 1, Type: 1, Name: "Microsoft 365", SKU: "SKU1", Active: true, MarkKnown: true, Fields: Fields{Count: &five}}
+	if m := adopt([]newcomer{n}, []found{r})[n.Key]; m.Adopt == nil || m.Adopt.HaloID != 11 {
+		t.Errorf("what nobody has is not taken: %+v", m)
+	}
+	r.Owner, r.OwnerKey = ownedByLive, "giacom/2"
+	if m := adopt([]newcomer{n}, []found{r})[n.Key]; m.Adopt != nil || m.Verdict.State != reconcile.Pending {
+		t.Errorf("taken from giacom/2: %+v", m)
 	}
 }
