@@ -140,7 +140,11 @@ func certainly(n newcomer, rows []found) (match, bool) {
 	}
 	switch {
 	case len(marked) == 1:
-		return match{Adopt: &marked[0], Verdict: reconcile.Go()}, true
+		m := match{Adopt: &marked[0], Verdict: reconcile.Go()}
+		if m.Adopt.Owner != ownedByStranger && m.Adopt.OwnerKey != n.Key { // a renewal was to take it over, and has not written that
+			m.Replaces = m.Adopt.OwnerKey
+		}
+		return m, true
 	case len(marked) > 1:
 		return match{Verdict: duplicateMark(marked), Candidates: marked}, true
 	case n.Create:

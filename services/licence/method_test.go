@@ -288,3 +288,27 @@ func TestAMappingPutRightWhileObservingTakesNothingAlong(t *testing.T) {
 	})
 	w.wantHalo("1 5 true giacom:acct:giacom/2", "4 5 true giacom:acct:giacom/4", "2 5 true giacom:acct:giacom/1")
 }
+
+// A subscription comes back before its renewal has written that it takes the licence over: it has its licence again, and the
+// renewal gets one of its own.
+func TestWhatComesBackHasItsLicenceAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, halosim.Config{}, 1)
+	w.start()
+	w.connect()
+	w.send(sub("microsoft/old", 1, 5))
+	w.wantHalo("1 5 true giacom:acct:microsoft/old")
+	w.conn.Mode = connectionv1.Mode_MODE_OBSERVE
+	w.connect()
+	w.send(sub("microsoft/old", 1, 5, removed))
+	w.send(sub("microsoft/new", 1, 6))
+	w.wantState("microsoft/new", "held observe")
+	w.wantState("microsoft/old", "retired replaced")
+	w.send(sub("microsoft/old", 1, 5))
+	w.wantState("microsoft/new", "held observe")
+	w.wantState("microsoft/old", "in_sync")
+	w.conn.Mode = connectionv1.Mode_MODE_AUTO
+	w.connect()
+	eventtest.Eventually(t, "the renewal has a licence of its own", func() bool { return w.state("microsoft/new") == "in_sync" })
+	w.wantHalo("1 5 true giacom:acct:microsoft/old", "1 6 true giacom:acct:microsoft/new")
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -90,6 +91,10 @@ func (s *service) decideSubscriptions(ctx context.Context, tx pgx.Tx, connection
 		if err := s.replace(ctx, tx, connection, old, heir); err != nil {
 			return err
 		}
+	}
+	// One that Giacom has all the same needs a licence of its own.
+	if err := revisit(ctx, tx, connection, slices.Sorted(maps.Keys(heirs)), s.Clock.Now()); err != nil {
+		return err
 	}
 	if err := s.engine.Desire(ctx, tx, wants...); err != nil {
 		return err
