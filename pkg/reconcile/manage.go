@@ -61,9 +61,9 @@ func (e *Engine[D]) Observe(ctx context.Context, tx pgx.Tx, seen ...Seen[D]) err
 		c.fields, c.action = drift, "none"
 		logged = append(logged, c)
 		x.Applied = s.Observed
-		for _, name := range names(drift) { // since the last write, however often Halo was looked at
-			if !slices.Contains(x.Drifted, name) {
-				x.Drifted = append(x.Drifted, name)
+		for _, f := range drift { // since the last write, however often Halo was looked at
+			if !slices.Contains(x.Drifted, f.Name) {
+				x.Drifted = append(x.Drifted, f.Name)
 			}
 		}
 		if s.Observed == nil {
@@ -81,14 +81,6 @@ func reversed(fields []Field) []Field {
 		fields[i].Before, fields[i].After = fields[i].After, fields[i].Before
 	}
 	return fields
-}
-
-func names(fields []Field) []string {
-	out := make([]string, len(fields))
-	for i, f := range fields {
-		out[i] = f.Name
-	}
-	return out
 }
 
 // SetMode settles every item of a connection under its mode, in batches of their own transactions.

@@ -30,9 +30,7 @@ func heirsOf(ctx context.Context, tx pgx.Tx, connection string, subs []subscript
 		return nil, nil
 	}
 	rows, err := tx.Query(ctx, `
-		select s.key from subscriptions s left join lateral ( -- each by its key, however little is known of a table that just filled
-			select halo_id from items where connection = s.connection and key = s.key limit 1
-		) i on true
+		select s.key from subscriptions s `+withItem+`
 		where s.connection = $1 and not s.removed and not s.absent and coalesce(i.halo_id, 0) = 0 and s.key <> all($2) and s.client_id in (
 			select (applied->>'client')::bigint from items where connection = $1 and key = any($3) and halo_id <> 0)`, connection, keys, gone)
 	if err != nil {

@@ -93,9 +93,7 @@ func (s *service) learnSome(ctx context.Context, client *halo.Client, instance s
 // lackingLicences gives the customers, of any Halo, with subscriptions that have no licence yet.
 func lackingLicences(ctx context.Context, q querier) ([]int64, error) {
 	rows, err := q.Query(ctx, `
-		select distinct s.client_id from subscriptions s left join lateral ( -- each by its key, however little is known of a table that just filled
-			select halo_id from items where connection = s.connection and key = s.key limit 1
-		) i on true
+		select distinct s.client_id from subscriptions s `+withItem+`
 		where not s.removed and coalesce(i.halo_id, 0) = 0`)
 	if err != nil {
 		return nil, fmt.Errorf("look for customers that lack licences: %w", err)

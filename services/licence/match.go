@@ -204,9 +204,7 @@ func readRivals(ctx context.Context, q querier, settings Settings, clients map[i
 		ids = append(ids, id)
 	}
 	rows, err := q.Query(ctx, `
-		select s.body, s.run, s.cause, s.trace, s.first_seen from subscriptions s left join lateral ( -- each by its key, however little is known of a table that just filled
-			select halo_id from items where connection = s.connection and key = s.key limit 1
-		) i on true
+		select s.body, s.run, s.cause, s.trace, s.first_seen from subscriptions s `+withItem+`
 		where s.connection = $1 and s.client_id = any($2) and not s.removed and not s.absent and coalesce(i.halo_id, 0) = 0
 			and not exists (select from decisions d where (d.connection, d.key) = (s.connection, s.key))`, settings.Connection, ids)
 	if err != nil {

@@ -280,6 +280,10 @@ func wantListing(ctx context.Context, db execer, name string, now time.Time) err
 	return nil
 }
 
+// withItem joins to subscriptions s what is known of their licences, as i: each by its key, however little is known of a table
+// that just filled.
+const withItem = `left join lateral (select halo_id from items where connection = s.connection and key = s.key limit 1) i on true`
+
 // revisit queues items to be decided anew.
 func revisit(ctx context.Context, db execer, connection string, keys []string, due time.Time) error {
 	if len(keys) == 0 {

@@ -82,6 +82,11 @@ func (o *Oracle) owner(l halosim.Licence) string {
 	return l.SnowID
 }
 
+// holder is the subscription whose licence this is, nil where it is none of ours.
+func (o *Oracle) holder(l halosim.Licence) *subscription {
+	return o.rows[strings.TrimPrefix(o.owner(l), o.mark(""))]
+}
+
 // renewals notes which licences would have been taken over by renewals if they could have been written: that was decided, and
 // stays so whatever becomes of the mapping. before is what Halo still holds.
 func (o *Oracle) renewals(before []halosim.Licence) map[int64]string {
@@ -223,12 +228,11 @@ func (o *Oracle) adoptOrCreate(fresh []*subscription) {
 			continue
 		}
 		l := o.licence(candidates[s][0])
-		mark := o.owner(*l)
-		before, renewal := o.rows[strings.TrimPrefix(mark, o.mark(""))]
+		before := o.holder(*l)
 		switch {
-		case renewal && !before.removed:
+		case before != nil && !before.removed:
 			o.wait("licence", s.key, "renewal")
-		case renewal || l.Count == s.quantity.Decimal.IntPart() && !strings.HasPrefix(mark, o.mark("")):
+		case before != nil || l.Count == s.quantity.Decimal.IntPart() && !strings.HasPrefix(l.SnowID, o.mark("")):
 			o.write(l, s, client)
 		default:
 			o.wait("licence", s.key, "possible_duplicate")
@@ -251,11 +255,10 @@ func (o *Oracle) candidates(s *subscription, client int64) []int64 {
 		} else if !strings.EqualFold(withoutStatus(l.Name), s.name) {
 			continue
 		}
-		mark := o.owner(*l)
-		if other, ok := o.rows[strings.TrimPrefix(mark, o.mark(""))]; ok && mark != "" && !other.removed && !other.absent() {
+		if other := o.holder(*l); other != nil && !other.removed && !other.absent() {
 			continue
 		}
-		if strings.HasPrefix(mark, "giacom:") && !strings.HasPrefix(mark, o.mark("")) {
+		if strings.HasPrefix(l.SnowID, "giacom:") && !strings.HasPrefix(l.SnowID, o.mark("")) {
 			continue // of another Giacom account
 		}
 		out = append(out, l.ID)

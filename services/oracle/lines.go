@@ -36,8 +36,7 @@ func (o *Oracle) lines() {
 func (o *Oracle) ours() map[int64]*subscription {
 	m := map[int64]*subscription{}
 	for _, l := range o.state.Licences {
-		mark := o.owner(l)
-		if s, ok := o.rows[strings.TrimPrefix(mark, o.mark(""))]; ok && mark != "" {
+		if s := o.holder(l); s != nil {
 			if client, _ := o.resolve(s); client != 0 {
 				m[l.ID] = s
 			}
